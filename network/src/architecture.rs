@@ -1,0 +1,124 @@
+//! What can be chosen of the network: backbone, width, input size, projector.
+//!
+//! Owns the arithmetic of channels. Serialised into checkpoints and model files; knows no weights.
+
+use serde::{Deserialize, Serialize};
+
+/// The family of the frozen teacher; its block type is also that of bottleneck and decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backbone {
+    /// ResNet-18 (He et al. 2016): two basic blocks a stage.
+    ResNet18,
+    /// ResNet-34: three, four and six basic blocks in stages 1 to 3.
+    ResNet34,
+}
+
+/// How the projector's 3 x 3 convolutions are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProjectorKind {
+    /// Full convolutions, as published.
+    Dense,
+    /// Depthwise 3 x 3, then 1 x 1: a fraction of the cost.
+    Depthwise,
+}
+
+/// Everything that decides the shapes of the network.
+///
+/// ```
+/// use network::Architecture;
+/// let full = Architecture::resnet18(256);
+/// assert_eq!(full.channels(), [64, 128, 256, 512]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// The teacher's family.
+    pub backbone: Backbone,
+    /// Factor on all channel counts; 1 is the published network. Channels are rounded to 8.
+    pub width: f64,
+    /// Rows of the input, in pixels; a multiple of 32.
+    pub input_height: usize,
+    /// Columns of the input, in pixels; a multiple of 32.
+    pub input_width: usize,
+    /// The projector's convolutions.
+    pub projector: ProjectorKind,
+}
+
+/// An architecture that cannot be built.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum ArchitectureError {
+    /// The strides of the network divide the input by 32.
+    #[error("input size {height} x {width} px: both sides must be multiples of 32, at least 32")]
+    Input {
+        /// Rows asked for.
+        height: usize,
+        /// Columns asked for.
+        width: usize,
+    },
+    /// The width factor is out of range.
+    #[error("width factor {0}: must lie between 0.125 and 4")]
+    Width(f64),
+}
+
+impl Architecture {
+    /// The full-width ResNet-18 network with dense projectors on a square input.
+    pub fn resnet18(input_px: usize) -> Self {
+        Self {
+            backbone: Backbone::ResNet18,
+            width: 1.0,
+            input_height: input_px,
+            input_width: input_px,
+            projector: ProjectorKind::Dense,
+        }
+    }
+
+    /// Refuses what cannot be built.
+    pub fn validate(&self) -> Result<(), ArchitectureError> {
+        let fits = |px: usize| px >= 32 && px.is_multiple_of(32);
+        if !fits(self.input_height) || !fits(self.input_width) {
+            return Err(ArchitectureError::Input {
+                height: self.input_height,
+                width: self.input_width,
+            });
+        }
+        if !(0.125..=4.0).contains(&self.width) {
+            return Err(ArchitectureError::Width(self.width));
+        }
+        Ok(())
+    }
+
+    /// Channels at strides 4, 8, 16 and 32: C1, C2, C3 of the teacher and C4 of the embedding.
+    pub fn channels(&self) -> [usize; 4] {
+        [64, 128, 256, 512].map(|full| self.scaled(full))
+    }
+
+    /// Channels of the teacher's first convolution.
+    pub fn stem_channels(&self) -> usize {
+        self.scaled(64)
+    }
+
+    /// Residual blocks in the teacher's stages 1, 2, 3.
+    pub fn blocks(&self) -> [usize; 3] {
+        match self.backbone {
+            Backbone::ResNet18 => [2, 2, 2],
+            Backbone::ResNet34 => [3, 4, 6],
+        }
+    }
+
+    /// Length of the global embedding.
+    pub fn embedding_len(&self) -> usize {
+        self.channels()[3]
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "validated width times 512 is far inside usize and positive"
+    )]
+    fn scaled(&self, full: usize) -> usize {
+        let eighths = (full as f64 * self.width / 8.0).round();
+        (eighths as usize).max(1) * 8
+    }
+}

@@ -1,0 +1,26 @@
+//! The teacher: a frozen ImageNet-style encoder, up to its third stage.
+
+use crate::residual::{Resolution, stage};
+use crate::{Architecture, BatchNorm, Conv2d, Graph, MaxPool2d, Path};
+
+/// Features of stages 1, 2, 3 at strides 4, 8, 16 of the normalised image `[N, 3, H, W]`.
+/// Parameter names below `at` are torchvision's.
+pub fn teacher<G: Graph>(
+    g: &mut G,
+    at: &Path,
+    image: &G::Tensor,
+    arch: &Architecture,
+) -> [G::Tensor; 3] {
+    let [c1, c2, c3, _] = arch.channels();
+    let [b1, b2, b3] = arch.blocks();
+    let stem = arch.stem_channels();
+    let conv = Conv2d { inputs: 3, outputs: stem, kernel: 7, stride: 2, padding: 3, groups: 1 };
+    let x = g.conv2d(image, &(at / "conv1"), conv);
+    let x = g.batch_norm(&x, &(at / "bn1"), BatchNorm { channels: stem });
+    let x = g.relu(&x);
+    let x = g.max_pool2d(&x, MaxPool2d { kernel: 3, stride: 2, padding: 1 });
+    let f1 = stage(g, &(at / "layer1"), &x, stem, c1, b1, Resolution::Keep);
+    let f2 = stage(g, &(at / "layer2"), &f1, c1, c2, b2, Resolution::Halve);
+    let f3 = stage(g, &(at / "layer3"), &f2, c2, c3, b3, Resolution::Halve);
+    [f1, f2, f3]
+}
