@@ -26,5 +26,7 @@ pub mod shapes;
 pub mod weights;
 
 pub use architecture::{Architecture, ArchitectureError, Backbone, ProjectorKind};
-pub use graph::{BatchNorm, Blur, Conv2d, ConvTranspose2d, Graph, MaxPool2d, Normalisation};
+pub use graph::{
+    BatchNorm, Blur, COSINE_EPS, Conv2d, ConvTranspose2d, Graph, MaxPool2d, NORM_EPS, Normalisation,
+};
 pub use path::Path;
