@@ -2,7 +2,7 @@
 //!
 //! Knows names and shapes only; what a name means is the network's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path as FilePath;
 
 use rand::SeedableRng;
@@ -86,10 +86,19 @@ impl std::fmt::Display for Mismatch {
 impl Weights {
     /// Reads a safetensors file; f16 and bf16 are widened.
     pub fn load(path: &FilePath) -> Result<Self, WeightsError> {
+        Ok(Self::load_with_metadata(path)?.0)
+    }
+
+    /// Reads a safetensors file and the texts that stand beside its tensors.
+    pub fn load_with_metadata(
+        path: &FilePath,
+    ) -> Result<(Self, HashMap<String, String>), WeightsError> {
         let name = path.display().to_string();
         let bytes = std::fs::read(path)
             .map_err(|source| WeightsError::Read { path: name.clone(), source })?;
         let format = |detail: String| WeightsError::Format { path: name.clone(), detail };
+        let (_, header) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| format(error.to_string()))?;
         let file = SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;
         let mut weights = BTreeMap::new();
         for (key, view) in file.tensors() {
@@ -101,11 +110,14 @@ impl Weights {
                 .ok_or_else(|| format(format!("{key} has type {:?}", view.dtype())))?;
             weights.insert(key, Weight { shape: view.shape().to_vec(), values });
         }
-        Ok(Self(weights))
+        Ok((Self(weights), header.metadata().clone().unwrap_or_default()))
     }
 
-    /// The safetensors form, f32, names in order.
-    pub fn to_safetensors(&self) -> Result<Vec<u8>, safetensors::SafeTensorError> {
+    /// The safetensors form, f32, names in order, with texts beside the tensors.
+    pub fn to_safetensors(
+        &self,
+        metadata: Option<HashMap<String, String>>,
+    ) -> Result<Vec<u8>, safetensors::SafeTensorError> {
         let bytes: Vec<(&String, Vec<u8>)> = self
             .0
             .iter()
@@ -120,7 +132,7 @@ impl Weights {
                 Ok((name.as_str(), TensorView::new(Dtype::F32, weight.shape.clone(), bytes)?))
             })
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-        safetensors::serialize(views, None)
+        safetensors::serialize(views, metadata)
     }
 
     /// Kaiming-normal kernels (He et al. 2015) and plausible statistics: variances stay near one
@@ -143,6 +155,12 @@ impl Weights {
             (parameter.name.clone(), Weight { shape: parameter.shape.clone(), values })
         });
         Self(weights.collect())
+    }
+
+    /// The same tensors with `prefix` and a dot before every name.
+    #[must_use]
+    pub fn under(self, prefix: &str) -> Self {
+        Self(self.0.into_iter().map(|(name, weight)| (format!("{prefix}.{name}"), weight)).collect())
     }
 
     /// Accepts only weights that have exactly the manifest's names and shapes.

@@ -1,0 +1,77 @@
+//! A checkpoint: weights of the whole network and the recipe that made them, in one safetensors
+//! file. Written to a side file first, then renamed.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use network::weights::Weights;
+use serde::{Deserialize, Serialize};
+
+use crate::recipe::Recipe;
+
+const KEY: &str = "sightline.checkpoint";
+const FORMAT: u32 = 1;
+
+/// What stands beside the weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this document.
+    pub format: u32,
+    /// How the weights came about.
+    pub recipe: Recipe,
+    /// Steps done.
+    pub steps: u64,
+    /// Product names by class index.
+    pub classes: Vec<String>,
+    /// Fingerprint of the training data.
+    pub data_fingerprint: String,
+}
+
+/// Weights with their manifest.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// What stands beside the weights.
+    pub manifest: Manifest,
+    /// The whole network's.
+    pub weights: Weights,
+}
+
+impl Manifest {
+    /// The manifest of a run.
+    pub fn new(recipe: Recipe, steps: u64, classes: Vec<String>, data_fingerprint: String) -> Self {
+        Self { format: FORMAT, recipe, steps, classes, data_fingerprint }
+    }
+}
+
+impl Checkpoint {
+    /// Writes it at `path`, atomically.
+    pub fn save(&self, path: &Path) -> anyhow::Result<()> {
+        let manifest = serde_json::to_string(&self.manifest).context("write the manifest")?;
+        let metadata = HashMap::from([(KEY.to_owned(), manifest)]);
+        let bytes = self.weights.to_safetensors(Some(metadata)).context("write the weights")?;
+        crate::files::write_atomically(path, &bytes)
+    }
+
+    /// Reads it.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let (weights, metadata) = Weights::load_with_metadata(path)?;
+        let Some(text) = metadata.get(KEY) else {
+            bail!(
+                "{} holds weights but no recipe: give a checkpoint written by `sightline-train train`",
+                path.display()
+            );
+        };
+        let manifest: Manifest = serde_json::from_str(text)
+            .with_context(|| format!("read the manifest of checkpoint {}", path.display()))?;
+        if manifest.format != FORMAT {
+            bail!(
+                "checkpoint {} has format {}, this program reads {FORMAT}",
+                path.display(),
+                manifest.format
+            );
+        }
+        Ok(Self { manifest, weights })
+    }
+}

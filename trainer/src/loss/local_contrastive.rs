@@ -1,0 +1,117 @@
+//! Local contrastive loss: dense, per scale; what looks the same in two views attracts, the same
+//! place of another class repels.
+
+use tch::{Kind, Tensor, no_grad};
+
+use super::TEMPERATURE;
+use crate::torch::{int, unit};
+
+/// The dense loss, averaged over locations, images and scales.
+///
+/// `teacher`, `teacher_view`: frozen features `[N, C, H, W]` of the images and of their strong
+/// augmentation; `projected`, `projected_view`: the same behind the projector. `negative[n]` is
+/// an image of another class than image `n`; without one (a batch of one class) the loss is zero.
+///
+/// For location i the partner j is the location of the view whose teacher feature is most
+/// similar; with s+ the cosine of the projected pair and s- that of the projected negative at i,
+/// the term is `-log(e^(s+/t) / (e^(s+/t) + e^(s-/t))) = softplus((s- - s+) / t)`.
+pub fn local_contrastive(
+    teacher: &[Tensor; 3],
+    teacher_view: &[Tensor; 3],
+    projected: &[Tensor; 3],
+    projected_view: &[Tensor; 3],
+    negative: Option<&[usize]>,
+) -> Tensor {
+    let device = projected[0].device();
+    let Some(negative) = negative else {
+        return Tensor::zeros([], (Kind::Float, device));
+    };
+    let negative: Vec<i64> = negative.iter().map(|&index| int(index)).collect();
+    let negative = Tensor::from_slice(&negative).to(device);
+    let terms: Vec<Tensor> = (0..3)
+        .map(|scale| {
+            let partner = partners(&teacher[scale], &teacher_view[scale]);
+            // [N, C, L], unit columns.
+            let anchor = unit(&projected[scale].flatten(2, -1), 1);
+            let view = unit(&projected_view[scale].flatten(2, -1), 1);
+            let index = partner.unsqueeze(1).expand(anchor.size().as_slice(), false);
+            let positive = view.gather(2, &index, false);
+            let other = anchor.index_select(0, &negative);
+            let cosine =
+                |a: &Tensor, b: &Tensor| (a * b).sum_dim_intlist([1].as_slice(), false, None);
+            let gap = cosine(&anchor, &other) - cosine(&anchor, &positive);
+            (gap / TEMPERATURE).softplus().mean(Kind::Float)
+        })
+        .collect();
+    Tensor::stack(&terms, 0).mean(Kind::Float)
+}
+
+/// For every location of `features` the most similar location of `view`: i64 `[N, L]`.
+fn partners(features: &Tensor, view: &Tensor) -> Tensor {
+    no_grad(|| {
+        let count = features.size()[0];
+        // One image at a time: at stride 4 the similarity matrix takes 64 MB an image.
+        let rows: Vec<Tensor> = (0..count)
+            .map(|n| {
+                let a = unit(&features.get(n).flatten(1, -1), 0);
+                let b = unit(&view.get(n).flatten(1, -1), 0);
+                a.transpose(0, 1).matmul(&b).argmax(1, false)
+            })
+            .collect();
+        Tensor::stack(&rows, 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plane(values: &[f32]) -> Tensor {
+        // Two channels, `values.len() / 2` locations.
+        Tensor::from_slice(values).view([1, 2, 1, -1])
+    }
+
+    fn thrice(tensor: &Tensor) -> [Tensor; 3] {
+        std::array::from_fn(|_| tensor.shallow_clone())
+    }
+
+    #[test]
+    fn partner_is_the_most_similar_location() {
+        // Locations (1,0) and (0,1) against a view that swaps them.
+        let partner = partners(&plane(&[1.0, 0.0, 0.0, 1.0]), &plane(&[0.1, 5.0, 3.0, 0.0]));
+        assert_eq!(Vec::<i64>::try_from(partner.view([-1])).expect("two"), [1, 0]);
+    }
+
+    #[test]
+    fn worked_by_hand() {
+        // One location, two images of two classes. Image 0: anchor (1,0), positive (0.6,0.8),
+        // negative = image 1's anchor (0,1): s+ = 0.6, s- = 0, softplus(-12).
+        // Image 1: anchor (0,1), positive (0,1), negative (1,0): s+ = 1, s- = 0, softplus(-20).
+        let stack = |a: [f32; 2], b: [f32; 2]| {
+            Tensor::cat(&[Tensor::from_slice(&a), Tensor::from_slice(&b)], 0).view([2, 2, 1, 1])
+        };
+        let teacher = thrice(&stack([1.0, 1.0], [1.0, 1.0]));
+        let projected = thrice(&stack([1.0, 0.0], [0.0, 1.0]));
+        let view = thrice(&stack([0.6, 0.8], [0.0, 2.0]));
+        let loss = local_contrastive(&teacher, &teacher, &projected, &view, Some(&[1, 0]));
+        let expected = f64::midpoint((-12.0_f64).exp().ln_1p(), (-20.0_f64).exp().ln_1p());
+        let loss = loss.double_value(&[]);
+        assert!((loss - expected).abs() < 1e-8, "{loss} {expected}");
+    }
+
+    #[test]
+    fn stays_finite_where_exponentials_would_overflow() {
+        // s+ = -1, s- = 1: (s- - s+) / t = 40, and e^40 / e^40 in f32 is far from the limit, but
+        // the same with raw logits of 1e4 would be inf / inf. The loss equals the gap.
+        let teacher = thrice(&Tensor::ones([2, 2, 1, 1], (Kind::Float, tch::Device::Cpu)));
+        let view = thrice(&(-&teacher[0]));
+        let loss = local_contrastive(&teacher, &teacher, &teacher, &view, Some(&[1, 0]));
+        assert!((loss.double_value(&[]) - 40.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn one_class_has_no_negative_and_no_loss() {
+        let f = thrice(&Tensor::ones([2, 2, 1, 1], (Kind::Float, tch::Device::Cpu)));
+        assert!(local_contrastive(&f, &f, &f, &f, None).double_value(&[]).abs() < f64::EPSILON);
+    }
+}

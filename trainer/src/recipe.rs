@@ -1,0 +1,158 @@
+//! Every hyper-parameter of a training run, with the paper's defaults.
+//!
+//! Owns their names, units and bounds. Serialised into checkpoints and model files.
+
+use serde::{Deserialize, Serialize};
+
+use network::Architecture;
+
+/// Which contrastive losses join the reconstruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Ccl {
+    /// Reconstruction alone (the projector stays).
+    None,
+    /// The dense local loss.
+    Local,
+    /// The loss on global embeddings.
+    Global,
+    /// Both, as published.
+    Both,
+}
+
+impl Ccl {
+    /// Whether the local loss is on.
+    pub fn local(self) -> bool {
+        matches!(self, Self::Local | Self::Both)
+    }
+
+    /// Whether the global loss is on.
+    pub fn global(self) -> bool {
+        matches!(self, Self::Global | Self::Both)
+    }
+}
+
+/// A training run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recipe {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The network.
+    pub architecture: Architecture,
+    /// Optimiser steps.
+    pub iterations: u64,
+    /// Classes in a batch.
+    pub batch_classes: usize,
+    /// Images of each class in a batch.
+    pub batch_images_per_class: usize,
+    /// The contrastive losses.
+    pub ccl: Ccl,
+    /// Learning rate of bottleneck and decoder.
+    pub learning_rate: f64,
+    /// Learning rate of the projector.
+    pub projector_learning_rate: f64,
+    /// Share of the iterations after which both rates fall to a tenth.
+    pub decay_at: f64,
+    /// Adam's decay of the mean.
+    pub beta1: f64,
+    /// Adam's decay of the square.
+    pub beta2: f64,
+    /// Limit of the joint norm of all gradients.
+    pub gradient_norm_max: f64,
+    /// Probability that a batch's projected features are disturbed before the bottleneck.
+    pub noise_probability: f64,
+    /// Standard deviation of that disturbance.
+    pub noise_sigma: f64,
+    /// Share of the locations that it reaches.
+    pub noise_share: f64,
+    /// Share of the normal training images that is held out for calibration.
+    pub calibration_share: f64,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            seed: 42,
+            architecture: Architecture::resnet18(256),
+            iterations: 5000,
+            batch_classes: 4,
+            batch_images_per_class: 4,
+            ccl: Ccl::Both,
+            learning_rate: 5e-3,
+            projector_learning_rate: 1e-3,
+            decay_at: 0.8,
+            beta1: 0.5,
+            beta2: 0.999,
+            gradient_norm_max: 5.0,
+            noise_probability: 0.3,
+            noise_sigma: 1.0,
+            noise_share: 0.5,
+            calibration_share: 0.2,
+        }
+    }
+}
+
+/// A recipe that cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The network cannot be built.
+    #[error(transparent)]
+    Architecture(#[from] network::ArchitectureError),
+    /// A number is out of its range.
+    #[error("recipe key `{key}` is {value}: must lie {range}")]
+    Range {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it may be.
+        range: &'static str,
+    },
+}
+
+impl Recipe {
+    /// Refuses what cannot be followed.
+    pub fn validate(&self) -> Result<(), RecipeError> {
+        self.architecture.validate()?;
+        let check = |key, value: f64, fits: bool, range| {
+            if fits { Ok(()) } else { Err(RecipeError::Range { key, value, range }) }
+        };
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        check("iterations", self.iterations as f64, self.iterations > 0, "above 0")?;
+        let classes = self.batch_classes;
+        check("batch_classes", classes as f64, (1..=64).contains(&classes), "in 1..=64")?;
+        let images = self.batch_images_per_class;
+        check("batch_images_per_class", images as f64, (1..=64).contains(&images), "in 1..=64")?;
+        for (key, value) in [
+            ("learning_rate", self.learning_rate),
+            ("projector_learning_rate", self.projector_learning_rate),
+            ("gradient_norm_max", self.gradient_norm_max),
+        ] {
+            check(key, value, value > 0.0 && value.is_finite(), "above 0")?;
+        }
+        for (key, value) in [
+            ("decay_at", self.decay_at),
+            ("noise_probability", self.noise_probability),
+            ("noise_share", self.noise_share),
+        ] {
+            check(key, value, share(value), "in 0..=1")?;
+        }
+        for (key, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            check(key, value, (0.0..1.0).contains(&value), "in 0..1")?;
+        }
+        check("noise_sigma", self.noise_sigma, self.noise_sigma >= 0.0, "at or above 0")?;
+        let held_out = self.calibration_share;
+        check("calibration_share", held_out, (0.0..0.9).contains(&held_out), "in 0..0.9")
+    }
+
+    /// Images in a batch.
+    pub fn batch(&self) -> usize {
+        self.batch_classes * self.batch_images_per_class
+    }
+
+    /// The factor on both learning rates at a step counted from 0.
+    pub fn decay(&self, step: u64) -> f64 {
+        if (step as f64) < self.decay_at * self.iterations as f64 { 1.0 } else { 0.1 }
+    }
+}

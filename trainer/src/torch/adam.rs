@@ -1,0 +1,73 @@
+//! Adam (Kingma & Ba 2015), in the open: tch's optimisers can neither save nor restore their state.
+
+use std::collections::BTreeMap;
+
+use tch::{Tensor, no_grad};
+
+use super::Variables;
+
+/// Hyper-parameters that all groups share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamOptions {
+    /// Decay of the mean.
+    pub beta1: f64,
+    /// Decay of the square.
+    pub beta2: f64,
+    /// Added to the root of the square.
+    pub eps: f64,
+    /// Decoupled weight decay (`AdamW`), as a fraction of the learning rate.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamOptions {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+/// The optimiser's state.
+#[derive(Debug)]
+pub struct Adam {
+    options: AdamOptions,
+    step: i32,
+    moments: BTreeMap<String, (Tensor, Tensor)>,
+}
+
+impl Adam {
+    /// A fresh state.
+    pub fn new(options: AdamOptions) -> Self {
+        Self { options, step: 0, moments: BTreeMap::new() }
+    }
+
+    /// One step over every variable that has a gradient; `rate` gives the learning rate by name.
+    pub fn step(&mut self, variables: &Variables, rate: impl Fn(&str) -> f64) {
+        self.step += 1;
+        let AdamOptions { beta1, beta2, eps, weight_decay } = self.options;
+        let correction1 = 1.0 - beta1.powi(self.step);
+        let correction2 = 1.0 - beta2.powi(self.step);
+        no_grad(|| {
+            for (name, variable) in variables.trained() {
+                let grad = variable.grad();
+                if !grad.defined() {
+                    continue;
+                }
+                let (mean, square) = self
+                    .moments
+                    .entry(name.to_owned())
+                    .or_insert_with(|| (variable.zeros_like(), variable.zeros_like()));
+                *mean *= beta1;
+                *mean += &grad * (1.0 - beta1);
+                *square *= beta2;
+                *square += grad.square() * (1.0 - beta2);
+                let rate = rate(name);
+                let denominator = (&*square / correction2).sqrt() + eps;
+                // Shares its storage: the update is in place.
+                let mut target = variable.shallow_clone();
+                if weight_decay > 0.0 {
+                    target *= 1.0 - rate * weight_decay;
+                }
+                target -= &*mean / denominator * (rate / correction1);
+            }
+        });
+    }
+}

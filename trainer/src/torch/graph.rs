@@ -1,0 +1,188 @@
+//! The interpreter over libtorch: the vocabulary of the network as tensor operations.
+
+use network::{
+    BatchNorm, Blur, COSINE_EPS, Conv2d, ConvTranspose2d, Graph, MaxPool2d, NORM_EPS,
+    Normalisation, Path,
+};
+use tch::{Kind, Tensor};
+
+use super::{Variables, int};
+
+/// Momentum of the running statistics, libtorch's default.
+const BATCH_NORM_MOMENTUM: f64 = 0.1;
+
+/// Whether batch normalisation uses the batch's statistics (and updates the running ones).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Batch statistics.
+    Train,
+    /// Running statistics.
+    Eval,
+}
+
+/// Computes at once what a stage states.
+#[derive(Debug)]
+pub struct TorchGraph<'v> {
+    variables: &'v Variables,
+    mode: Mode,
+}
+
+impl<'v> TorchGraph<'v> {
+    /// An interpreter over these variables.
+    pub fn new(variables: &'v Variables, mode: Mode) -> Self {
+        Self { variables, mode }
+    }
+
+    fn weight(&self, at: &Path) -> &'v Tensor {
+        self.variables.get(&at.parameter("weight"))
+    }
+}
+
+/// Rows divided by their norm along `dim`, floored at [`COSINE_EPS`].
+pub(crate) fn unit(x: &Tensor, dim: i64) -> Tensor {
+    x / x.norm_scalaropt_dim(2.0, [dim].as_slice(), true).clamp_min(f64::from(COSINE_EPS))
+}
+
+impl Graph for TorchGraph<'_> {
+    type Tensor = Shared;
+
+    fn normalise(&mut self, frames: &Shared, by: Normalisation) -> Shared {
+        let device = frames.0.device();
+        let scale = by.std.map(|std| 1.0 / (255.0 * std));
+        let shift: [f32; 3] = std::array::from_fn(|c| -by.mean[c] / by.std[c]);
+        let plane = |values: &[f32; 3]| Tensor::from_slice(values).view([1, 3, 1, 1]).to(device);
+        let planes = frames.0.to_kind(Kind::Float).permute([0, 3, 1, 2]).contiguous();
+        Shared(planes * plane(&scale) + plane(&shift))
+    }
+
+    fn conv2d(&mut self, x: &Shared, at: &Path, spec: Conv2d) -> Shared {
+        let (stride, padding) = (int(spec.stride), int(spec.padding));
+        Shared(x.0.conv2d(
+            self.weight(at),
+            None::<&Tensor>,
+            [stride; 2],
+            [padding; 2],
+            [1; 2],
+            int(spec.groups),
+        ))
+    }
+
+    fn conv_transpose2d(&mut self, x: &Shared, at: &Path, _spec: ConvTranspose2d) -> Shared {
+        let weight = self.weight(at);
+        Shared(x.0.conv_transpose2d(weight, None::<&Tensor>, [2; 2], [0; 2], [0; 2], 1, [1; 2]))
+    }
+
+    fn batch_norm(&mut self, x: &Shared, at: &Path, _spec: BatchNorm) -> Shared {
+        let of = |name| Some(self.variables.get(&at.parameter(name)));
+        Shared(x.0.batch_norm(
+            of("weight"),
+            of("bias"),
+            of("running_mean"),
+            of("running_var"),
+            self.mode == Mode::Train,
+            BATCH_NORM_MOMENTUM,
+            f64::from(NORM_EPS),
+            false,
+        ))
+    }
+
+    fn instance_norm(&mut self, x: &Shared) -> Shared {
+        let none = || None::<&Tensor>;
+        Shared(x.0.instance_norm(
+            none(),
+            none(),
+            none(),
+            none(),
+            true,
+            BATCH_NORM_MOMENTUM,
+            f64::from(NORM_EPS),
+            false,
+        ))
+    }
+
+    fn relu(&mut self, x: &Shared) -> Shared {
+        Shared(x.0.relu())
+    }
+
+    fn leaky_relu(&mut self, x: &Shared, slope: f32) -> Shared {
+        /// The one slope that tch's binding computes in one pass.
+        const BOUND: f32 = 0.01;
+        if slope.to_bits() == BOUND.to_bits() {
+            return Shared(x.0.leaky_relu());
+        }
+        Shared(x.0.clamp_min(0.0) + x.0.clamp_max(0.0) * f64::from(slope))
+    }
+
+    fn max_pool2d(&mut self, x: &Shared, spec: MaxPool2d) -> Shared {
+        let [kernel, stride, padding] = [spec.kernel, spec.stride, spec.padding].map(int);
+        Shared(x.0.max_pool2d([kernel; 2], [stride; 2], [padding; 2], [1; 2], false))
+    }
+
+    fn add(&mut self, a: &Shared, b: &Shared) -> Shared {
+        Shared(&a.0 + &b.0)
+    }
+
+    fn mean(&mut self, parts: &[Shared]) -> Shared {
+        let mut sum = parts[0].0.shallow_clone();
+        for part in &parts[1..] {
+            sum = sum + &part.0;
+        }
+        Shared(sum * (1.0 / parts.len() as f64))
+    }
+
+    fn concat(&mut self, parts: &[Shared]) -> Shared {
+        let parts: Vec<&Tensor> = parts.iter().map(|part| &part.0).collect();
+        Shared(Tensor::cat(&parts, 1))
+    }
+
+    fn cosine_distance(&mut self, a: &Shared, b: &Shared) -> Shared {
+        let floor = f64::from(COSINE_EPS);
+        let norm = |x: &Tensor| {
+            x.norm_scalaropt_dim(2.0, [1].as_slice(), true).clamp_min(floor)
+        };
+        let dot = (&a.0 * &b.0).sum_dim_intlist([1].as_slice(), true, None);
+        Shared(1.0 - dot / (norm(&a.0) * norm(&b.0)))
+    }
+
+    fn resize(&mut self, x: &Shared, height: usize, width: usize) -> Shared {
+        Shared(x.0.upsample_bilinear2d([int(height), int(width)], true, None, None))
+    }
+
+    fn gaussian_blur(&mut self, x: &Shared, blur: Blur) -> Shared {
+        let radius = int(blur.radius_px);
+        let taps = Tensor::from_slice(&blur.taps()).to(x.0.device());
+        let none = || None::<&Tensor>;
+        let (stride, padding, dilation) = ([1; 2], [0; 2], [1; 2]);
+        let padded = x.0.reflection_pad2d([radius; 4]);
+        let across = taps.view([1, 1, 1, -1]);
+        let down = taps.view([1, 1, -1, 1]);
+        let blurred = padded.conv2d(&across, none(), stride, padding, dilation, 1);
+        Shared(blurred.conv2d(&down, none(), stride, padding, dilation, 1))
+    }
+
+    fn drop_channel(&mut self, x: &Shared) -> Shared {
+        Shared(x.0.squeeze_dim(1))
+    }
+
+    fn map_max(&mut self, map: &Shared) -> Shared {
+        Shared(map.0.amax([1, 2].as_slice(), false))
+    }
+
+    fn global_avg_pool(&mut self, x: &Shared) -> Shared {
+        Shared(x.0.mean_dim([2, 3].as_slice(), false, None))
+    }
+
+    fn l2_normalise(&mut self, x: &Shared) -> Shared {
+        Shared(unit(&x.0, 1))
+    }
+}
+
+/// A tensor whose clone shares its storage, as the vocabulary's handles do.
+#[derive(Debug)]
+pub struct Shared(pub Tensor);
+
+impl Clone for Shared {
+    fn clone(&self) -> Self {
+        Self(self.0.shallow_clone())
+    }
+}

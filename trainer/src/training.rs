@@ -1,0 +1,237 @@
+//! The training step: stages called one by one, with noise, detach and losses between them.
+//!
+//! Owns the order of a step and the guard against numbers that are none. Gets batches, knows no
+//! files.
+
+use network::bottleneck::bottleneck;
+use network::decoder::decoder;
+use network::detector::roots;
+use network::embedding::embedding;
+use network::projector::projector;
+use network::shapes::Shapes;
+use network::teacher::teacher;
+use network::weights::{Checked, Weights};
+use network::{Graph as _, Normalisation, Path};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::loss::{global_contrastive, local_contrastive, reconstruction};
+use crate::recipe::Recipe;
+use crate::torch::{Adam, AdamOptions, Mode, Shared, TorchGraph, Variables};
+
+/// One batch: the images, their strong augmentation and their classes.
+#[derive(Debug)]
+pub struct Batch {
+    /// u8 `[N, H, W, 3]`.
+    pub frames: Tensor,
+    /// u8 `[N, H, W, 3]`; needed by the local loss only.
+    pub views: Option<Tensor>,
+    /// N class indices.
+    pub classes: Vec<usize>,
+}
+
+/// What a step saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct StepReport {
+    /// Reconstruction term.
+    pub reconstruction: f64,
+    /// Local contrastive term, 0 where off.
+    pub local: f64,
+    /// Global contrastive term, 0 where off.
+    pub global: f64,
+    /// Joint norm of all gradients before clipping.
+    pub gradient_norm: f64,
+}
+
+impl StepReport {
+    /// The sum that is minimised.
+    pub fn total(&self) -> f64 {
+        self.reconstruction + self.local + self.global
+    }
+}
+
+/// Training cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainingError {
+    /// A loss or gradient is not a number.
+    #[error(
+        "step {step}: the loss is {loss} and the gradient norm {gradient_norm}; \
+         lower the learning rates or gradient_norm_max, or look at the data"
+    )]
+    NotFinite {
+        /// Counted from 0.
+        step: u64,
+        /// The sum of the losses.
+        loss: f64,
+        /// Before clipping.
+        gradient_norm: f64,
+    },
+}
+
+/// The network in training.
+#[derive(Debug)]
+pub struct Trainer {
+    recipe: Recipe,
+    frozen: Variables,
+    trained: Variables,
+    optimiser: Adam,
+    step: u64,
+}
+
+impl Trainer {
+    /// A network with this teacher and freshly initialised other parts.
+    pub fn new(recipe: Recipe, teacher: &Weights, device: Device) -> anyhow::Result<Self> {
+        let (shapes, _) = Shapes::of(&recipe.architecture);
+        let prefix = format!("{}.", roots::TEACHER);
+        let (frozen, trained): (Vec<_>, Vec<_>) =
+            shapes.parameters.into_iter().partition(|p| p.name.starts_with(&prefix));
+        let teacher = teacher.clone().check(&frozen)?;
+        let fresh = initial(&trained, recipe.seed).check(&trained)?;
+        let optimiser = Adam::new(AdamOptions {
+            beta1: recipe.beta1,
+            beta2: recipe.beta2,
+            ..AdamOptions::default()
+        });
+        Ok(Self {
+            frozen: Variables::new(&frozen, &teacher, device, |_| false),
+            trained: Variables::new(&trained, &fresh, device, |_| true),
+            optimiser,
+            step: 0,
+            recipe,
+        })
+    }
+
+    /// One step on one batch.
+    pub fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainingError> {
+        let arch = &self.recipe.architecture;
+        let at = Path::root();
+        let count = batch.frames.size()[0];
+        let local_on = self.recipe.ccl.local() && batch.views.is_some();
+        let features: [Tensor; 3] = no_grad(|| {
+            let frames = match &batch.views {
+                Some(views) if local_on => Tensor::cat(&[&batch.frames, views], 0),
+                _ => batch.frames.shallow_clone(),
+            };
+            let mut g = TorchGraph::new(&self.frozen, Mode::Eval);
+            let image = g.normalise(&Shared(frames), Normalisation::IMAGENET);
+            teacher(&mut g, &(&at / roots::TEACHER), &image, arch).map(|feature| feature.0)
+        });
+        let mut g = TorchGraph::new(&self.trained, Mode::Train);
+        let shared = features.each_ref().map(|f| Shared(f.shallow_clone()));
+        // The projector normalises each image alone, so both views may pass it as one batch.
+        let projected =
+            projector(&mut g, &(&at / roots::PROJECTOR), &shared, arch).map(|feature| feature.0);
+        let first = |all: &[Tensor; 3]| all.each_ref().map(|t| t.narrow(0, 0, count));
+        let second = |all: &[Tensor; 3]| all.each_ref().map(|t| t.narrow(0, count, count));
+        let f = first(&features);
+        let p = first(&projected);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.recipe.seed ^ self.step.rotate_left(32));
+        let disturbed = self.disturb(&p, &mut rng).map(Shared);
+        let code = bottleneck(&mut g, &(&at / roots::BOTTLENECK), &disturbed, arch);
+        let student = decoder(&mut g, &(&at / roots::DECODER), &code, arch).map(|t| t.0);
+
+        let zero = || Tensor::zeros([], (Kind::Float, features[0].device()));
+        let reconstruction = reconstruction(&f, &student);
+        let local = if local_on {
+            let negative = negatives(&batch.classes, &mut rng);
+            let (f_view, p_view) = (second(&features), second(&projected));
+            local_contrastive(&f, &f_view, &p, &p_view, negative.as_deref())
+        } else {
+            zero()
+        };
+        let global = if self.recipe.ccl.global() {
+            global_contrastive(&embedding(&mut g, &code).0, &batch.classes)
+        } else {
+            zero()
+        };
+        let total = &reconstruction + &local + &global;
+        self.trained.zero_grad();
+        total.backward();
+        let gradient_norm = self.trained.clip_grad_norm(self.recipe.gradient_norm_max);
+        let report = StepReport {
+            reconstruction: reconstruction.double_value(&[]),
+            local: local.double_value(&[]),
+            global: global.double_value(&[]),
+            gradient_norm,
+        };
+        let loss = report.total();
+        if !loss.is_finite() || !gradient_norm.is_finite() {
+            return Err(TrainingError::NotFinite { step: self.step, loss, gradient_norm });
+        }
+        let decay = self.recipe.decay(self.step);
+        let projector_prefix = format!("{}.", roots::PROJECTOR);
+        let (of_projector, of_rest) =
+            (self.recipe.projector_learning_rate, self.recipe.learning_rate);
+        self.optimiser.step(&self.trained, |name| {
+            decay * if name.starts_with(&projector_prefix) { of_projector } else { of_rest }
+        });
+        self.step += 1;
+        Ok(report)
+    }
+
+    /// Gaussian noise at a random share of the locations, in some of the batches (as RD++ and
+    /// `UniAD` do), so that the bottleneck learns to remove what does not belong.
+    fn disturb(&self, projected: &[Tensor; 3], rng: &mut ChaCha8Rng) -> [Tensor; 3] {
+        if !rng.random_bool(self.recipe.noise_probability) {
+            return projected.each_ref().map(Tensor::shallow_clone);
+        }
+        // libtorch's generator is seeded per step, so that a step needs no state of earlier ones.
+        tch::manual_seed(rng.random_range(0..i64::MAX));
+        projected.each_ref().map(|p| {
+            let size = p.size();
+            let places = Tensor::rand([size[0], 1, size[2], size[3]], (Kind::Float, p.device()))
+                .lt(self.recipe.noise_share)
+                .to_kind(Kind::Float);
+            p + p.randn_like() * places * self.recipe.noise_sigma
+        })
+    }
+
+    /// Steps done.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// All weights, teacher included.
+    pub fn weights(&self) -> Weights {
+        let mut weights = self.frozen.to_weights();
+        weights.0.extend(self.trained.to_weights().0);
+        weights
+    }
+}
+
+/// Fresh parameters as PyTorch's ResNet starts: Kaiming-normal kernels, neutral batch norms.
+fn initial(manifest: &[network::shapes::Parameter], seed: u64) -> Weights {
+    use network::shapes::ParameterKind as Kind;
+    let mut weights = Weights::random(manifest, seed);
+    for parameter in manifest {
+        let Some(weight) = weights.0.get_mut(&parameter.name) else { continue };
+        match parameter.kind {
+            Kind::Kernel { .. } => {}
+            Kind::Scale | Kind::RunningVar => weight.values.fill(1.0),
+            Kind::Shift | Kind::RunningMean => weight.values.fill(0.0),
+        }
+    }
+    weights
+}
+
+/// For each image one of another class, or `None` when the batch has a single class.
+fn negatives(classes: &[usize], rng: &mut ChaCha8Rng) -> Option<Vec<usize>> {
+    classes
+        .iter()
+        .map(|class| {
+            let others: Vec<usize> =
+                (0..classes.len()).filter(|&index| classes[index] != *class).collect();
+            (!others.is_empty()).then(|| others[rng.random_range(0..others.len())])
+        })
+        .collect()
+}
+
+/// A network whose weights no longer change: the teacher's or the whole detector's.
+pub fn checked_detector(
+    recipe: &Recipe,
+    weights: Weights,
+) -> Result<Checked, network::weights::WeightsError> {
+    let (shapes, _) = Shapes::of(&recipe.architecture);
+    weights.check(&shapes.parameters)
+}
