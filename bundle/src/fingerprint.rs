@@ -25,8 +25,7 @@ pub fn of_files(mut files: Vec<(String, String)>) -> String {
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        drop(write!(text, "{byte:02x}"));
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
         text
     })
 }

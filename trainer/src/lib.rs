@@ -3,9 +3,20 @@
 //! Makes the one file that the inspector runs. Depends on `network` (what is computed) and
 //! `bundle` (what the file carries); the inspector never depends on it.
 
-pub mod checkpoint;
-pub mod files;
-pub mod loss;
 pub mod recipe;
 pub mod torch;
+pub mod dataset;
+pub mod loss;
 pub mod training;
+pub mod run;
+pub mod checkpoint;
+pub mod detector;
+pub mod deployed;
+pub mod metrics;
+pub mod evaluate;
+// pub mod calibrate;
+// pub mod export;
+// pub mod pretrain;
+// pub mod verdicts;
+pub mod files;
+pub mod cli;

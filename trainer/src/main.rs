@@ -1,3 +1,7 @@
-//! `sightline-train`: hands the command line to the library and turns faults into exit codes.
+//! `sightline-train`: hands the arguments to the library's command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trainer::cli::main(std::env::args_os())
+}

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use bundle::geometry::{Fit, Geometry, Region, Resampling, Size, Tiles};
 use network::Architecture;
 
 /// Which contrastive losses join the reconstruction.
@@ -40,6 +41,14 @@ pub struct Recipe {
     pub seed: u64,
     /// The network.
     pub architecture: Architecture,
+    /// How images of another shape become inputs.
+    pub fit: Fit,
+    /// How they are scaled.
+    pub resampling: Resampling,
+    /// The part of the image that is looked at.
+    pub region: Option<Region>,
+    /// How that part is divided.
+    pub tiles: Option<Tiles>,
     /// Optimiser steps.
     pub iterations: u64,
     /// Classes in a batch.
@@ -48,6 +57,9 @@ pub struct Recipe {
     pub batch_images_per_class: usize,
     /// The contrastive losses.
     pub ccl: Ccl,
+    /// Anchor locations of the local loss per scale and image; a random subset of that size where there are
+    /// more. The mean over a subset is an unbiased estimate of the mean over all; 4096 are all at 256 px.
+    pub local_locations_max: usize,
     /// Learning rate of bottleneck and decoder.
     pub learning_rate: f64,
     /// Learning rate of the projector.
@@ -75,10 +87,15 @@ impl Default for Recipe {
         Self {
             seed: 42,
             architecture: Architecture::resnet18(256),
+            fit: Fit::Stretch,
+            resampling: Resampling::Triangle,
+            region: None,
+            tiles: None,
             iterations: 5000,
             batch_classes: 4,
             batch_images_per_class: 4,
             ccl: Ccl::Both,
+            local_locations_max: 4096,
             learning_rate: 5e-3,
             projector_learning_rate: 1e-3,
             decay_at: 0.8,
@@ -99,6 +116,9 @@ pub enum RecipeError {
     /// The network cannot be built.
     #[error(transparent)]
     Architecture(#[from] network::ArchitectureError),
+    /// Frames cannot be fitted.
+    #[error(transparent)]
+    Geometry(#[from] bundle::geometry::GeometryError),
     /// A number is out of its range.
     #[error("recipe key `{key}` is {value}: must lie {range}")]
     Range {
@@ -115,6 +135,7 @@ impl Recipe {
     /// Refuses what cannot be followed.
     pub fn validate(&self) -> Result<(), RecipeError> {
         self.architecture.validate()?;
+        self.geometry().validate()?;
         let check = |key, value: f64, fits: bool, range| {
             if fits { Ok(()) } else { Err(RecipeError::Range { key, value, range }) }
         };
@@ -124,6 +145,8 @@ impl Recipe {
         check("batch_classes", classes as f64, (1..=64).contains(&classes), "in 1..=64")?;
         let images = self.batch_images_per_class;
         check("batch_images_per_class", images as f64, (1..=64).contains(&images), "in 1..=64")?;
+        let locations = self.local_locations_max;
+        check("local_locations_max", locations as f64, locations > 0, "above 0")?;
         for (key, value) in [
             ("learning_rate", self.learning_rate),
             ("projector_learning_rate", self.projector_learning_rate),
@@ -144,6 +167,19 @@ impl Recipe {
         check("noise_sigma", self.noise_sigma, self.noise_sigma >= 0.0, "at or above 0")?;
         let held_out = self.calibration_share;
         check("calibration_share", held_out, (0.0..0.9).contains(&held_out), "in 0..0.9")
+    }
+
+    /// How images become inputs, for the trainer and later for the device.
+    pub fn geometry(&self) -> Geometry {
+        let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+        let Architecture { input_height, input_width, .. } = self.architecture;
+        Geometry {
+            input: Size { width: side(input_width), height: side(input_height) },
+            fit: self.fit,
+            resampling: self.resampling,
+            region: self.region,
+            tiles: self.tiles,
+        }
     }
 
     /// Images in a batch.

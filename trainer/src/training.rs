@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::loss::{global_contrastive, local_contrastive, reconstruction};
 use crate::recipe::Recipe;
-use crate::torch::{Adam, AdamOptions, Mode, Shared, TorchGraph, Variables};
+use crate::torch::{Adam, AdamOptions, Mode, Shared, TorchGraph, Variables, int};
 
 /// One batch: the images, their strong augmentation and their classes.
 #[derive(Debug)]
@@ -136,7 +136,14 @@ impl Trainer {
         let local = if local_on {
             let negative = negatives(&batch.classes, &mut rng);
             let (f_view, p_view) = (second(&features), second(&projected));
-            local_contrastive(&f, &f_view, &p, &p_view, negative.as_deref())
+            let most = int(self.recipe.local_locations_max);
+            // Drawn from libtorch's generator, seeded here so that a step needs no state of earlier ones.
+            tch::manual_seed(rng.random_range(0..i64::MAX));
+            let anchors = |count: i64| {
+                let all = (Kind::Int64, features[0].device());
+                (count > most).then(|| Tensor::randperm(count, all).narrow(0, 0, most))
+            };
+            local_contrastive(&f, &f_view, &p, &p_view, negative.as_deref(), anchors)
         } else {
             zero()
         };

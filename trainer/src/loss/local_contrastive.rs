@@ -15,12 +15,15 @@ use crate::torch::{int, unit};
 /// For location i the partner j is the location of the view whose teacher feature is most
 /// similar; with s+ the cosine of the projected pair and s- that of the projected negative at i,
 /// the term is `-log(e^(s+/t) / (e^(s+/t) + e^(s-/t))) = softplus((s- - s+) / t)`.
+///
+/// `anchors` picks the locations i of a scale with that many: i64 `[M]`, or all of them.
 pub fn local_contrastive(
     teacher: &[Tensor; 3],
     teacher_view: &[Tensor; 3],
     projected: &[Tensor; 3],
     projected_view: &[Tensor; 3],
     negative: Option<&[usize]>,
+    anchors: impl Fn(i64) -> Option<Tensor>,
 ) -> Tensor {
     let device = projected[0].device();
     let Some(negative) = negative else {
@@ -30,9 +33,15 @@ pub fn local_contrastive(
     let negative = Tensor::from_slice(&negative).to(device);
     let terms: Vec<Tensor> = (0..3)
         .map(|scale| {
-            let partner = partners(&teacher[scale], &teacher_view[scale]);
-            // [N, C, L], unit columns.
-            let anchor = unit(&projected[scale].flatten(2, -1), 1);
+            // [N, C, L]; [N, C, M] for the anchors.
+            let places = |feature: &Tensor| feature.flatten(2, -1);
+            let chosen = anchors(places(&teacher[scale]).size()[2]);
+            let at_anchors = |feature: &Tensor| match &chosen {
+                Some(index) => places(feature).index_select(2, index),
+                None => places(feature),
+            };
+            let partner = partners(&at_anchors(&teacher[scale]), &places(&teacher_view[scale]));
+            let anchor = unit(&at_anchors(&projected[scale]), 1);
             let view = unit(&projected_view[scale].flatten(2, -1), 1);
             let index = partner.unsqueeze(1).expand(anchor.size().as_slice(), false);
             let positive = view.gather(2, &index, false);
@@ -46,15 +55,15 @@ pub fn local_contrastive(
     Tensor::stack(&terms, 0).mean(Kind::Float)
 }
 
-/// For every location of `features` the most similar location of `view`: i64 `[N, L]`.
+/// For every location of `features` `[N, C, M]` the most similar location of `view` `[N, C, L]`: i64 `[N, M]`.
 fn partners(features: &Tensor, view: &Tensor) -> Tensor {
     no_grad(|| {
         let count = features.size()[0];
         // One image at a time: at stride 4 the similarity matrix takes 64 MB an image.
         let rows: Vec<Tensor> = (0..count)
             .map(|n| {
-                let a = unit(&features.get(n).flatten(1, -1), 0);
-                let b = unit(&view.get(n).flatten(1, -1), 0);
+                let a = unit(&features.get(n), 0);
+                let b = unit(&view.get(n), 0);
                 a.transpose(0, 1).matmul(&b).argmax(1, false)
             })
             .collect();
@@ -68,7 +77,7 @@ mod tests {
 
     fn plane(values: &[f32]) -> Tensor {
         // Two channels, `values.len() / 2` locations.
-        Tensor::from_slice(values).view([1, 2, 1, -1])
+        Tensor::from_slice(values).view([1, 2, -1])
     }
 
     fn thrice(tensor: &Tensor) -> [Tensor; 3] {
@@ -93,7 +102,7 @@ mod tests {
         let teacher = thrice(&stack([1.0, 1.0], [1.0, 1.0]));
         let projected = thrice(&stack([1.0, 0.0], [0.0, 1.0]));
         let view = thrice(&stack([0.6, 0.8], [0.0, 2.0]));
-        let loss = local_contrastive(&teacher, &teacher, &projected, &view, Some(&[1, 0]));
+        let loss = local_contrastive(&teacher, &teacher, &projected, &view, Some(&[1, 0]), |_| None);
         let expected = f64::midpoint((-12.0_f64).exp().ln_1p(), (-20.0_f64).exp().ln_1p());
         let loss = loss.double_value(&[]);
         assert!((loss - expected).abs() < 1e-8, "{loss} {expected}");
@@ -105,13 +114,30 @@ mod tests {
         // the same with raw logits of 1e4 would be inf / inf. The loss equals the gap.
         let teacher = thrice(&Tensor::ones([2, 2, 1, 1], (Kind::Float, tch::Device::Cpu)));
         let view = thrice(&(-&teacher[0]));
-        let loss = local_contrastive(&teacher, &teacher, &teacher, &view, Some(&[1, 0]));
+        let loss = local_contrastive(&teacher, &teacher, &teacher, &view, Some(&[1, 0]), |_| None);
         assert!((loss.double_value(&[]) - 40.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_mean_over_parts_of_the_anchors_is_the_mean_over_all() {
+        tch::manual_seed(1);
+        let random = || {
+            std::array::from_fn::<Tensor, 3, _>(|_| {
+                Tensor::randn([2, 3, 2, 3], (Kind::Float, tch::Device::Cpu))
+            })
+        };
+        let (f, f_view, p, p_view) = (random(), random(), random(), random());
+        let loss = |anchors: &dyn Fn(i64) -> Option<Tensor>| {
+            local_contrastive(&f, &f_view, &p, &p_view, Some(&[1, 0]), anchors).double_value(&[])
+        };
+        let part = |index: &[i64]| loss(&|_| Some(Tensor::from_slice(index)));
+        let halves = f64::midpoint(part(&[0, 2, 4]), part(&[5, 3, 1]));
+        assert!((halves - loss(&|_| None)).abs() < 1e-5);
     }
 
     #[test]
     fn one_class_has_no_negative_and_no_loss() {
         let f = thrice(&Tensor::ones([2, 2, 1, 1], (Kind::Float, tch::Device::Cpu)));
-        assert!(local_contrastive(&f, &f, &f, &f, None).double_value(&[]).abs() < f64::EPSILON);
+        assert!(local_contrastive(&f, &f, &f, &f, None, |_| None).double_value(&[]).abs() < f64::EPSILON);
     }
 }

@@ -11,6 +11,7 @@ pub use graph::{Mode, Shared, TorchGraph};
 pub(crate) use graph::unit;
 pub use variables::Variables;
 
+use bundle::geometry::RgbImage;
 use tch::{Kind, Tensor};
 
 /// A length as libtorch counts it.
@@ -28,4 +29,16 @@ pub fn floats(tensor: &Tensor) -> Vec<f32> {
     let count = values.len();
     flat.copy_data(&mut values, count);
     values
+}
+
+/// u8 images of one size as a batch `[N, H, W, 3]`.
+pub fn batch_from_images<'a>(images: impl ExactSizeIterator<Item = &'a RgbImage>) -> Tensor {
+    let count = int(images.len());
+    let mut bytes = Vec::new();
+    let mut side = [0_i64; 2];
+    for image in images {
+        side = [i64::from(image.size.height), i64::from(image.size.width)];
+        bytes.extend_from_slice(&image.pixels);
+    }
+    Tensor::from_data_size(&bytes, &[count, side[0], side[1], 3], Kind::Uint8)
 }

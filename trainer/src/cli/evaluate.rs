@@ -1,0 +1,89 @@
+//! `sightline-train evaluate`: AUROC per product, of a model or of the inspector's verdict lines.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use bundle::prototype::Prototype;
+use tch::Device;
+
+use super::bars;
+use crate::{
+    checkpoint::Checkpoint,
+    dataset::{Dataset, mvtec},
+    deployed::Deployed,
+    detector::{Detect, TorchDetector},
+    evaluate::{self, ImageScore, Report},
+    files,
+};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// A checkpoint (libtorch) or an exported model (ONNX Runtime) on a test set.
+    Model {
+        /// A .safetensors checkpoint or an .onnx model.
+        model: PathBuf,
+        /// The data set: CLASS/test/good and CLASS/test/DEFECT.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Writes the score of every image, as CSV.
+        #[arg(long, value_name = "FILE")]
+        scores: Option<PathBuf>,
+        /// The report as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Model { model, data, scores, json } => {
+            let data = mvtec::read(data)?;
+            let is_onnx = model.extension().is_some_and(|extension| extension == "onnx");
+            let (report, list) = if is_onnx { onnx(model, &data)? } else { torch(model, &data)? };
+            if let Some(path) = scores {
+                files::write_atomically(path, csv(&list).as_bytes())?;
+            }
+            print(&report, *json)
+        }
+    }
+}
+
+fn onnx(path: &std::path::Path, data: &Dataset) -> anyhow::Result<(Report, Vec<ImageScore>)> {
+    let mut detector = Deployed::open(path)?;
+    let classes = detector.file().document.classes.clone();
+    let prototypes: Vec<(String, Prototype)> =
+        classes.into_iter().map(|class| (class.name, class.prototype)).collect();
+    measure(&mut detector, &prototypes, data)
+}
+
+fn torch(path: &std::path::Path, data: &Dataset) -> anyhow::Result<(Report, Vec<ImageScore>)> {
+    let checkpoint = Checkpoint::load(path)?;
+    let recipe = checkpoint.manifest.recipe.clone();
+    let mut detector = TorchDetector::new(checkpoint, Device::cuda_if_available())?;
+    let parts = data.split(recipe.calibration_share, recipe.seed).training;
+    let bar = bars::bar("prototypes");
+    let prototypes = evaluate::prototypes(&mut detector, &data.names(), &parts, &bar)?;
+    measure(&mut detector, &prototypes, data)
+}
+
+fn measure(
+    detector: &mut dyn Detect,
+    prototypes: &[(String, Prototype)],
+    data: &Dataset,
+) -> anyhow::Result<(Report, Vec<ImageScore>)> {
+    evaluate::evaluate(detector, prototypes, data, &bars::bar("evaluate"))
+}
+
+pub(super) fn print(report: &Report, json: bool) -> anyhow::Result<()> {
+    bars::result(&if json { serde_json::to_string_pretty(report)? } else { report.to_string() })
+}
+
+fn csv(scores: &[ImageScore]) -> String {
+    scores.iter().fold(String::from("path,product,defect,score,recognised\n"), |mut text, score| {
+        let ImageScore { path, product, defect, score, recognised } = score;
+        let defect = defect.as_deref().unwrap_or("");
+        let recognised = recognised.as_deref().unwrap_or("");
+        // Writing to a String cannot fail.
+        drop(writeln!(text, "{},{product},{defect},{score},{recognised}", path.display()));
+        text
+    })
+}

@@ -1,0 +1,71 @@
+//! `sightline-train train`: a recipe, a data set and a teacher become a checkpoint.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use tch::Device;
+
+use super::bars;
+use crate::{
+    dataset::mvtec,
+    recipe::{Ccl, Recipe},
+    run::{self, RunOptions},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The data set: CLASS/train/good/*, as MVTec AD lays it out.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Weights of the frozen teacher (.safetensors, torchvision's names).
+    #[arg(long, value_name = "FILE")]
+    teacher: PathBuf,
+
+    /// The checkpoint to write (.safetensors); a log is written beside it.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+
+    /// A TOML file with keys of the recipe; what it leaves out has the published value.
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+
+    /// Optimiser steps, instead of the recipe's.
+    #[arg(long, value_name = "N")]
+    iterations: Option<u64>,
+
+    /// Contrastive losses, instead of the recipe's.
+    #[arg(long)]
+    ccl: Option<Ccl>,
+
+    /// Seed, instead of the recipe's.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut recipe = match &arguments.recipe {
+        Some(path) => read(path)?,
+        None => Recipe::default(),
+    };
+    recipe.iterations = arguments.iterations.unwrap_or(recipe.iterations);
+    recipe.ccl = arguments.ccl.unwrap_or(recipe.ccl);
+    recipe.seed = arguments.seed.unwrap_or(recipe.seed);
+    let data = mvtec::read(&arguments.data)?;
+    let options = RunOptions {
+        teacher: arguments.teacher.clone(),
+        out: arguments.out.clone(),
+        device: Device::cuda_if_available(),
+    };
+    let bar = bars::bar("train");
+    run::train(&recipe, &data, &options, &bar)?;
+    bars::note(&format!("checkpoint {}", arguments.out.display()));
+    Ok(())
+}
+
+/// A recipe file.
+pub(super) fn read(path: &std::path::Path) -> anyhow::Result<Recipe> {
+    let named = || format!("recipe {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(named)?;
+    toml::from_str(&text).with_context(named)
+}

@@ -1,0 +1,94 @@
+//! A thread that makes the next batches while libtorch works on this one.
+//!
+//! Owns the thread `batches` and its bounded queue. A batch is a function of seed and step, whatever the timing.
+
+use std::{sync::Arc, thread::JoinHandle};
+
+use bundle::geometry::RgbImage;
+use crossbeam_channel::Receiver;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::{DataError, augment, sampler::Sampler, store::Store};
+use crate::{torch::batch_from_images, training::Batch};
+
+/// One being used, one waiting, one being made.
+const BATCHES_AHEAD: usize = 2;
+
+/// What batches are made of.
+#[derive(Debug)]
+pub struct Source {
+    /// The images.
+    pub store: Store,
+    /// The class of each image.
+    pub class_of_image: Vec<usize>,
+    /// Which images a step gets.
+    pub sampler: Sampler,
+    /// Whether the second view is needed.
+    pub views: bool,
+    /// Seed of the augmentation.
+    pub seed: u64,
+}
+
+/// Batches in the order of their steps.
+#[derive(Debug)]
+pub struct Prefetch {
+    batches: Receiver<Result<Batch, DataError>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Prefetch {
+    /// Starts making the batches of `steps`.
+    pub fn start(source: Arc<Source>, steps: std::ops::Range<u64>) -> std::io::Result<Self> {
+        let (send, batches) = crossbeam_channel::bounded(BATCHES_AHEAD);
+        let work = move || {
+            for step in steps {
+                let batch = source.batch(step);
+                let failed = batch.is_err();
+                // Nobody waits for more: training ended.
+                if send.send(batch).is_err() || failed {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("batches".into()).spawn(work)?;
+        Ok(Self { batches, thread: Some(thread) })
+    }
+
+    /// The next batch; `None` after the last.
+    pub fn next(&self) -> Option<Result<Batch, DataError>> {
+        self.batches.recv().ok()
+    }
+}
+
+impl Drop for Prefetch {
+    fn drop(&mut self) {
+        // The thread ends at its next send, once the queue is gone.
+        self.batches = crossbeam_channel::never();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Source {
+    fn batch(&self, step: u64) -> Result<Batch, DataError> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ 0x5eed);
+        rng.set_stream(step);
+        let mut frames: Vec<RgbImage> = Vec::new();
+        let mut classes = Vec::new();
+        for draw in self.sampler.batch(step, &self.class_of_image) {
+            let inputs = self.store.get(draw.image)?;
+            // With tiles a step sees one of them.
+            let tile = rand::RngExt::random_range(&mut rng, 0..inputs.len());
+            frames.push(inputs[tile].clone());
+            classes.push(draw.class);
+        }
+        let views = self.views.then(|| {
+            let views: Vec<_> =
+                frames.iter().map(|image| augment::strong(image, &mut rng)).collect();
+            batch_from_images(views.iter())
+        });
+        Ok(Batch { frames: batch_from_images(frames.iter()), views, classes })
+    }
+}

@@ -1,0 +1,136 @@
+//! An exported model on ONNX Runtime: what the device will compute.
+//!
+//! The trainer's only `use ort`. Owns the search for the library; the inspector has its own, because it must
+//! survive libraries that the trainer never meets.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use bundle::{
+    geometry::{Geometry, Map, RgbImage},
+    model_file::{self, ModelFile},
+};
+use ndarray::{ArrayBase, ArrayD, ArrayView4};
+use network::onnx::names;
+use ort::{environment::Environment, session::Session, value::TensorRef};
+
+use crate::detector::{Answer, Detect};
+
+/// Ours first, then the one that `ort` itself would read.
+const LIBRARY_VARIABLES: [&str; 2] = ["SIGHTLINE_ONNXRUNTIME", "ORT_DYLIB_PATH"];
+/// Where `make` puts it.
+const LIBRARY_FOLDER: &str = ".deps/onnxruntime";
+
+/// A session for a model.
+#[derive(Debug)]
+pub struct Deployed {
+    session: Session,
+    file: ModelFile,
+}
+
+impl Deployed {
+    /// Reads a model file and loads its network.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("model {} cannot be read", path.display()))?;
+        Self::from_bytes(&bytes).with_context(|| format!("model {}", path.display()))
+    }
+
+    /// Loads a model from memory.
+    pub fn from_bytes(bytes: &[u8]) -> anyhow::Result<Self> {
+        let file = model_file::read_bytes(bytes)?;
+        Ok(Self { session: session(bytes)?, file })
+    }
+
+    /// Its document and identity.
+    pub fn file(&self) -> &ModelFile {
+        &self.file
+    }
+}
+
+impl Detect for Deployed {
+    fn geometry(&self) -> &Geometry {
+        &self.file.document.geometry
+    }
+
+    fn detect(&mut self, inputs: &[RgbImage]) -> anyhow::Result<Vec<Answer>> {
+        run(&mut self.session, inputs)
+    }
+}
+
+/// A session for the bytes of an ONNX file.
+pub fn session(bytes: &[u8]) -> anyhow::Result<Session> {
+    let build = || -> Result<Session, ort::Error> {
+        Ok(Session::builder(environment()?)?.commit_from_memory(bytes)?)
+    };
+    build().context("ONNX Runtime does not take the model")
+}
+
+/// Runs a session on images of one size.
+pub fn run(session: &mut Session, inputs: &[RgbImage]) -> anyhow::Result<Vec<Answer>> {
+    let Some(first) = inputs.first() else { return Ok(Vec::new()) };
+    let size = first.size;
+    let pixels: Vec<u8> = inputs.iter().flat_map(|input| input.pixels.iter().copied()).collect();
+    let shape = [inputs.len(), size.height as usize, size.width as usize, 3];
+    let frames = ArrayView4::from_shape(shape, &pixels).context("images of different sizes")?;
+    let tensor = TensorRef::from_array_view(frames)?;
+    let outputs = session.run(ort::inputs![names::FRAMES => tensor])?;
+    let output = |name: &str| -> Result<ArrayD<f32>, ort::Error> {
+        outputs[name].try_extract_array::<f32>().map(ArrayBase::into_owned)
+    };
+    let (maps, scores) = (output(names::ANOMALY_MAP)?, output(names::SCORE)?);
+    let embeddings = output(names::EMBEDDING)?;
+    Ok(scores
+        .iter()
+        .zip(maps.outer_iter())
+        .zip(embeddings.outer_iter())
+        .map(|((&score, map), embedding)| Answer {
+            map: Map { size, values: map.iter().copied().collect() },
+            score,
+            embedding: embedding.iter().copied().collect(),
+        })
+        .collect())
+}
+
+fn environment() -> Result<&'static Environment, ort::Error> {
+    static STARTED: std::sync::OnceLock<Environment> = std::sync::OnceLock::new();
+    if let Some(environment) = STARTED.get() {
+        return Ok(environment);
+    }
+    let library = library().map_err(|error| ort::Error::new(error.to_string()))?;
+    let failed = |error: &dyn std::fmt::Display| ort::Error::new(error.to_string());
+    let environment = ort::init_from(&library)
+        .map_err(|error| failed(&error))?
+        .with_name("sightline-train")
+        .build()
+        .map_err(|error| failed(&error))?;
+    Ok(STARTED.get_or_init(|| environment))
+}
+
+fn library() -> anyhow::Result<PathBuf> {
+    let named = LIBRARY_VARIABLES.iter().find_map(std::env::var_os).map(PathBuf::from);
+    let folders = named.unwrap_or_else(|| {
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(LIBRARY_FOLDER);
+        if beside.is_dir() { beside } else { LIBRARY_FOLDER.into() }
+    });
+    if folders.is_file() {
+        return Ok(folders);
+    }
+    let is_library = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime.so"))
+    };
+    let found = std::fs::read_dir(&folders)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .find(is_library);
+    let Some(found) = found else {
+        bail!(
+            "ONNX Runtime's library was not found in {}; `make test` fetches it, or name it with {}=FILE",
+            folders.display(),
+            LIBRARY_VARIABLES[0]
+        );
+    };
+    Ok(found)
+}

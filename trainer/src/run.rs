@@ -1,0 +1,131 @@
+//! A training run: batches in, checkpoint out, progress in between.
+//!
+//! Owns the loop around the step, the log beside the checkpoint and the order of files: a checkpoint appears
+//! whole. Knows no command line.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+use network::weights::Weights;
+use tch::Device;
+
+use crate::{
+    checkpoint::{Checkpoint, Manifest},
+    dataset::{
+        self, Dataset,
+        prefetch::{Prefetch, Source},
+        sampler::Sampler,
+        store::Store,
+    },
+    recipe::Recipe,
+    training::{StepReport, Trainer},
+};
+
+/// Steps between checkpoints: some minutes on a small machine.
+const CHECKPOINT_EVERY: u64 = 100;
+
+/// Where a run reads and writes.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Weights of the frozen teacher, torchvision's names.
+    pub teacher: PathBuf,
+    /// The checkpoint; the log lies beside it, with the extension `log.jsonl`.
+    pub out: PathBuf,
+    /// What it runs on.
+    pub device: Device,
+}
+
+/// Trains a network on a data set.
+pub fn train(
+    recipe: &Recipe,
+    data: &Dataset,
+    options: &RunOptions,
+    bar: &ProgressBar,
+) -> anyhow::Result<()> {
+    recipe.validate()?;
+    let teacher = Weights::load(&options.teacher)?.under(network::detector::roots::TEACHER);
+    let parts = data.split(recipe.calibration_share, recipe.seed).training;
+    let fingerprint = dataset::fingerprint_of(&data.root, &parts)?;
+    let class_of_image: Vec<usize> = parts.iter().map(|part| part.class).collect();
+    let sampler = Sampler::new(
+        &class_of_image,
+        recipe.batch_classes,
+        recipe.batch_images_per_class,
+        recipe.seed,
+    );
+    let source = Source {
+        store: Store::new(recipe.geometry(), parts.into_iter().map(|part| part.path).collect()),
+        class_of_image,
+        sampler,
+        views: recipe.ccl.local(),
+        seed: recipe.seed,
+    };
+    let mut trainer = Trainer::new(recipe.clone(), &teacher, options.device)?;
+    let batches = Prefetch::start(Arc::new(source), 0..recipe.iterations)?;
+    let mut log = Log::create(&options.out)?;
+    let save = |trainer: &Trainer| {
+        let manifest =
+            Manifest::new(recipe.clone(), trainer.steps(), data.names(), fingerprint.clone());
+        Checkpoint { manifest, weights: trainer.weights() }.save(&options.out)
+    };
+    bar.set_length(recipe.iterations);
+    while let Some(batch) = batches.next() {
+        let batch = batch?;
+        let started = Instant::now();
+        let report = trainer.step(&batch)?;
+        let images_per_second = batch.classes.len() as f64 / started.elapsed().as_secs_f64();
+        log.row(trainer.steps(), &report, images_per_second)?;
+        bar.set_message(message(&report, images_per_second));
+        bar.inc(1);
+        if trainer.steps().is_multiple_of(CHECKPOINT_EVERY) {
+            save(&trainer)?;
+        }
+    }
+    save(&trainer)?;
+    bar.finish();
+    Ok(())
+}
+
+fn message(report: &StepReport, images_per_second: f64) -> String {
+    let StepReport { reconstruction, local, global, .. } = report;
+    format!(
+        "reconstruction {reconstruction:.4}  local {local:.4}  global {global:.4}  {images_per_second:.1} images/s"
+    )
+}
+
+/// One JSON object per step.
+struct Log {
+    file: std::fs::File,
+    path: PathBuf,
+}
+
+impl Log {
+    fn create(checkpoint: &Path) -> anyhow::Result<Self> {
+        let path = checkpoint.with_extension("log.jsonl");
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("create {}", folder.display()))?;
+        }
+        let file = std::fs::File::create(&path)
+            .with_context(|| format!("create the log {}", path.display()))?;
+        Ok(Self { file, path })
+    }
+
+    fn row(&mut self, step: u64, report: &StepReport, rate: f64) -> anyhow::Result<()> {
+        let row = serde_json::json!({
+            "step": step,
+            "reconstruction": report.reconstruction,
+            "local": report.local,
+            "global": report.global,
+            "gradient_norm": report.gradient_norm,
+            "images_per_second": rate,
+        });
+        writeln!(self.file, "{row}").with_context(|| format!("write {}", self.path.display()))
+    }
+}
