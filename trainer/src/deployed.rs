@@ -21,36 +21,33 @@ const LIBRARY_VARIABLES: [&str; 2] = ["SIGHTLINE_ONNXRUNTIME", "ORT_DYLIB_PATH"]
 /// Where `make` puts it.
 const LIBRARY_FOLDER: &str = ".deps/onnxruntime";
 
-/// A session for a model.
+/// A model on ONNX Runtime.
 #[derive(Debug)]
-pub struct Deployed {
+pub struct OnnxDetector {
     session: Session,
-    file: ModelFile,
+    geometry: Geometry,
 }
 
-impl Deployed {
+impl OnnxDetector {
+    /// A network without metadata yet, with the geometry it was trained with.
+    pub fn new(model: &[u8], geometry: Geometry) -> anyhow::Result<Self> {
+        Ok(Self { session: session(model)?, geometry })
+    }
+
     /// Reads a model file and loads its network.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let bytes = std::fs::read(path)
-            .with_context(|| format!("model {} cannot be read", path.display()))?;
-        Self::from_bytes(&bytes).with_context(|| format!("model {}", path.display()))
-    }
-
-    /// Loads a model from memory.
-    pub fn from_bytes(bytes: &[u8]) -> anyhow::Result<Self> {
-        let file = model_file::read_bytes(bytes)?;
-        Ok(Self { session: session(bytes)?, file })
-    }
-
-    /// Its document and identity.
-    pub fn file(&self) -> &ModelFile {
-        &self.file
+    pub fn open(path: &Path) -> anyhow::Result<(Self, ModelFile)> {
+        let named = || format!("model {}", path.display());
+        let bytes = std::fs::read(path).with_context(named)?;
+        let file = model_file::read_bytes(&bytes).with_context(named)?;
+        let detector =
+            Self::new(&bytes, file.document.geometry.clone()).with_context(named)?;
+        Ok((detector, file))
     }
 }
 
-impl Detect for Deployed {
+impl Detect for OnnxDetector {
     fn geometry(&self) -> &Geometry {
-        &self.file.document.geometry
+        &self.geometry
     }
 
     fn detect(&mut self, inputs: &[RgbImage]) -> anyhow::Result<Vec<Answer>> {
@@ -59,7 +56,7 @@ impl Detect for Deployed {
 }
 
 /// A session for the bytes of an ONNX file.
-pub fn session(bytes: &[u8]) -> anyhow::Result<Session> {
+fn session(bytes: &[u8]) -> anyhow::Result<Session> {
     let build = || -> Result<Session, ort::Error> {
         Ok(Session::builder(environment()?)?.commit_from_memory(bytes)?)
     };
@@ -67,7 +64,7 @@ pub fn session(bytes: &[u8]) -> anyhow::Result<Session> {
 }
 
 /// Runs a session on images of one size.
-pub fn run(session: &mut Session, inputs: &[RgbImage]) -> anyhow::Result<Vec<Answer>> {
+fn run(session: &mut Session, inputs: &[RgbImage]) -> anyhow::Result<Vec<Answer>> {
     let Some(first) = inputs.first() else { return Ok(Vec::new()) };
     let size = first.size;
     let pixels: Vec<u8> = inputs.iter().flat_map(|input| input.pixels.iter().copied()).collect();

@@ -208,7 +208,7 @@ impl Trainer {
 }
 
 /// Fresh parameters as PyTorch's ResNet starts: Kaiming-normal kernels, neutral batch norms.
-fn initial(manifest: &[network::shapes::Parameter], seed: u64) -> Weights {
+pub(crate) fn initial(manifest: &[network::shapes::Parameter], seed: u64) -> Weights {
     use network::shapes::ParameterKind as Kind;
     let mut weights = Weights::random(manifest, seed);
     for parameter in manifest {

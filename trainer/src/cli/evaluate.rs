@@ -9,10 +9,10 @@ use super::bars;
 use crate::{
     checkpoint::Checkpoint,
     dataset::{Dataset, mvtec},
-    deployed::Deployed,
+    deployed::OnnxDetector,
     detector::{Detect, TorchDetector},
     evaluate::{self, ImageScore, Report},
-    files,
+    files, line_report, verdicts,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -31,6 +31,28 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// The verdict lines of `sightline run` over a test set's images, matched by their file.
+    Verdicts {
+        /// JSON lines.
+        lines: PathBuf,
+        /// The data set that was streamed.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Verdict lines of the same images on another way: shift of the score, flips, change of AUROC.
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+        /// The report as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The verdict lines of `sightline run` over a rendered line, against its truth.
+    Line {
+        /// JSON lines.
+        lines: PathBuf,
+        /// What was rendered, a JSON line per frame.
+        #[arg(long, value_name = "FILE")]
+        truth: PathBuf,
+    },
 }
 
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
@@ -44,14 +66,28 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             }
             print(&report, *json)
         }
+        Command::Verdicts { lines, data, against, json } => {
+            let data = mvtec::read(data)?;
+            let scores = verdicts::image_scores(&verdicts::read(lines)?, &data)?;
+            print(&Report::of_scores(&scores), *json)?;
+            let Some(against) = against else { return Ok(()) };
+            let shift = verdicts::shift(&verdicts::read(lines)?, &verdicts::read(against)?);
+            let other = verdicts::image_scores(&verdicts::read(against)?, &data)?;
+            let change = verdicts::auroc_change(&scores, &other);
+            bars::result(&format!("{shift}\n{change}"))
+        }
+        Command::Line { lines, truth } => {
+            let truth = verdicts::read_truth(truth)?;
+            let report = line_report::LineReport::of(&verdicts::read(lines)?, &truth)?;
+            bars::result(&report.to_string())
+        }
     }
 }
 
 fn onnx(path: &std::path::Path, data: &Dataset) -> anyhow::Result<(Report, Vec<ImageScore>)> {
-    let mut detector = Deployed::open(path)?;
-    let classes = detector.file().document.classes.clone();
+    let (mut detector, file) = OnnxDetector::open(path)?;
     let prototypes: Vec<(String, Prototype)> =
-        classes.into_iter().map(|class| (class.name, class.prototype)).collect();
+        file.document.classes.into_iter().map(|class| (class.name, class.prototype)).collect();
     measure(&mut detector, &prototypes, data)
 }
 
@@ -82,8 +118,8 @@ fn csv(scores: &[ImageScore]) -> String {
         let ImageScore { path, product, defect, score, recognised } = score;
         let defect = defect.as_deref().unwrap_or("");
         let recognised = recognised.as_deref().unwrap_or("");
-        // Writing to a String cannot fail.
-        drop(writeln!(text, "{},{product},{defect},{score},{recognised}", path.display()));
+        writeln!(text, "{},{product},{defect},{score},{recognised}", path.display())
+            .expect("writing to a String cannot fail");
         text
     })
 }

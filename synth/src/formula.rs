@@ -1,0 +1,196 @@
+//! Classes of pictures that formulas generate, for pretraining without photographs.
+//!
+//! Formula-driven supervised learning (Kataoka et al., ACCV 2020; radial contours: Kataoka et al., CVPR 2022).
+//! A class is a set of parameters drawn from the seed; a picture varies place, turn, size, light, colour and
+//! noise, which a class must be recognised through. Pure and cheap: rendered in parallel, never stored.
+
+use bundle::geometry::{RgbImage, Size};
+use rand::{Rng, RngExt as _};
+
+use crate::{
+    field::{Colour, Place, at, blend, cells, clouds, inside, lit, mix as mixed, noise},
+    seeds::{Purpose, stream},
+};
+
+/// A generator of classes.
+#[derive(Clone, Debug)]
+pub struct FormulaClasses {
+    seed: u64,
+    classes: Vec<Class>,
+}
+
+#[derive(Clone, Debug)]
+struct Class {
+    foreground: Pattern,
+    background: Pattern,
+    /// A closed contour; without one the foreground is everywhere.
+    contour: Option<Contour>,
+    colours: [Colour; 4],
+}
+
+/// Radius as a sum of harmonics: polygons, gears, stars, petals.
+#[derive(Clone, Debug)]
+struct Contour {
+    base: f32,
+    harmonics: [(f32, f32); 3],
+    rings: f32,
+}
+
+#[derive(Clone, Debug)]
+enum Pattern {
+    /// Two gratings.
+    Gratings([(f32, f32); 2]),
+    /// Cells, with lines between them.
+    Cells(f32, f32),
+    /// A lattice of dots.
+    Dots(f32, f32),
+    /// Noise, stretched.
+    Grain(f32, f32),
+    /// Checks, turned.
+    Checks(f32, f32),
+    /// Nothing.
+    Plain,
+}
+
+impl FormulaClasses {
+    /// `count` classes.
+    pub fn new(count: usize, seed: u64) -> Self {
+        let class = |index| Class::draw(&mut stream(seed, Purpose::Formula, index));
+        Self { seed, classes: (0..count as u64).map(class).collect() }
+    }
+
+    /// A picture of a class.
+    ///
+    /// # Panics
+    /// When there is no such class.
+    pub fn render(&self, class: usize, picture: u64, side_px: u32) -> RgbImage {
+        let mut rng = stream(self.seed ^ picture, Purpose::FormulaPicture, class as u64);
+        self.classes[class].render(&mut rng, side_px)
+    }
+}
+
+impl Pattern {
+    fn draw(rng: &mut impl Rng) -> Self {
+        let frequency = rng.random_range(2.5_f32..13.0);
+        let other = rng.random_range(0.0_f32..1.0);
+        match rng.random_range(0..6) {
+            0 => Self::Gratings([
+                (frequency, other * std::f32::consts::PI),
+                (rng.random_range(2.0..16.0), rng.random_range(0.0..std::f32::consts::PI)),
+            ]),
+            1 => Self::Cells(0.7 * frequency, 0.05 + 0.3 * other),
+            2 => Self::Dots(0.8 * frequency, 0.15 + 0.25 * other),
+            3 => Self::Grain(frequency, 1.0 + 7.0 * other),
+            4 => Self::Checks(0.6 * frequency, other * std::f32::consts::FRAC_PI_2),
+            _ => Self::Plain,
+        }
+    }
+
+    /// From 0 to 1.
+    fn value(&self, p: Place, seed: u64) -> f32 {
+        let wave = |frequency: f32, angle: f32| {
+            let phase = (p.x * angle.cos() + p.y * angle.sin()) * frequency;
+            0.5 + 0.5 * (phase * std::f32::consts::TAU / 2.0).sin()
+        };
+        match *self {
+            Self::Gratings([(f1, a1), (f2, a2)]) => 0.5 * (wave(f1, a1) + wave(f2, a2)),
+            Self::Cells(scale, line) => {
+                let (first, second, own) = cells(seed, p.times(scale));
+                if second - first < line { 0.0 } else { 0.35 + 0.65 * own }
+            }
+            Self::Dots(scale, radius) => {
+                let q = p.times(scale);
+                let d = at(q.x - q.x.floor() - 0.5, q.y - q.y.floor() - 0.5);
+                inside(d.len() - radius, 0.06)
+            }
+            Self::Grain(scale, stretch) => clouds(seed, at(p.x * scale / stretch, p.y * scale)),
+            Self::Checks(scale, angle) => {
+                let q = p.turned(angle).times(scale);
+                let odd = (q.x.floor() + q.y.floor()).rem_euclid(2.0);
+                odd * 0.9
+            }
+            Self::Plain => 0.5,
+        }
+    }
+}
+
+impl Class {
+    fn draw(rng: &mut impl Rng) -> Self {
+        let contour = rng.random_bool(0.65).then(|| Contour {
+            base: rng.random_range(0.40..0.75),
+            harmonics: std::array::from_fn(|index| {
+                let most = [0.22, 0.14, 0.08][index];
+                let order: u8 = rng.random_range([2..8_u8, 4..16, 8..30][index].clone());
+                (f32::from(order), rng.random_range(0.0..most))
+            }),
+            rings: if rng.random_bool(0.4) { rng.random_range(1.5..6.0) } else { 0.0 },
+        });
+        Self {
+            foreground: Pattern::draw(rng),
+            background: Pattern::draw(rng),
+            contour,
+            colours: std::array::from_fn(|_| {
+                std::array::from_fn(|_| rng.random_range(0.05..0.95))
+            }),
+        }
+    }
+
+    fn render(&self, rng: &mut impl Rng, side_px: u32) -> RgbImage {
+        /// Sensor noise and the share of light that a picture may gain or lose.
+        const NOISE: f32 = 0.03;
+        let mut within = |limit: f32| rng.random_range(-limit..=limit);
+        let offset = at(within(0.25), within(0.25));
+        let turn = within(0.30);
+        let zoom = 1.0 + within(0.22);
+        let light = 1.0 + within(0.25);
+        let tint: Colour = std::array::from_fn(|_| 1.0 + within(0.12));
+        let phase = at(within(3.0), within(3.0));
+        let seed: u64 = rng.random();
+        let edge = 2.0 / side_px as f32;
+        let mut pixels = Vec::with_capacity(side_px as usize * side_px as usize * 3);
+        let place = |index: u32| (index as f32 + 0.5) / side_px as f32 * 2.0 - 1.0;
+        for y in 0..side_px {
+            for x in 0..side_px {
+                let p = at(place(x), place(y)).minus(offset).turned(turn).times(zoom);
+                let [a, b, c, d] = self.colours;
+                let ground = self.background.value(p.plus(phase), seed);
+                let mut colour = blend(c, d, ground);
+                let share = self.contour.as_ref().map_or(1.0, |contour| contour.share(p, edge));
+                if share > 0.0 {
+                    let mut figure = self.foreground.value(p.minus(phase), seed ^ 1);
+                    if let Some(contour) = &self.contour
+                        && contour.rings > 0.0
+                    {
+                        let ring = 0.5 + 0.5 * (p.len() * contour.rings * 6.3).cos();
+                        figure = mixed(figure, ring, 0.6);
+                    }
+                    colour = blend(colour, blend(a, b, figure), share);
+                }
+                let grain = NOISE * 2.0 * (noise(seed ^ 2, at(x as f32, y as f32)) - 0.5);
+                let seen = lit(colour, light);
+                pixels.extend((0..3).map(|channel| {
+                    let value = (seen[channel] * tint[channel] + grain).clamp(0.0, 1.0);
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "from 0 to 255"
+                    )]
+                    let byte = (value * 255.0).round() as u8;
+                    byte
+                }));
+            }
+        }
+        RgbImage { size: Size { width: side_px, height: side_px }, pixels }
+    }
+}
+
+impl Contour {
+    fn share(&self, p: Place, edge: f32) -> f32 {
+        let angle = p.angle();
+        let radius = self
+            .harmonics
+            .iter()
+            .fold(self.base, |radius, (order, height)| radius + height * (order * angle).cos());
+        inside(p.len() - radius, edge)
+    }
+}

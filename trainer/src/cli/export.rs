@@ -1,0 +1,121 @@
+//! `sightline-train export` and `calibrate`: from a checkpoint to the file that the inspector runs.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use anyhow::{Context as _, bail};
+use bundle::{
+    calibration_file::{self, CalibrationFile},
+    model_file,
+    schema::ModelName,
+};
+
+use super::bars;
+use crate::{
+    calibrate,
+    checkpoint::Checkpoint,
+    dataset::{GoodPart, mvtec},
+    deployed::OnnxDetector,
+    export::{self, ExportOptions},
+    files,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ExportArguments {
+    /// The checkpoint that `train` wrote.
+    checkpoint: PathBuf,
+
+    /// The data set that it was trained on.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// The model file to write (.onnx).
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+
+    /// The model's name; the file's by default.
+    #[arg(long)]
+    name: Option<String>,
+
+    /// The model's version.
+    #[arg(long, default_value = "1")]
+    version: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CalibrateArguments {
+    /// The exported model (.onnx).
+    model: PathBuf,
+
+    /// Good parts that training did not see: PRODUCT/train/good/*, as `sightline capture` records them.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Leaves the model as it is and writes MODEL.calibration.json beside it.
+    #[arg(long)]
+    site: bool,
+}
+
+pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
+    let checkpoint = Checkpoint::load(&arguments.checkpoint)?;
+    let data = mvtec::read(&arguments.data)?;
+    let stem = arguments.out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = ModelName {
+        name: arguments.name.clone().unwrap_or(stem),
+        version: arguments.version.clone(),
+    };
+    let options = ExportOptions { out: arguments.out.clone(), name };
+    let agreement = export::export(&checkpoint, &data, &options, bars::bar)?;
+    bars::note(&format!(
+        "model {}: libtorch and ONNX Runtime agree on {} frames, map within {:.1e}, score within {:.1e}",
+        arguments.out.display(),
+        agreement.frames,
+        agreement.map,
+        agreement.score
+    ));
+    Ok(())
+}
+
+pub(super) fn calibrate(arguments: &CalibrateArguments) -> anyhow::Result<()> {
+    let path = &arguments.model;
+    let (mut detector, mut file) = OnnxDetector::open(path)?;
+    let data = mvtec::read(&arguments.data)?;
+    let classes = &mut file.document.classes;
+    let mut parts = Vec::new();
+    for folder in &data.classes {
+        let Some(class) = classes.iter().position(|class| class.name == folder.name) else {
+            let known: Vec<&str> = classes.iter().map(|class| class.name.as_str()).collect();
+            bail!(
+                "{} holds \"{}\", which the model does not know; its products are {}",
+                data.root.display(),
+                folder.name,
+                known.join(", ")
+            );
+        };
+        parts.extend(folder.good.iter().map(|path| GoodPart { path: path.clone(), class }));
+    }
+    let prototypes: Vec<_> =
+        classes.iter().map(|class| (class.name.clone(), class.prototype.clone())).collect();
+    let bar = bars::bar("calibrate");
+    let measured = calibrate::measure(&mut detector, &prototypes, &parts, &bar)?;
+    let mut site = BTreeMap::new();
+    for (index, class) in classes.iter_mut().enumerate() {
+        let calibration = calibrate::of_class(&measured, index, "good parts of the line")?;
+        if let Some(calibration) = calibration {
+            let count = calibration.count();
+            bars::note(&format!("  {}: {count} frames", class.name));
+            site.insert(class.name.clone(), calibration.clone());
+            class.calibration = Some(calibration);
+        }
+    }
+    if arguments.site {
+        let out = path.with_extension("calibration.json");
+        let site = CalibrationFile {
+            format: calibration_file::FORMAT,
+            model_sha256: file.sha256,
+            classes: site,
+        };
+        return files::write_atomically(&out, &serde_json::to_vec(&site)?);
+    }
+    let bytes = std::fs::read(path).with_context(|| format!("model {}", path.display()))?;
+    files::write_atomically(path, &model_file::with_document(&bytes, &file.document)?)
+}
