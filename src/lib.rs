@@ -1,1 +1,30 @@
 //! Sightline inspects every frame of a production-line camera on the edge device itself.
+//!
+//! # The way of a frame
+//! 1. `camera` plays a pipeline; a frame is numbered (`frame`) where it can first be counted.
+//! 2. It waits in a bounded `channel`; what is displaced there is counted in the `ledger`.
+//! 3. `preprocess` makes the model's input of it, without a copy where the pipeline scaled it already.
+//! 4. The `engine` runs the network: anomaly map, score, embedding.
+//! 5. The `judge` holds score and embedding against the product's calibration (`inspector` is 3 to 5).
+//! 6. The `verdict` goes to the `sinks`, and the frame's one disposition into the `ledger`.
+//! 7. `station` wires all that: who owns which thread, in which order it starts and drains.
+//! 8. At the end `summary` says what it amounts to, and `fault` which exit code that is.
+
+pub mod frame;
+pub mod channel;
+pub mod camera;
+pub mod preprocess;
+pub mod engine;
+pub mod judge;
+pub mod inspector;
+pub mod verdict;
+pub mod ledger;
+pub mod sinks;
+pub mod station;
+pub mod summary;
+pub mod overlay;
+pub mod config;
+pub mod cli;
+pub mod clock;
+pub mod shutdown;
+pub mod fault;

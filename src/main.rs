@@ -2,4 +2,8 @@
 //!
 //! Nothing else belongs here.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sightline::cli::main(std::env::args_os())
+}

@@ -132,3 +132,32 @@ pub fn save_png(path: &Path, image: &RgbImage) -> Result<(), WriteError> {
     image::save_buffer(path, &image.pixels, width, height, image::ExtendedColorType::Rgb8)
         .map_err(|error| failed(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_is_mvtecs() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = DatasetOptions {
+            seed: 1,
+            size: Size { width: 32, height: 32 },
+            products: vec![Product::Gear],
+            train_good: 2,
+            test_good: 1,
+            test_defective: 1,
+        };
+        write(folder.path(), &options, &|_| ()).unwrap();
+        for path in [
+            "gear/train/good/00001.png",
+            "gear/test/good/00000.png",
+            "gear/test/missing_part/00000.png",
+            "gear/ground_truth/missing_part/00000_mask.png",
+        ] {
+            assert!(folder.path().join(path).is_file(), "{path}");
+        }
+        let read = |path: &str| std::fs::read(folder.path().join(path)).unwrap();
+        assert_ne!(read("gear/train/good/00000.png"), read("gear/test/good/00000.png"));
+    }
+}

@@ -118,7 +118,7 @@ pub fn spoil(
     let draw = |defective: &Defective| {
         let part = good.clone().with(defective.clone());
         let spoilt = scene(size, 0.0, &[Placed { part: &part, shift: 0.0 }]);
-        let mask = difference(&clean.pixels, &spoilt.pixels, size);
+        let mask = difference(&clean, &spoilt, size);
         (part, mask)
     };
     let mut best = draw(&defective);
@@ -265,4 +265,53 @@ fn piece(product: Product, area_fraction: f64, rng: &mut impl Rng) -> usize {
     let nearest: Vec<usize> =
         (0..product.pieces()).filter(|&index| off(index) < least + 0.1).collect();
     if nearest.is_empty() { 0 } else { nearest[rng.random_range(0..nearest.len())] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{line::AREA_FRACTIONS, render::portrait};
+
+    const SIZE: Size = Size { width: 128, height: 128 };
+
+    #[test]
+    fn every_defect_of_every_product_shows_and_has_about_the_wanted_area() {
+        for product in Product::ALL {
+            let good = Part::good(product, 3);
+            for kind in Defect::of(product) {
+                let errors: Vec<f64> = AREA_FRACTIONS
+                    .iter()
+                    .map(|&area| {
+                        let (_, mask) = spoil(&good, *kind, area, 11, SIZE);
+                        let found = mask.area_fraction();
+                        assert!(found > 0.0, "{product:?} {kind:?} {area}");
+                        (found / area).ln().abs()
+                    })
+                    .collect();
+                // Pieces and prints come in the sizes they have.
+                let is_free = !matches!(kind, Defect::MissingPart | Defect::Misprint);
+                let close = errors.iter().filter(|error| **error < 0.5).count();
+                assert!(!is_free || close >= 3, "{product:?} {kind:?} {errors:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn outside_the_mask_the_part_is_the_good_one() {
+        let good = Part::good(Product::Cap, 5);
+        let (part, mask) = spoil(&good, Defect::Hole, 0.01, 5, SIZE);
+        let pictures = [&good, &part].map(|part| portrait(part, SIZE, 1));
+        for (index, defective) in mask.defective.iter().enumerate() {
+            let [a, b] = pictures.each_ref().map(|picture| &picture.pixels[3 * index..][..3]);
+            let largest = a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert!(*defective || largest <= 14, "pixel {index}: {largest}");
+        }
+    }
+
+    #[test]
+    fn a_broken_tooth_is_gone() {
+        let (_, mask) =
+            spoil(&Part::good(Product::Gear, 1), Defect::MissingPart, 0.01, 1, SIZE);
+        assert!((0.002..0.02).contains(&mask.area_fraction()), "{}", mask.area_fraction());
+    }
 }

@@ -194,3 +194,16 @@ impl Contour {
         inside(p.len() - radius, edge)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_differ_and_pictures_of_a_class_vary() {
+        let classes = FormulaClasses::new(4, 1);
+        assert_eq!(classes.render(2, 5, 32), classes.render(2, 5, 32));
+        assert_ne!(classes.render(2, 5, 32), classes.render(2, 6, 32));
+        assert_ne!(classes.render(2, 5, 32), classes.render(3, 5, 32));
+    }
+}

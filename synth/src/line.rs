@@ -190,3 +190,60 @@ impl Line {
         LineFrame { image, truth }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(seed: u64) -> Line {
+        Line::new(LineOptions {
+            seed,
+            size: Size { width: 32, height: 32 },
+            products: Product::ALL.to_vec(),
+            pockets: 20,
+            moving_frames: 2,
+            rest_frames: 3,
+            empty_share: 0.2,
+            defect_share: 0.5,
+        })
+    }
+
+    #[test]
+    fn the_truth_is_consistent() {
+        let line = line(1);
+        let truths: Vec<FrameTruth> = line.frames().map(|frame| frame.truth).collect();
+        assert_eq!(truths.len() as u64, line.frame_count());
+        for (index, truth) in truths.iter().enumerate() {
+            assert_eq!(truth.frame, index as u64 + 1);
+            assert_eq!(truth.state == State::Rest, truth.product.is_some());
+            assert_eq!(truth.defect.is_some(), truth.area_fraction > 0.0);
+        }
+        for state in [State::Empty, State::Moving, State::Rest] {
+            assert!(truths.iter().any(|truth| truth.state == state), "{state:?}");
+        }
+        let row = serde_json::to_string(&truths[4]).unwrap();
+        assert_eq!(serde_json::from_str::<FrameTruth>(&row).unwrap(), truths[4]);
+    }
+
+    #[test]
+    fn a_seed_gives_one_line_and_another_seed_another() {
+        let frames = |seed| line(seed).frames().map(|f| f.image).collect::<Vec<_>>();
+        assert_eq!(frames(1), frames(1));
+        assert_ne!(frames(1), frames(2));
+    }
+
+    #[test]
+    fn a_part_at_rest_stays_and_the_belt_moves() {
+        let line = line(1);
+        let frames: Vec<LineFrame> = line.frames().collect();
+        let difference = |a: &RgbImage, b: &RgbImage| {
+            let sum: u32 =
+                a.pixels.iter().zip(&b.pixels).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+            f64::from(sum) / a.pixels.len() as f64
+        };
+        let rest = frames.iter().position(|frame| frame.truth.state == State::Rest).unwrap();
+        let still = difference(&frames[rest].image, &frames[rest + 1].image);
+        let moving = difference(&frames[rest + 2].image, &frames[rest + 3].image);
+        assert!(still < 8.0 && moving > still, "{still} {moving}");
+    }
+}

@@ -149,3 +149,15 @@ pub(crate) fn look(product: Product, p: Place, v: &Variation, flaw: &Flaw) -> (C
         Product::Blister => objects::blister(p, v, flaw),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_their_products() {
+        for product in Product::ALL {
+            assert_eq!(Product::from_name(product.name()), Some(product));
+        }
+    }
+}

@@ -85,19 +85,11 @@ pub struct Placed<'a> {
     pub shift: f32,
 }
 
-/// A picture before the camera: no noise, not yet bytes.
-#[derive(Clone, Debug)]
-pub(crate) struct Scene {
-    pub(crate) size: Size,
-    pub(crate) pixels: Vec<Colour>,
-}
-
 /// What lies under the camera, seen by the camera.
 pub fn photograph(size: Size, belt_shift: f32, parts: &[Placed<'_>], noise_seed: u64) -> RgbImage {
-    let scene = scene(size, belt_shift, parts);
     let mut rng = stream(noise_seed, Purpose::Noise, 0);
-    let mut pixels = Vec::with_capacity(scene.pixels.len() * 3);
-    for colour in scene.pixels {
+    let mut pixels = Vec::with_capacity(size.width as usize * size.height as usize * 3);
+    for colour in scene(size, belt_shift, parts) {
         for value in colour {
             let grain: f32 = StandardNormal.sample(&mut rng);
             #[expect(
@@ -116,7 +108,8 @@ pub fn portrait(part: &Part, size: Size, noise_seed: u64) -> RgbImage {
     photograph(size, 0.0, &[Placed { part, shift: 0.0 }], noise_seed)
 }
 
-pub(crate) fn scene(size: Size, belt_shift: f32, parts: &[Placed<'_>]) -> Scene {
+/// The picture before the camera: no noise, not yet bytes; rows first.
+pub(crate) fn scene(size: Size, belt_shift: f32, parts: &[Placed<'_>]) -> Vec<Colour> {
     let mut pixels = Vec::with_capacity(size.width as usize * size.height as usize);
     for y in 0..size.height {
         for x in 0..size.width {
@@ -132,7 +125,7 @@ pub(crate) fn scene(size: Size, belt_shift: f32, parts: &[Placed<'_>]) -> Scene 
             pixels.push(colour);
         }
     }
-    Scene { size, pixels }
+    pixels
 }
 
 fn belt(p: Place) -> Colour {

@@ -22,12 +22,10 @@ pub(crate) enum Purpose {
     Defect = 6,
     /// The camera's noise.
     Noise = 7,
-    /// Parts to calibrate with.
-    Calibration = 8,
     /// Classes of the pretraining.
-    Formula = 9,
+    Formula = 8,
     /// Pictures of those classes.
-    FormulaPicture = 10,
+    FormulaPicture = 9,
 }
 
 /// A seed of its own for every purpose and index (`SplitMix64`, Steele et al. 2014).

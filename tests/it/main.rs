@@ -1,1 +1,18 @@
 //! The integration tests: one binary, one link, shared helpers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::allow_attributes,
+    reason = "tests"
+)]
+
+mod support;
+
+mod bad_input;
+mod golden_refusal;
+mod inspect;
+mod judging;
+mod tidy;
+mod way_of_a_frame;

@@ -19,7 +19,6 @@ pub(super) enum Code {
     Engine = 5,
     Data = 7,
     Output = 8,
-    Bug = 70,
 }
 
 impl Code {

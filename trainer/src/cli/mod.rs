@@ -5,6 +5,9 @@
 mod bars;
 mod evaluate;
 mod exit;
+mod export;
+mod pretrain;
+mod synth;
 mod train;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -26,6 +29,15 @@ enum Command {
     /// Measure how well defective parts are told from good ones.
     #[command(subcommand)]
     Evaluate(evaluate::Command),
+    /// Write the model file that the inspector runs.
+    Export(export::ExportArguments),
+    /// Calibrate an exported model on good parts that training did not see.
+    Calibrate(export::CalibrateArguments),
+    /// Render products, defects and lines.
+    #[command(subcommand)]
+    Synth(synth::Command),
+    /// Train a teacher from scratch on generated pictures.
+    Pretrain(pretrain::Arguments),
 }
 
 /// Runs the command of these arguments.
@@ -41,6 +53,10 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let done = match &arguments.command {
         Command::Train(arguments) => train::run(arguments),
         Command::Evaluate(command) => evaluate::run(command),
+        Command::Export(arguments) => export::export(arguments),
+        Command::Calibrate(arguments) => export::calibrate(arguments),
+        Command::Synth(command) => synth::run(command),
+        Command::Pretrain(arguments) => pretrain::run(arguments),
     };
     match done {
         Ok(()) => exit::Code::Ok.into(),

@@ -1,0 +1,122 @@
+//! Finds and decodes the images that `inspect` is pointed at.
+//!
+//! Owns which files are images, their order, and the messages about those that cannot be read.
+
+use std::path::{Path, PathBuf};
+
+use bundle::geometry::{RgbImage, Size};
+
+use crate::fault::{Class, Fault};
+
+/// What the `image` crate is built to decode here.
+const EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff"];
+/// A bound against a folder that links to itself.
+const DEPTH_MAX: usize = 32;
+
+/// An image file, and its path below the argument that led to it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Image {
+    pub(super) path: PathBuf,
+    pub(super) below: PathBuf,
+}
+
+/// The images of files and folders, each folder's sorted by path.
+pub(super) fn find(arguments: &[PathBuf]) -> Result<Vec<Image>, Fault> {
+    let mut images = Vec::new();
+    for argument in arguments {
+        let fault = |line: String| Fault::new(Class::Data, line);
+        let path = argument.display();
+        let kind = std::fs::metadata(argument)
+            .map_err(|error| fault(format!("{path} cannot be read: {error}")))?;
+        if !kind.is_dir() {
+            let below = argument.file_name().map(PathBuf::from).unwrap_or_default();
+            images.push(Image { path: argument.clone(), below });
+            continue;
+        }
+        let mut found = Vec::new();
+        collect(argument, argument, DEPTH_MAX, &mut found)
+            .map_err(|error| fault(format!("folder {path} cannot be read: {error}")))?;
+        if found.is_empty() {
+            let known = EXTENSIONS.join(", ");
+            return Err(fault(format!("folder {path} has no images (looked for {known})")));
+        }
+        found.sort();
+        images.append(&mut found);
+    }
+    Ok(images)
+}
+
+fn collect(root: &Path, folder: &Path, depth: usize, into: &mut Vec<Image>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            if depth > 0 {
+                collect(root, &path, depth - 1, into)?;
+            }
+        } else if is_image(&path) {
+            let below = path.strip_prefix(root).unwrap_or(&path).to_path_buf();
+            into.push(Image { path, below });
+        }
+    }
+    Ok(())
+}
+
+fn is_image(path: &Path) -> bool {
+    path.extension().and_then(|extension| extension.to_str()).is_some_and(|extension| {
+        EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
+    })
+}
+
+/// Decodes an image to RGB; the message is for a person and does not repeat the path.
+pub(super) fn decode(path: &Path) -> Result<RgbImage, String> {
+    let image = image::ImageReader::open(path)
+        .and_then(image::ImageReader::with_guessed_format)
+        .map_err(|error| error.to_string())?
+        .decode()
+        .map_err(|error| crate::fault::one_line(&error))?
+        .into_rgb8();
+    let size = Size { width: image.width(), height: image.height() };
+    Ok(RgbImage { size, pixels: image.into_raw() })
+}
+
+/// Encodes an image as PNG and puts it at `path` by renaming, so that no half picture is ever there.
+pub(super) fn write_png(path: &Path, image: &RgbImage) -> Result<(), Fault> {
+    let fault = |error: &dyn std::fmt::Display| {
+        Fault::new(Class::Output, format!("{} cannot be written: {error}", path.display()))
+    };
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image::write_buffer_with_format(
+        &mut bytes,
+        &image.pixels,
+        image.size.width,
+        image.size.height,
+        image::ExtendedColorType::Rgb8,
+        image::ImageFormat::Png,
+    )
+    .map_err(|error| fault(&error))?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| fault(&error))?;
+    }
+    let unfinished = path.with_extension("png.tmp");
+    std::fs::write(&unfinished, bytes.into_inner())
+        .and_then(|()| std::fs::rename(&unfinished, path))
+        .map_err(|error| fault(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_searched_in_order_and_other_files_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        std::fs::create_dir(path.join("good")).unwrap();
+        for name in ["good/002.png", "good/001.JPG", "readme.txt", "b.bmp"] {
+            std::fs::write(path.join(name), "").unwrap();
+        }
+        let below: Vec<_> =
+            find(&[path.to_path_buf()]).unwrap().into_iter().map(|i| i.below).collect();
+        assert_eq!(below, ["b.bmp", "good/001.JPG", "good/002.png"].map(PathBuf::from));
+    }
+}

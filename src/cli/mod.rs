@@ -1,0 +1,101 @@
+//! The command line: one match on the command, one line on standard error when it fails.
+//!
+//! Owns arguments, environment variables and files; no other module reads them. The only place of `anyhow`.
+
+mod capture;
+mod check;
+mod images;
+mod inspect;
+mod load;
+mod model;
+mod print;
+mod run;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::fault::{Class, Fault};
+
+/// Inspects every frame of a production-line camera and accounts for every frame.
+#[derive(Debug, Parser)]
+#[command(name = "sightline", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// ONNX Runtime's shared library, or the folder that holds it.
+    #[arg(long, global = true, value_name = "FILE")]
+    onnxruntime: Option<PathBuf>,
+
+    /// What to log to standard error: a level (error, warn, info, debug, trace) or a filter of tracing.
+    #[arg(long, global = true, value_name = "FILTER", default_value = "error,onnxruntime=off")]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Judge what the cameras of a configuration see; without one, play the demo line.
+    Run(run::Arguments),
+    /// Record good parts through a camera's own pipeline into a training folder.
+    Capture(capture::Arguments),
+    /// Judge images and folders, without a camera.
+    Inspect(inspect::Arguments),
+    /// Say whether a configuration, its model and its pipelines hold together.
+    Check(check::Arguments),
+    /// Look at a model file.
+    #[command(subcommand)]
+    Model(model::Command),
+}
+
+/// Runs the command of these arguments; failures are told in one line on standard error.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way, too, and belong on standard output.
+            let code = if error.use_stderr() { Class::Usage.exit_code() } else { 0 };
+            return if error.print().is_ok() { code.into() } else { Class::Output.exit_code().into() };
+        }
+    };
+    let done = start_log(&arguments.global.log).and_then(|()| dispatch(&arguments));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let class = error.downcast_ref::<Fault>().map_or(Class::Bug, |fault| fault.class);
+            if class != Class::Rejected {
+                print::failure(&format!("{error:#}"));
+            }
+            class.exit_code().into()
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { command, global } = arguments;
+    match command {
+        Command::Run(arguments) => run::run(arguments, global),
+        Command::Capture(arguments) => capture::run(arguments, global),
+        Command::Inspect(arguments) => inspect::run(arguments, global),
+        Command::Check(arguments) => check::run(arguments, global),
+        Command::Model(command) => model::run(command, global),
+    }
+}
+
+fn start_log(filter: &str) -> anyhow::Result<()> {
+    let filter: EnvFilter = filter.parse().map_err(|error| {
+        Fault::new(Class::Usage, format!("--log {filter}: {error}; try --log info"))
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}

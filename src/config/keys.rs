@@ -1,0 +1,180 @@
+//! Every key of the configuration file, stated once.
+//!
+//! The strict reader, the example file and `docs/configuration.md` are all read off this table.
+//! Pure. A key that is not here does not exist.
+
+/// A key of the configuration file.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its table: `model`, or `camera` for every `[[camera]]`.
+    pub table: &'static str,
+    /// Its name in that table.
+    pub name: &'static str,
+    /// An example value, in TOML; the default where there is one.
+    pub value: &'static str,
+    /// Whether it may be left out, and what holds then.
+    pub default: Default,
+    /// What it means, a sentence per line.
+    pub meaning: &'static str,
+}
+
+/// What holds when a key is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Default {
+    /// The value in the table.
+    Value,
+    /// The key must be there.
+    Required,
+    /// Something that is no value; said in words.
+    Words(&'static str),
+}
+
+/// The tables, in the order of the example file.
+pub const TABLES: [(&str, &str); 5] = [
+    ("model", "What is looked for."),
+    ("engine", "Where the network runs."),
+    ("judge", "When a part is refused."),
+    ("output", "What is printed."),
+    (
+        "camera",
+        "Where frames come from. One [[camera]] table per camera; the name tells them apart.",
+    ),
+];
+
+/// Every key, in the order of the example file.
+pub const KEYS: &[Key] = &[
+    Key {
+        table: "model",
+        name: "path",
+        value: "\"models/demo.onnx\"",
+        default: Default::Value,
+        meaning: "The model file. Relative paths start at the folder of this file.",
+    },
+    Key {
+        table: "model",
+        name: "calibration",
+        value: "\"models/demo.calibration.json\"",
+        default: Default::Words(
+            "the file beside the model that ends in .calibration.json instead of .onnx, if there is one",
+        ),
+        meaning: "The site's own calibration, which overrides the one in the model file.",
+    },
+    Key {
+        table: "engine",
+        name: "library",
+        value: "\"/usr/lib/libonnxruntime.so\"",
+        default: Default::Words(
+            "looked for beside the executable, in .deps/onnxruntime, on the system's library path",
+        ),
+        meaning: "ONNX Runtime's shared library, version 1.17 or later, or the folder that holds it.",
+    },
+    Key {
+        table: "engine",
+        name: "providers",
+        value: "[\"cpu\"]",
+        default: Default::Value,
+        meaning: "Execution providers in the order of preference: \"tensorrt\", \"cuda\", \"cpu\".\n\
+                  One that is not there is an error; nothing outside the list is ever used.",
+    },
+    Key {
+        table: "engine",
+        name: "threads",
+        value: "2",
+        default: Default::Words("one per core"),
+        meaning: "Threads within an operation of the network.",
+    },
+    Key {
+        table: "judge",
+        name: "false_reject_rate",
+        value: "0.01",
+        default: Default::Value,
+        meaning: "The share of good parts that may be refused, by radius and score together.\n\
+                  Below 2 / (calibration frames + 1) the calibration cannot support it.",
+    },
+    Key {
+        table: "judge",
+        name: "allow_unrated",
+        value: "false",
+        default: Default::Value,
+        meaning: "Go on with a calibration that is too small for the rate.\n\
+                  Every verdict that the rate does not hold for is then marked unrated.",
+    },
+    Key {
+        table: "output",
+        name: "format",
+        value: "\"auto\"",
+        default: Default::Value,
+        meaning: "\"json\" (one line per frame, docs/verdict-lines.md), \"text\", or \"auto\": text on a terminal.",
+    },
+    Key {
+        table: "camera",
+        name: "name",
+        value: "\"top\"",
+        default: Default::Required,
+        meaning: "Names the camera in verdicts and logs: letters, digits, - and _.",
+    },
+    Key {
+        table: "camera",
+        name: "preset",
+        value: "\"files\"",
+        default: Default::Required,
+        meaning: "The pipeline: a preset's name (test, files, rtsp, usb, csi, gige) or a path to a preset of one's own.",
+    },
+    Key {
+        table: "camera",
+        name: "parameters",
+        value: "{ location = \"parts/*.png\" }",
+        default: Default::Words("what the preset says"),
+        meaning: "The preset's parameters; the preset's file names and explains them.",
+    },
+    Key {
+        table: "camera",
+        name: "overflow",
+        value: "\"latest\"",
+        default: Default::Value,
+        meaning: "When the engine is slower than the camera: \"latest\" drops and counts the oldest frame,\n\
+                  \"every\" drops nothing and holds the camera back.",
+    },
+    Key {
+        table: "camera",
+        name: "queue_len",
+        value: "2",
+        default: Default::Value,
+        meaning: "Frames that may wait for the engine, at least 1.",
+    },
+    Key {
+        table: "camera",
+        name: "realtime",
+        value: "true",
+        default: Default::Value,
+        meaning: "Files play at their own speed; false plays them as fast as they can be judged.",
+    },
+    Key {
+        table: "camera",
+        name: "loop",
+        value: "false",
+        default: Default::Value,
+        meaning: "Files start again at their end.",
+    },
+];
+
+/// The key of that table and name.
+pub fn find(table: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.table == table && key.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_belongs_to_a_table_and_appears_once() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(TABLES.iter().any(|(table, _)| *table == key.table), "{key:?}");
+            assert!(
+                !KEYS[..index].iter().any(|k| (k.table, k.name) == (key.table, key.name)),
+                "{key:?} appears twice"
+            );
+        }
+    }
+}

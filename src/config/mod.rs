@@ -1,0 +1,142 @@
+//! The configuration: what was typed, resolved once into [`Settings`] that need no further checks.
+//!
+//! Owns TOML: no other module knows it. `keys` states every key once, `raw` reads strictly,
+//! `resolve` gives the values their types, `example` writes the documentation from `keys`.
+//! Reads no file and no environment: text and the folder that relative paths start at come in.
+
+mod example;
+mod keys;
+mod raw;
+mod resolve;
+mod suggest;
+
+use std::path::Path;
+
+pub use self::{
+    example::{example_file, reference_page},
+    resolve::{CameraSettings, EngineSettings, Format, JudgeSettings, ModelSettings, Settings},
+};
+
+/// The configuration of the demo line, which `run` without an argument plays.
+const DEMO: &str = include_str!("demo.toml");
+
+/// Reads a configuration file's text; relative paths in it start at `folder`.
+pub fn read(text: &str, folder: &Path) -> Result<Settings, ConfigError> {
+    resolve::settings(raw::parse(text)?, folder)
+}
+
+/// The demo line, whose model and clip lie in `folder`'s `models`.
+pub fn demo(folder: &Path) -> Result<Settings, ConfigError> {
+    read(DEMO, folder)
+}
+
+/// Why a configuration cannot be used. Each is one line that names the key and the remedy.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not TOML, or a value of the wrong type.
+    #[error("line {line}: {message}")]
+    Syntax {
+        /// Line of the file, from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// A key that does not exist.
+    #[error("unknown key \"{path}\": {hint}")]
+    UnknownKey {
+        /// The key's path.
+        path: String,
+        /// The nearest known key, or all of them.
+        hint: String,
+    },
+    /// A key that must be there.
+    #[error("\"{path}\" is missing: {meaning}")]
+    Missing {
+        /// The key's path.
+        path: String,
+        /// What the key means.
+        meaning: &'static str,
+    },
+    /// A value that the key does not take.
+    #[error("\"{path}\" is {value}, but {expected}")]
+    Value {
+        /// The key's path.
+        path: String,
+        /// What was given.
+        value: String,
+        /// What it takes.
+        expected: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        match read(text, Path::new("/line")) {
+            Ok(settings) => assert_eq!(expected, "ok", "{text} gave {settings:?}"),
+            Err(error) => assert_eq!(error.to_string(), expected, "{text}"),
+        }
+    }
+
+    const CAMERA: &str = "[[camera]]\nname = \"top\"\npreset = \"test\"\n";
+
+    #[test]
+    fn a_mistake_is_told_with_the_keys_path_and_the_remedy() {
+        check(CAMERA, "ok");
+        check("", "\"camera\" is missing: at least one [[camera]] table with a name and a preset");
+        check(
+            "[judge]\nfales_reject_rate = 0.1",
+            "unknown key \"judge.fales_reject_rate\": did you mean \"false_reject_rate\"?",
+        );
+        check("[jugde]\n", "unknown key \"jugde\": did you mean \"judge\"?");
+        check("providers = [\"cpu\"]", "unknown key \"providers\": did you mean engine.providers?");
+        check(
+            &format!("{CAMERA}[[camera]]\nname = \"side\"\npreest = \"test\"\n"),
+            "unknown key \"camera[1].preest\": did you mean \"preset\"?",
+        );
+        check(
+            "[[camera]]\nname = \"top\"\n",
+            "\"camera[0].preset\" is missing: The pipeline: a preset's name (test, files, rtsp, usb, csi, gige) or a path to a preset of one's own.",
+        );
+        check(
+            &format!("{CAMERA}{CAMERA}"),
+            "\"camera[1].name\" is \"top\", but another camera has that name",
+        );
+        check(
+            &format!("[judge]\nfalse_reject_rate = 1.5\n{CAMERA}"),
+            "\"judge.false_reject_rate\" is 1.5, but it must lie between 0 and 1, both excluded",
+        );
+        check(
+            &format!("{CAMERA}overflow = \"newest\"\n"),
+            "\"camera[0].overflow\" is \"newest\", but expected \"latest\" or \"every\"",
+        );
+        check(
+            &format!("{CAMERA}queue_len = 0\n"),
+            "\"camera[0].queue_len\" is 0, but it must be from 1 to 1024",
+        );
+        check(
+            &format!("[engine]\nproviders = [\"gpu\"]\n{CAMERA}"),
+            "\"engine.providers\" is \"gpu\", but expected \"cpu\", \"cuda\" or \"tensorrt\"",
+        );
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_with_its_line() {
+        let error = read("[judge]\nfalse_reject_rate = \"1 %\"\n", Path::new("/line")).unwrap_err();
+        assert!(error.to_string().starts_with("line 2: invalid type: string"), "{error}");
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_files_folder() {
+        let settings = read(CAMERA, Path::new("/line")).unwrap();
+        assert_eq!(settings.model.path, Path::new("/line/models/demo.onnx"));
+    }
+
+    #[test]
+    fn the_demo_line_is_a_valid_configuration() {
+        let settings = demo(Path::new(".")).unwrap();
+        assert_eq!(settings.cameras.len(), 1);
+    }
+}

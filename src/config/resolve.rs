@@ -1,0 +1,257 @@
+//! From what was typed to values that need no further checks.
+//!
+//! Pure. After this the rest of the program holds rates, sizes and policies, not strings and numbers.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use bundle::calibration::{Budget, RejectRate};
+
+use super::{
+    ConfigError, keys,
+    raw::{Raw, RawCamera, RawEngine, RawJudge, RawModel},
+};
+use crate::{
+    channel::Overflow,
+    engine::{OnnxOptions, Provider},
+    judge::Unrated,
+};
+
+/// A bound against a typing error: 1024 frames of 256 x 256 are 200 MB.
+const QUEUE_LEN_MAX: i64 = 1024;
+/// More threads than any edge device has cores.
+const THREADS_MAX: i64 = 256;
+
+/// A whole configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is looked for.
+    pub model: ModelSettings,
+    /// Where the network runs.
+    pub engine: EngineSettings,
+    /// When a part is refused.
+    pub judge: JudgeSettings,
+    /// What is printed.
+    pub format: Format,
+    /// Where frames come from; at least one.
+    pub cameras: Vec<CameraSettings>,
+}
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub struct ModelSettings {
+    /// The model file.
+    pub path: PathBuf,
+    /// The site's calibration; `None` means the one beside the model, if there is one.
+    pub calibration: Option<PathBuf>,
+}
+
+/// Where the network runs.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// ONNX Runtime's library; `None` means that it is looked for.
+    pub library: Option<PathBuf>,
+    /// How the network is run.
+    pub onnx: OnnxOptions,
+}
+
+/// When a part is refused.
+#[derive(Clone, Debug)]
+pub struct JudgeSettings {
+    /// The operator's false-reject rate, split between radius and score.
+    pub budget: Budget,
+    /// What happens when the calibration is too small for it.
+    pub unrated: Unrated,
+}
+
+/// One camera, before the model says which size its frames must have.
+#[derive(Clone, Debug)]
+pub struct CameraSettings {
+    /// Unique among the cameras.
+    pub name: String,
+    /// A preset's name, or the path of a preset file.
+    pub preset: String,
+    /// Overrides of the preset's parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// What happens when the engine is slower than the camera.
+    pub overflow: Overflow,
+    /// Frames that may wait for the engine.
+    pub queue_len: usize,
+    /// Files play at their own speed.
+    pub realtime: bool,
+    /// Files start again at their end.
+    pub repeat: bool,
+}
+
+/// How verdicts are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Text on a terminal, JSON lines elsewhere.
+    Auto,
+    /// One JSON object per line.
+    Json,
+    /// One line for people.
+    Text,
+}
+
+pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError> {
+    let mut cameras: Vec<CameraSettings> = Vec::new();
+    let model = model(&raw.model, folder);
+    let engine = engine(raw.engine, folder)?;
+    let judge = judge(&raw.judge)?;
+    let format = format(raw.output.format.as_deref())?;
+    for (index, camera) in raw.camera.into_iter().enumerate() {
+        let camera = self::camera(camera, index, folder)?;
+        if cameras.iter().any(|other| other.name == camera.name) {
+            let expected = "another camera has that name";
+            return Err(value(format!("camera[{index}].name"), &quoted(&camera.name), expected));
+        }
+        cameras.push(camera);
+    }
+    if cameras.is_empty() {
+        let meaning = "at least one [[camera]] table with a name and a preset";
+        return Err(ConfigError::Missing { path: "camera".into(), meaning });
+    }
+    Ok(Settings { model, engine, judge, format, cameras })
+}
+
+fn model(raw: &RawModel, folder: &Path) -> ModelSettings {
+    ModelSettings {
+        path: folder.join(raw.path.as_deref().unwrap_or("models/demo.onnx")),
+        calibration: raw.calibration.as_deref().map(|path| folder.join(path)),
+    }
+}
+
+fn engine(raw: RawEngine, folder: &Path) -> Result<EngineSettings, ConfigError> {
+    let mut providers = Vec::new();
+    for word in raw.providers.unwrap_or_else(|| vec!["cpu".into()]) {
+        let provider: Provider = word
+            .parse()
+            .map_err(|expected: String| value("engine.providers", &quoted(&word), expected))?;
+        if providers.contains(&provider) {
+            return Err(value("engine.providers", &quoted(&word), "it is listed twice"));
+        }
+        providers.push(provider);
+    }
+    if providers.is_empty() {
+        return Err(value("engine.providers", "[]", "at least one is needed, such as \"cpu\""));
+    }
+    let threads = raw.threads.map(|n| within("engine.threads", n, 1, THREADS_MAX)).transpose()?;
+    Ok(EngineSettings {
+        library: raw.library.map(|path| folder.join(path)),
+        onnx: OnnxOptions { providers, threads },
+    })
+}
+
+fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {
+    Ok(JudgeSettings {
+        budget: budget("judge.false_reject_rate", raw.false_reject_rate.unwrap_or(0.01))?,
+        unrated: match raw.allow_unrated {
+            Some(true) => Unrated::Allowed,
+            Some(false) | None => Unrated::Refused,
+        },
+    })
+}
+
+/// The budget for a false-reject rate, which `path` names.
+fn budget(path: &str, rate: f64) -> Result<Budget, ConfigError> {
+    // The bundle's own message would not name the key.
+    RejectRate::new(rate).map(Budget::split).map_err(|_not_a_rate| {
+        value(path, &rate.to_string(), "it must lie between 0 and 1, both excluded")
+    })
+}
+
+fn format(word: Option<&str>) -> Result<Format, ConfigError> {
+    match word.unwrap_or("auto") {
+        "auto" => Ok(Format::Auto),
+        "json" => Ok(Format::Json),
+        "text" => Ok(Format::Text),
+        other => {
+            Err(value("output.format", &quoted(other), "expected \"auto\", \"json\" or \"text\""))
+        }
+    }
+}
+
+fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings, ConfigError> {
+    let path = |key: &str| format!("camera[{index}].{key}");
+    let required = |given: Option<String>, name: &str| {
+        let meaning = keys::find("camera", name).map_or("", |key| key.meaning);
+        given.ok_or_else(|| ConfigError::Missing { path: path(name), meaning })
+    };
+    let name = required(raw.name, "name")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(value(
+            path("name"),
+            &quoted(&name),
+            "it may have letters, digits, - and _ only",
+        ));
+    }
+    let preset = required(raw.preset, "preset")?;
+    // A preset of one's own is a path like any other in the file.
+    let is_path = preset.contains('/') || Path::new(&preset).extension().is_some();
+    let preset = if is_path { folder.join(&preset).display().to_string() } else { preset };
+    let mut parameters = BTreeMap::new();
+    for (name, given) in raw.parameters {
+        let text = match given {
+            toml::Value::String(text) => in_folder(&name, text, folder),
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Float(number) => number.to_string(),
+            toml::Value::Boolean(yes) => yes.to_string(),
+            other @ (toml::Value::Array(_) | toml::Value::Table(_) | toml::Value::Datetime(_)) => {
+                let expected = "a parameter is a string, a number, true or false";
+                return Err(value(
+                    path(&format!("parameters.{name}")),
+                    &other.to_string(),
+                    expected,
+                ));
+            }
+        };
+        parameters.insert(name, text);
+    }
+    let overflow = match raw.overflow.as_deref().unwrap_or("latest") {
+        "latest" => Overflow::Latest,
+        "every" => Overflow::Every,
+        other => {
+            return Err(value(
+                path("overflow"),
+                &quoted(other),
+                "expected \"latest\" or \"every\"",
+            ));
+        }
+    };
+    Ok(CameraSettings {
+        name,
+        preset,
+        parameters,
+        overflow,
+        queue_len: within(&path("queue_len"), raw.queue_len.unwrap_or(2), 1, QUEUE_LEN_MAX)?,
+        realtime: raw.realtime.unwrap_or(true),
+        repeat: raw.r#loop.unwrap_or(false),
+    })
+}
+
+/// `location` is the one parameter that elements take for a path; an address stays as it is.
+fn in_folder(parameter: &str, text: String, folder: &Path) -> String {
+    if parameter == "location" && !text.contains("://") {
+        folder.join(&text).display().to_string()
+    } else {
+        text
+    }
+}
+
+fn within(path: &str, given: i64, least: i64, most: i64) -> Result<usize, ConfigError> {
+    usize::try_from(given).ok().filter(|_| (least..=most).contains(&given)).ok_or_else(|| {
+        value(path, &given.to_string(), format!("it must be from {least} to {most}"))
+    })
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
+
+fn value(path: impl Into<String>, given: &str, expected: impl Into<String>) -> ConfigError {
+    ConfigError::Value { path: path.into(), value: given.into(), expected: expected.into() }
+}

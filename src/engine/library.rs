@@ -1,0 +1,293 @@
+//! Finds ONNX Runtime's shared library and asks it for its version before `ort` is touched.
+//!
+//! Owns the only `unsafe` of the inspector: `dlopen` and one C entry point.
+//! A library that is missing, unfit or stuck is told in one line, whereas `ort` would panic or hang.
+//! Must not know sessions or models, and reads no environment: where to look comes in as [`Search`].
+#![expect(unsafe_code, reason = "dlopen, and a call through a C function pointer")]
+
+use std::{
+    ffi::{CStr, c_char, c_void},
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crossbeam_channel::RecvTimeoutError;
+use libloading::Library;
+
+/// What `ort` with its lowest API feature needs.
+pub const OLDEST: Version = Version { major: 1, minor: 17, patch: 0 };
+
+/// Loading takes about 0.1 s; a folder on a dead network share would take for ever.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The names that a system's packages install.
+const SYSTEM_NAMES: [&str; 2] = ["libonnxruntime.so", "libonnxruntime.so.1"];
+
+/// Where to look, in this order.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Named by the command line or the configuration: nothing else is tried.
+    pub named: Option<PathBuf>,
+    /// Named by an environment variable, with the variable's name: nothing else is tried either.
+    pub environment: Option<(String, PathBuf)>,
+    /// Folders that may hold the library: beside the executable, `.deps/onnxruntime`.
+    pub folders: Vec<PathBuf>,
+    /// Whether the system's library path is the last resort.
+    pub system: bool,
+}
+
+/// A version of ONNX Runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    major: u32,
+    minor: u32,
+    patch: u32,
+}
+
+impl Version {
+    fn parse(text: &str) -> Option<Self> {
+        // A build of one's own may say 1.23.2-dev.
+        let mut parts = text.split(['.', '-', '+']).map(str::parse);
+        let mut next = || parts.next().and_then(Result::ok);
+        Some(Self { major: next()?, minor: next()?, patch: next().unwrap_or(0) })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// Why there is no usable library.
+#[derive(Debug, thiserror::Error)]
+pub enum LibraryError {
+    /// Nothing was named and nothing was found.
+    #[error(
+        "ONNX Runtime's library was not found (looked in {looked}); `make run` fetches it, or name it with --onnxruntime FILE"
+    )]
+    NotFound {
+        /// The places, joined by commas.
+        looked: String,
+    },
+    /// A file was named and is not there.
+    #[error("ONNX Runtime's library {} ({named_by}) does not exist; name the file libonnxruntime.so of version {OLDEST} or later", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The option, key or variable that named it.
+        named_by: String,
+    },
+    /// The loader refused the file.
+    #[error("ONNX Runtime's library {} cannot be loaded on this machine ({cause}); it must be a shared library for this processor", path.display())]
+    NotALibrary {
+        /// The file.
+        path: PathBuf,
+        /// The loader's words.
+        cause: String,
+    },
+    /// A library, but another one.
+    #[error("{} is a library, but not ONNX Runtime's: it has no OrtGetApiBase; name libonnxruntime.so", path.display())]
+    NotOnnxRuntime {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A version string that is none.
+    #[error("{} calls itself ONNX Runtime version {version:?}, which is no version; name another libonnxruntime.so", path.display())]
+    NoVersion {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        version: String,
+    },
+    /// Older than what `ort` needs.
+    #[error("{} is ONNX Runtime {version}, but {OLDEST} or later is needed", path.display())]
+    TooOld {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: Version,
+    },
+    /// The loader or the library's constructors did not come back.
+    #[error("{} could not be loaded within {} s; is it on a network share that is away?", path.display(), PROBE_TIMEOUT.as_secs())]
+    Stuck {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No thread for the probe.
+    #[error("no thread to load ONNX Runtime's library with: {0}")]
+    NoThread(#[source] std::io::Error),
+}
+
+/// A library that answered, kept loaded so that `ort` gets the very same one.
+#[derive(Debug)]
+pub struct Probed {
+    /// What to hand to `ort`: a path, or a bare name on the system's library path.
+    pub path: PathBuf,
+    /// What it calls itself.
+    pub version: Version,
+    _library: Library,
+}
+
+/// Finds the library and asks it for its version.
+pub fn probe(search: &Search) -> Result<Probed, LibraryError> {
+    let path = find(search)?;
+    probe_file(&path, PROBE_TIMEOUT, load)
+}
+
+fn find(search: &Search) -> Result<PathBuf, LibraryError> {
+    if let Some(path) = &search.named {
+        return named(path, "named by --onnxruntime or engine.library");
+    }
+    if let Some((variable, path)) = &search.environment {
+        return named(path, &format!("named by {variable}"));
+    }
+    if let Some(path) = search.folders.iter().find_map(|folder| in_folder(folder)) {
+        return Ok(path);
+    }
+    if search.system {
+        // SAFETY: as in `load`; the system's own library path is trusted like the executable.
+        let loads = |name: &str| unsafe { Library::new(name) }.is_ok();
+        if let Some(name) = SYSTEM_NAMES.into_iter().find(|name| loads(name)) {
+            return Ok(PathBuf::from(name));
+        }
+    }
+    let mut looked: Vec<String> =
+        search.folders.iter().map(|folder| folder.display().to_string()).collect();
+    if search.system {
+        looked.push("the system's library path".into());
+    }
+    Err(LibraryError::NotFound { looked: looked.join(", ") })
+}
+
+fn named(path: &Path, named_by: &str) -> Result<PathBuf, LibraryError> {
+    // A FIFO or a device would block the loader, so only regular files go on.
+    if path.is_file() {
+        // The loader takes a name without a slash for one on the library path.
+        return Ok(std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
+    }
+    if let Some(inside) = in_folder(path) {
+        return Ok(inside);
+    }
+    Err(LibraryError::Missing { path: path.to_path_buf(), named_by: named_by.into() })
+}
+
+/// The plain name first, then the highest version.
+fn in_folder(folder: &Path) -> Option<PathBuf> {
+    let mut versioned: Vec<(Option<Version>, PathBuf)> = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let rest = name.strip_prefix("libonnxruntime.so")?;
+            Some((Version::parse(rest.trim_start_matches('.')), entry.path()))
+        })
+        .filter(|(_, path)| path.is_file())
+        .collect();
+    versioned.sort();
+    let plain = folder.join("libonnxruntime.so");
+    let path = if plain.is_file() { plain } else { versioned.pop()?.1 };
+    Some(std::path::absolute(&path).unwrap_or(path))
+}
+
+/// Runs `load` on a thread of its own: neither the loader nor a constructor can be interrupted.
+fn probe_file(
+    path: &Path,
+    timeout: Duration,
+    load: fn(&Path) -> Result<Probed, LibraryError>,
+) -> Result<Probed, LibraryError> {
+    let (answer, answered) = crossbeam_channel::bounded(1);
+    let owned = path.to_path_buf();
+    std::thread::Builder::new()
+        .name("ort-probe".into())
+        .spawn(move || {
+            // Nobody waits any more after the time-out.
+            drop(answer.send(load(&owned)));
+        })
+        .map_err(LibraryError::NoThread)?;
+    match answered.recv_timeout(timeout) {
+        Ok(result) => result,
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+            Err(LibraryError::Stuck { path: path.to_path_buf() })
+        }
+    }
+}
+
+/// The head of ONNX Runtime's C interface, unchanged since 1.0 (`onnxruntime_c_api.h`).
+#[repr(C)]
+struct OrtApiBase {
+    get_api: unsafe extern "C" fn(u32) -> *const c_void,
+    get_version_string: unsafe extern "C" fn() -> *const c_char,
+}
+
+fn load(path: &Path) -> Result<Probed, LibraryError> {
+    // SAFETY: loading runs the library's constructors. The file was named by the operator or lies where
+    // the installation put it, and is trusted like the executable itself.
+    let library = unsafe { Library::new(path) }.map_err(|error| LibraryError::NotALibrary {
+        path: path.to_path_buf(),
+        cause: crate::fault::one_line(&error),
+    })?;
+    let text = version_string(&library)
+        .ok_or_else(|| LibraryError::NotOnnxRuntime { path: path.to_path_buf() })?;
+    let Some(version) = Version::parse(&text) else {
+        return Err(LibraryError::NoVersion { path: path.to_path_buf(), version: text });
+    };
+    if version < OLDEST {
+        return Err(LibraryError::TooOld { path: path.to_path_buf(), version });
+    }
+    Ok(Probed { path: path.to_path_buf(), version, _library: library })
+}
+
+fn version_string(library: &Library) -> Option<String> {
+    // SAFETY: the symbol's type is that of the public header for every version of ONNX Runtime.
+    let get_base: libloading::Symbol<'_, unsafe extern "C" fn() -> *const OrtApiBase> =
+        unsafe { library.get(b"OrtGetApiBase\0") }.ok()?;
+    // SAFETY: the function takes nothing and returns a pointer to a static structure, or null.
+    let base = unsafe { get_base().as_ref() }?;
+    // SAFETY: as above; it returns a static string that ends with a zero byte, or null.
+    let version = unsafe { (base.get_version_string)() };
+    if version.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and static in the library, which is loaded while `library` lives.
+    Some(unsafe { CStr::from_ptr(version) }.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered_by_number() {
+        let version = |text| Version::parse(text).unwrap();
+        assert!(version("1.9.0") < OLDEST);
+        assert!(version("1.17.0-dev") >= OLDEST);
+        assert!(version("1.23.2") > version("1.17.3"));
+        assert_eq!(Version::parse("garbage"), None);
+    }
+
+    #[test]
+    fn a_library_that_does_not_come_back_is_given_up() {
+        fn asleep(_: &Path) -> Result<Probed, LibraryError> {
+            std::thread::park();
+            Err(LibraryError::NotFound { looked: String::new() })
+        }
+        let result = probe_file(Path::new("slow.so"), Duration::from_millis(20), asleep);
+        assert!(matches!(result, Err(LibraryError::Stuck { .. })));
+    }
+
+    #[test]
+    fn the_plain_name_wins_over_versions_and_versions_are_compared_as_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let touch = |name: &str| std::fs::write(folder.path().join(name), "").unwrap();
+        assert_eq!(in_folder(folder.path()), None);
+        touch("libonnxruntime.so.1.9.0");
+        touch("libonnxruntime.so.1.23.2");
+        touch("libonnxruntime_providers_shared.so");
+        let found = in_folder(folder.path()).unwrap();
+        assert!(found.ends_with("libonnxruntime.so.1.23.2"), "{}", found.display());
+        touch("libonnxruntime.so");
+        assert!(in_folder(folder.path()).unwrap().ends_with("libonnxruntime.so"));
+    }
+}

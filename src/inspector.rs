@@ -1,0 +1,72 @@
+//! One frame through preprocessing, engine and judge.
+//!
+//! Owns that order, the same for `run` and `inspect`. Knows neither where frames come from nor where verdicts go.
+
+use bundle::geometry::{Geometry, Map, RgbView, Size};
+
+use crate::{
+    engine::{Engine as _, EngineError, Inference, Verified},
+    judge::{Evidence, Judge},
+    preprocess::Inputs,
+    verdict::Verdict,
+};
+
+/// A verified engine, the geometry it was trained with, and the judge of its products.
+#[derive(Debug)]
+pub struct Inspector {
+    engine: Verified,
+    geometry: Geometry,
+    judge: Judge,
+}
+
+/// A judged frame.
+#[derive(Debug)]
+pub struct Inspection {
+    /// What the judge says.
+    pub verdict: Verdict,
+    /// What the network said: one inference, or one for each tile.
+    pub inferences: Vec<Inference>,
+}
+
+/// Why a frame could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The frame does not fit the geometry.
+    #[error(transparent)]
+    Geometry(#[from] bundle::geometry::GeometryError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Inspector {
+    /// Puts the three together.
+    pub fn new(engine: Verified, geometry: Geometry, judge: Judge) -> Self {
+        Self { engine, geometry, judge }
+    }
+
+    /// Judges one frame.
+    pub fn inspect(&mut self, frame: RgbView<'_>) -> Result<Inspection, InspectError> {
+        let inputs = Inputs::from_frame(&self.geometry, frame)?;
+        let inferences =
+            inputs.views().map(|input| self.engine.infer(&input)).collect::<Result<Vec<_>, _>>()?;
+        let verdict = self.judge.decide(&Evidence::of(&inferences));
+        Ok(Inspection { verdict, inferences })
+    }
+
+    /// The anomaly map laid over a frame of that size.
+    pub fn frame_from_map(&self, inferences: &[Inference], frame: Size) -> Map {
+        let maps: Vec<Map> = inferences.iter().map(Inference::map).collect();
+        self.geometry.frame_from_map(&maps, frame)
+    }
+
+    /// The geometry that frames are fitted with.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The judge.
+    pub fn judge(&self) -> &Judge {
+        &self.judge
+    }
+}

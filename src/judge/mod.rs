@@ -1,0 +1,128 @@
+//! The judge: evidence and calibration in, [`Verdict`] out.
+//!
+//! Owns the decision. Pure: no clock, no I/O, no log, no state that a frame could change.
+//! Invariants: total (any evidence yields a verdict, anything that is not a number yields a fault);
+//! monotone (a higher score never turns a refusal into a pass); `Pass` comes from here only.
+
+mod evidence;
+mod standard;
+
+use bundle::{
+    calibration::{Budget, CalibrationTooSmall},
+    prototype,
+    schema::Class,
+};
+
+pub use self::evidence::Evidence;
+use self::standard::Standard;
+use crate::verdict::{Decision, Recognition, Verdict};
+
+/// Proof that the judge accepted a part. No other module can make one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted(());
+
+/// What happens when the calibration cannot support the operator's rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrated {
+    /// The judge is not appointed.
+    Refused,
+    /// The strictest rate that the calibration supports is used, and every verdict is marked.
+    Allowed,
+}
+
+/// Holds the standards of all products of a model against a false-reject rate.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    standards: Vec<Standard>,
+    reject_rate: f64,
+}
+
+impl Judge {
+    /// A judge for the products of a model.
+    pub fn new(
+        classes: &[Class],
+        budget: &Budget,
+        unrated: Unrated,
+    ) -> Result<Self, ClassTooSmall> {
+        let standards = classes
+            .iter()
+            .map(|class| Standard::new(class, budget, unrated))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { standards, reject_rate: budget.total.get() })
+    }
+
+    /// Whether any product's verdicts do not hold the operator's rate.
+    pub fn unrated_products(&self) -> impl Iterator<Item = &str> {
+        self.standards.iter().filter(|standard| standard.unrated).map(|standard| &*standard.product)
+    }
+
+    /// The verdict about one frame.
+    pub fn decide(&self, evidence: &Evidence) -> Verdict {
+        let fault = |reason: &str| Verdict::fault(self.reject_rate, reason);
+        if !evidence.score.is_finite() {
+            return fault("the model's score is not a finite number");
+        }
+        if !evidence.embedding.iter().all(|value| value.is_finite()) {
+            return fault("the model's embedding is not finite");
+        }
+        let len = evidence.embedding.len();
+        if self.standards.iter().any(|standard| standard.prototype.direction.len() != len) {
+            return fault("the model's embedding has another length than its prototypes");
+        }
+        let prototypes = self.standards.iter().map(|standard| &standard.prototype);
+        let nearest = prototype::nearest(prototypes, &evidence.embedding)
+            .and_then(|nearest| Some((nearest.distance, self.standards.get(nearest.index)?)));
+        let Some((distance, standard)) = nearest else {
+            return Verdict {
+                decision: Decision::UnknownProduct,
+                score: Some(evidence.score),
+                reason: None,
+                ..fault("")
+            };
+        };
+        let decision = if !standard.recognises(distance) {
+            Decision::UnknownProduct
+        } else if standard.refuses(evidence.score) {
+            Decision::Fail
+        } else {
+            Decision::Pass(Accepted(()))
+        };
+        Verdict {
+            decision,
+            recognition: Some(Recognition {
+                product: standard.product.clone(),
+                distance,
+                radius: standard.radius,
+            }),
+            score: Some(evidence.score),
+            p_value: standard.p_value(evidence.score),
+            threshold: standard.threshold,
+            reject_rate: self.reject_rate,
+            unrated: standard.unrated,
+            reason: None,
+        }
+    }
+}
+
+/// A product whose calibration cannot support the operator's rate.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "product \"{product}\" has {have} calibration frames, but a false-reject rate of {rate} needs {need}: \
+     calibrate on more good parts, choose a higher judge.false_reject_rate, or set judge.allow_unrated = true"
+)]
+pub struct ClassTooSmall {
+    /// The product.
+    pub product: String,
+    /// The operator's rate.
+    pub rate: f64,
+    /// Calibration frames there are.
+    pub have: usize,
+    /// Calibration frames that the rate needs.
+    pub need: usize,
+}
+
+impl ClassTooSmall {
+    fn new(product: &str, rate: f64, cause: &CalibrationTooSmall) -> Self {
+        Self { product: product.into(), rate, have: cause.have, need: cause.need }
+    }
+}

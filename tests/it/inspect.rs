@@ -1,0 +1,88 @@
+//! `sightline inspect`: images and folders, offline.
+
+use bundle::geometry::Size;
+
+use crate::support::{Scratch, json_lines, picture, stderr, stdout};
+
+const ALLOWED: [&str; 4] = ["--model", "model.onnx", "--reject-rate", "0.02"];
+
+fn scratch_with_parts() -> Scratch {
+    let scratch = Scratch::new();
+    let size = Size { width: 32, height: 32 };
+    for seed in 0..4 {
+        scratch.write_picture(&format!("parts/{seed}.png"), &picture(size, seed).view());
+    }
+    // Four times as large: the geometry scales it.
+    scratch.write_picture("parts/large.png", &picture(Size { width: 128, height: 96 }, 1).view());
+    scratch
+}
+
+#[test]
+fn a_folder_becomes_one_line_per_image() {
+    let scratch = scratch_with_parts();
+    let output = scratch.run(&[&["inspect", "parts", "--json"], &ALLOWED[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let lines = json_lines(&output);
+    assert_eq!(lines.len(), 5);
+    assert_eq!(lines[0]["origin"], "parts/0.png");
+    assert_eq!(lines[0]["decision"], "pass", "{}", lines[0]);
+    assert_eq!(lines[0]["product"], "wave");
+    assert_eq!(lines[0]["unrated"], false);
+    assert_eq!(lines[4]["frame"], 5);
+    assert!(stderr(&output).is_empty(), "{}", stderr(&output));
+}
+
+#[test]
+fn the_table_ends_with_a_summary() {
+    let scratch = scratch_with_parts();
+    let output = scratch.run(&[&["inspect", "parts/0.png"], &ALLOWED[..]].concat());
+    let text = stdout(&output);
+    assert!(text.starts_with("image"), "{text}");
+    assert!(text.contains("1 images, 0 unreadable"), "{text}");
+}
+
+#[test]
+fn overlays_mirror_the_folder_and_show_two_frames_and_a_bar() {
+    let scratch = scratch_with_parts();
+    let output = scratch.run(&[&["inspect", "parts", "--overlay", "heat"], &ALLOWED[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let picture = image::open(scratch.path("heat/large.png")).unwrap();
+    assert_eq!((picture.width(), picture.height()), (2 * 128 + 4, 96 + 6));
+}
+
+#[test]
+fn a_corrupt_image_is_told_and_the_others_are_judged() {
+    let scratch = scratch_with_parts();
+    scratch.write("parts/1.png", b"\x89PNG\r\n\x1a\nno more");
+    let output = scratch.run(&[&["inspect", "parts", "--json"], &ALLOWED[..]].concat());
+    assert_eq!(output.status.code(), Some(7));
+    let lines = json_lines(&output);
+    assert_eq!(lines.len(), 5);
+    assert_eq!(lines[1]["decision"], "fault");
+    assert!(
+        lines[1]["reason"].as_str().unwrap().starts_with("cannot be decoded: "),
+        "{}",
+        lines[1]
+    );
+    assert!(
+        stderr(&output).contains("sightline: 1 of 5 images cannot be read"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn rejects_are_an_exit_code_only_when_asked_for() {
+    let scratch = Scratch::new();
+    let noise: Vec<u8> =
+        (0..32 * 32 * 3_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let noise = bundle::geometry::RgbImage { size: Size { width: 32, height: 32 }, pixels: noise };
+    scratch.write_picture("noise.png", &noise.view());
+    let arguments = [&["inspect", "noise.png", "--json"], &ALLOWED[..]].concat();
+    let output = scratch.run(&arguments);
+    assert_ne!(json_lines(&output)[0]["decision"], "pass", "{}", stdout(&output));
+    assert_eq!(output.status.code(), Some(0));
+    let output = scratch.run(&[&arguments[..], &["--fail-on-reject"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).is_empty());
+}

@@ -1,0 +1,119 @@
+//! The judge's promises, over evidence and calibrations that nobody thought of.
+
+use bundle::{
+    calibration::{Budget, Calibration, RejectRate},
+    prototype::Prototype,
+    schema::Class,
+};
+use proptest::prelude::*;
+use sightline::{
+    judge::{Evidence, Judge, Unrated},
+    verdict::Decision,
+};
+
+fn class(name: &str, direction: [f32; 2], scores: Vec<f32>) -> Class {
+    let distances =
+        (0..scores.len()).map(|index| index as f32 / scores.len() as f32 * 0.1).collect();
+    Class {
+        name: name.into(),
+        prototype: Prototype { direction: direction.to_vec() },
+        calibration: Some(Calibration::new(scores, distances, "test").unwrap()),
+    }
+}
+
+fn budget(rate: f64) -> Budget {
+    Budget::split(RejectRate::new(rate).unwrap())
+}
+
+fn evidence(score: f32) -> Evidence {
+    Evidence { score, embedding: vec![1.0, 0.0] }
+}
+
+proptest! {
+    #[test]
+    fn any_evidence_yields_a_verdict_and_what_is_no_number_yields_a_fault(
+        score in any::<f32>(),
+        embedding in prop::collection::vec(any::<f32>(), 0..4),
+        scores in prop::collection::vec(0.0_f32..1.0, 1..50),
+    ) {
+        let classes = [class("cap", [1.0, 0.0], scores)];
+        let judge = Judge::new(&classes, &budget(0.1), Unrated::Allowed).unwrap();
+        let is_finite = score.is_finite() && embedding.iter().all(|value| value.is_finite());
+        let len = embedding.len();
+        let verdict = judge.decide(&Evidence { score, embedding });
+        prop_assert_eq!(verdict.decision == Decision::Fault, !is_finite || len != 2);
+        prop_assert_eq!(verdict.reason.is_some(), verdict.decision == Decision::Fault);
+    }
+
+    #[test]
+    fn a_higher_score_never_turns_a_refusal_into_a_pass(
+        scores in prop::collection::vec(0.0_f32..1.0, 1..200),
+        rate in 0.01_f64..0.5,
+        low in 0.0_f32..1.2,
+        more in 0.0_f32..1.0,
+    ) {
+        let classes = [class("cap", [1.0, 0.0], scores)];
+        let judge = Judge::new(&classes, &budget(rate), Unrated::Allowed).unwrap();
+        let [lower, higher] = [low, low + more].map(|score| judge.decide(&evidence(score)));
+        prop_assert!(lower.decision.is_pass() || !higher.decision.is_pass());
+        prop_assert!(lower.p_value >= higher.p_value);
+    }
+
+    #[test]
+    fn the_threshold_and_the_p_value_say_the_same(
+        scores in prop::collection::vec(0.0_f32..1.0, 19..200),
+        score in 0.0_f32..1.2,
+    ) {
+        let budget = budget(0.1);
+        let n = scores.len() as f64;
+        let rate = budget.score.get();
+        let classes = [class("cap", [1.0, 0.0], scores)];
+        let Ok(judge) = Judge::new(&classes, &budget, Unrated::Refused) else {
+            return Err(TestCaseError::reject(format!("n = {n} does not support 0.1")));
+        };
+        let verdict = judge.decide(&evidence(score));
+        let p = verdict.p_value.unwrap();
+        prop_assert_eq!(verdict.decision == Decision::Fail, p <= rate, "p {} rate {}", p, rate);
+    }
+}
+
+#[test]
+fn the_nearest_product_is_recognised_and_nothing_outside_its_radius_passes() {
+    let scores: Vec<f32> = (0..99).map(|index| index as f32 / 100.0).collect();
+    let classes = [class("cap", [1.0, 0.0], scores.clone()), class("gear", [0.0, 1.0], scores)];
+    let judge = Judge::new(&classes, &budget(0.02), Unrated::Refused).unwrap();
+    let decide =
+        |embedding: [f32; 2]| judge.decide(&Evidence { score: 0.1, embedding: embedding.to_vec() });
+    let product = |embedding| decide(embedding).recognition.unwrap().product.to_string();
+    assert_eq!(product([1.0, 0.0]), "cap");
+    assert_eq!(product([0.1, 0.995]), "gear");
+    assert!(decide([1.0, 0.0]).decision.is_pass());
+    assert_eq!(decide([0.8, 0.6]).decision, Decision::UnknownProduct);
+    assert_eq!(product([0.8, 0.6]), "cap");
+}
+
+#[test]
+fn a_product_without_calibration_never_passes() {
+    let bare = Class { calibration: None, ..class("cap", [1.0, 0.0], vec![1.0]) };
+    let refused =
+        Judge::new(std::slice::from_ref(&bare), &budget(0.01), Unrated::Refused).unwrap_err();
+    assert_eq!((refused.have, refused.need), (0, 199));
+    let judge = Judge::new(&[bare], &budget(0.01), Unrated::Allowed).unwrap();
+    let verdict = judge.decide(&evidence(0.0));
+    assert_eq!(verdict.decision, Decision::UnknownProduct);
+    assert!(verdict.unrated);
+    assert_eq!((verdict.threshold, verdict.p_value), (None, None));
+}
+
+#[test]
+fn a_calibration_too_small_for_the_rate_is_held_against_its_highest_score() {
+    let classes = [class("cap", [1.0, 0.0], vec![0.1, 0.2, 0.3])];
+    let refused = Judge::new(&classes, &budget(0.01), Unrated::Refused).unwrap_err();
+    assert_eq!((refused.have, refused.need), (3, 199));
+    let judge = Judge::new(&classes, &budget(0.01), Unrated::Allowed).unwrap();
+    assert!(judge.decide(&evidence(0.3)).decision.is_pass());
+    let verdict = judge.decide(&evidence(0.31));
+    assert_eq!(verdict.decision, Decision::Fail);
+    assert!(verdict.unrated);
+    assert_eq!(judge.unrated_products().collect::<Vec<_>>(), ["cap"]);
+}

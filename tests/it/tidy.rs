@@ -1,0 +1,145 @@
+//! What clippy cannot say: headers, purity, and where `unsafe`, `ort` and GStreamer may be.
+
+use std::path::{Path, PathBuf};
+
+/// The crates' source folders, and the tests.
+const FOLDERS: [&str; 6] =
+    ["src", "bundle/src", "network/src", "synth/src", "trainer/src", "tests"];
+
+/// Modules that decide and never act.
+const PURE: [&str; 20] = [
+    "src/frame.rs",
+    "src/preprocess.rs",
+    "src/verdict.rs",
+    "src/fault.rs",
+    "src/summary.rs",
+    "src/overlay.rs",
+    "src/sinks/line.rs",
+    "src/engine/inference.rs",
+    "src/engine/provider.rs",
+    "src/judge/mod.rs",
+    "src/judge/evidence.rs",
+    "src/judge/standard.rs",
+    "src/config/keys.rs",
+    "src/config/raw.rs",
+    "src/config/resolve.rs",
+    "src/config/suggest.rs",
+    "src/config/example.rs",
+    "src/ledger/balance.rs",
+    "bundle/src/calibration.rs",
+    "bundle/src/prototype.rs",
+];
+
+const IMPURE: [&str; 11] = [
+    "std::fs",
+    "std::net",
+    "std::thread",
+    "std::process",
+    "Instant::now",
+    "SystemTime::now",
+    "gstreamer",
+    "ort::",
+    "rusqlite",
+    "tracing",
+    "std::env",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<(String, String)> {
+    fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                into.push(path);
+            }
+        }
+    }
+    let mut paths = Vec::new();
+    for folder in FOLDERS {
+        collect(&root().join(folder), &mut paths);
+    }
+    paths.sort();
+    let name = |path: &Path| path.strip_prefix(root()).unwrap().display().to_string();
+    paths.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The code without its comments and without its tests.
+fn code(source: &str) -> String {
+    let tested = source.split("#[cfg(test)]").next().unwrap_or_default();
+    tested
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+#[test]
+fn every_file_says_first_what_it_is() {
+    let headless: Vec<_> = sources()
+        .into_iter()
+        .filter(|(_, text)| !text.starts_with("//! "))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(headless.is_empty(), "no `//!` header: {headless:?}");
+}
+
+#[test]
+fn pure_modules_stay_pure() {
+    let sources = sources();
+    for pure in PURE {
+        let (name, text) = sources
+            .iter()
+            .find(|(name, _)| name == pure)
+            .unwrap_or_else(|| panic!("{pure} is gone: correct the list"));
+        for impure in IMPURE {
+            assert!(!code(text).contains(impure), "{name} is pure and says {impure}");
+        }
+    }
+}
+
+#[test]
+fn foreign_worlds_have_one_door_each() {
+    let check = |word: &str, allowed: &dyn Fn(&str) -> bool| {
+        for (name, text) in sources().iter().filter(|(name, _)| !name.starts_with("tests/")) {
+            assert!(!code(text).contains(word) || allowed(name), "{name} says `{word}`");
+        }
+    };
+    check("unsafe ", &|name| name == "src/engine/library.rs");
+    check("use ort::", &|name| {
+        name == "src/engine/onnx.rs" || name.starts_with("trainer/src/export")
+    });
+    check("use gstreamer", &|name| name.starts_with("src/camera/"));
+    check("use tch", &|name| name.starts_with("trainer/src/"));
+    check("anyhow::", &|name| name.starts_with("src/cli/") || name.starts_with("trainer/src/"));
+    check("std::env::var", &|name| {
+        name.starts_with("src/cli/") || name.starts_with("trainer/src/")
+    });
+}
+
+#[test]
+fn unsafe_blocks_are_counted() {
+    let sources = sources();
+    let (_, library) = sources.iter().find(|(name, _)| name == "src/engine/library.rs").unwrap();
+    let library = code(library);
+    assert_eq!(
+        library.matches("unsafe {").count(),
+        6,
+        "a new unsafe block wants a review, and this number"
+    );
+}
+
+#[test]
+fn no_test_expects_a_panic() {
+    let word = ["should", "panic"].join("_");
+    for (name, text) in sources() {
+        assert!(
+            !text.contains(&word),
+            "{name} has a test that expects a panic; return an error instead"
+        );
+    }
+}
