@@ -23,6 +23,7 @@ pub mod sinks;
 pub mod station;
 pub mod summary;
 pub mod overlay;
+pub mod images;
 pub mod config;
 pub mod cli;
 pub mod clock;

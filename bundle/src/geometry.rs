@@ -2,7 +2,7 @@
 //!
 //! Owns fit, resampling, region and tiles. Spaces: *frame* (what the camera gives), *input* (what the network
 //! sees), *map* (what the network returns, of the input's size). Pixels are sRGB bytes, rows first, resampled as
-//! they are (no linear light, as every ImageNet network was trained).
+//! they are (no linear light, as every `ImageNet` network was trained).
 //! Invariant: same bytes in, same bytes out, on every machine; `frame_from_map` inverts `input_from_frame`.
 
 use fast_image_resize::{
@@ -262,7 +262,7 @@ impl Geometry {
             check_side("the region", Size { width, height })?;
         }
         let Some(Tiles { columns, rows, overlap }) = self.tiles else { return Ok(()) };
-        let count = columns.checked_mul(rows).unwrap_or(u32::MAX);
+        let count = columns.saturating_mul(rows);
         if (1..=TILES_MAX).contains(&count) && (0.0..0.5).contains(&overlap) {
             Ok(())
         } else {
@@ -273,6 +273,11 @@ impl Geometry {
     /// Inputs per frame: 1, or the number of tiles.
     pub fn input_count(&self) -> usize {
         self.tiles.map_or(1, |tiles| tiles.columns as usize * tiles.rows as usize)
+    }
+
+    /// Whether the whole frame is scaled and nothing else: what any scaler can do.
+    pub fn is_plain_stretch(&self) -> bool {
+        self.fit == Fit::Stretch && self.region.is_none() && self.tiles.is_none()
     }
 
     /// Whether a frame of that size is the input as it is.

@@ -15,12 +15,13 @@ use bundle::{
     geometry::RgbImage,
 };
 
-use super::{Global, images, load, print};
+use super::{Global, load, print};
 use crate::{
     clock::{Clock as _, SystemClock},
     config::{EngineSettings, JudgeSettings, ModelSettings},
     engine::OnnxOptions,
     fault::{Class, Fault, OrFault as _},
+    images,
     inspector::{Inspection, Inspector},
     judge::Unrated,
     overlay,

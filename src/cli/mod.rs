@@ -2,9 +2,9 @@
 //!
 //! Owns arguments, environment variables and files; no other module reads them. The only place of `anyhow`.
 
+mod cameras;
 mod capture;
 mod check;
-mod images;
 mod inspect;
 mod load;
 mod model;

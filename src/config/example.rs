@@ -74,7 +74,7 @@ fn default(key: &Key) -> String {
 
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
-    drop(writeln!(text, "{arguments}"));
+    let _infallible: std::fmt::Result = writeln!(text, "{arguments}");
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 /// A key of the configuration file.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
+pub(super) struct Key {
     /// Its table: `model`, or `camera` for every `[[camera]]`.
     pub table: &'static str,
     /// Its name in that table.
@@ -20,7 +20,7 @@ pub struct Key {
 
 /// What holds when a key is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Default {
+pub(super) enum Default {
     /// The value in the table.
     Value,
     /// The key must be there.
@@ -30,7 +30,7 @@ pub enum Default {
 }
 
 /// The tables, in the order of the example file.
-pub const TABLES: [(&str, &str); 5] = [
+pub(super) const TABLES: [(&str, &str); 5] = [
     ("model", "What is looked for."),
     ("engine", "Where the network runs."),
     ("judge", "When a part is refused."),
@@ -42,7 +42,7 @@ pub const TABLES: [(&str, &str); 5] = [
 ];
 
 /// Every key, in the order of the example file.
-pub const KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key] = &[
     Key {
         table: "model",
         name: "path",
@@ -144,6 +144,15 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         table: "camera",
+        name: "scaling",
+        value: "\"pipeline\"",
+        default: Default::Value,
+        meaning: "Who brings frames to the model's size: \"pipeline\" scales in GStreamer, where hardware helps;\n\
+                  \"exact\" takes frames in the camera's own size and scales them by the trainer's own code.\n\
+                  A model that crops, letterboxes or tiles is always fitted exactly.",
+    },
+    Key {
+        table: "camera",
         name: "realtime",
         value: "true",
         default: Default::Value,
@@ -159,7 +168,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// The key of that table and name.
-pub fn find(table: &str, name: &str) -> Option<&'static Key> {
+pub(super) fn find(table: &str, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.table == table && key.name == name)
 }
 

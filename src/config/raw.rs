@@ -61,6 +61,7 @@ pub(super) struct RawCamera {
     pub(super) parameters: BTreeMap<String, toml::Value>,
     pub(super) overflow: Option<String>,
     pub(super) queue_len: Option<i64>,
+    pub(super) scaling: Option<String>,
     pub(super) realtime: Option<bool>,
     pub(super) r#loop: Option<bool>,
 }

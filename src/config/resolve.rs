@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bundle::calibration::{Budget, RejectRate};
+use bundle::{
+    calibration::{Budget, RejectRate},
+    geometry::{Geometry, Size},
+};
 
 use super::{
     ConfigError, keys,
@@ -79,10 +82,31 @@ pub struct CameraSettings {
     pub overflow: Overflow,
     /// Frames that may wait for the engine.
     pub queue_len: usize,
+    /// Who brings frames to the model's size.
+    pub scaling: Scaling,
     /// Files play at their own speed.
     pub realtime: bool,
     /// Files start again at their end.
     pub repeat: bool,
+}
+
+/// Who brings frames to the model's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaling {
+    /// GStreamer, within the pipeline.
+    Pipeline,
+    /// `bundle::geometry`, the code that cut the training images.
+    Exact,
+}
+
+impl Scaling {
+    /// The size that the pipeline is to give; `None` for the camera's own.
+    pub fn pipeline_size(self, geometry: &Geometry) -> Option<Size> {
+        match self {
+            Self::Pipeline => geometry.is_plain_stretch().then_some(geometry.input),
+            Self::Exact => None,
+        }
+    }
 }
 
 /// How verdicts are printed.
@@ -222,12 +246,24 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
             ));
         }
     };
+    let scaling = match raw.scaling.as_deref().unwrap_or("pipeline") {
+        "pipeline" => Scaling::Pipeline,
+        "exact" => Scaling::Exact,
+        other => {
+            return Err(value(
+                path("scaling"),
+                &quoted(other),
+                "expected \"pipeline\" or \"exact\"",
+            ));
+        }
+    };
     Ok(CameraSettings {
         name,
         preset,
         parameters,
         overflow,
         queue_len: within(&path("queue_len"), raw.queue_len.unwrap_or(2), 1, QUEUE_LEN_MAX)?,
+        scaling,
         realtime: raw.realtime.unwrap_or(true),
         repeat: raw.r#loop.unwrap_or(false),
     })

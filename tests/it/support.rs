@@ -59,7 +59,7 @@ pub fn bare_network() -> Vec<u8> {
         .get_or_init(|| {
             let architecture =
                 Architecture { width: 0.125, ..Architecture::resnet18(SIDE as usize) };
-            let manifest = shapes::manifest(&architecture);
+            let manifest = shapes::Shapes::of(&architecture).0.parameters;
             let weights = Weights::random(&manifest, 7).check(&manifest).unwrap();
             onnx::bytes(&onnx::detector_model(&architecture, &weights))
         })
@@ -191,8 +191,7 @@ impl Scratch {
         command
             .args(arguments)
             .current_dir(self.folder.path())
-            .env("SIGHTLINE_ONNXRUNTIME", library())
-            .env("SIGHTLINE_PIPELINES", Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines"));
+            .env("SIGHTLINE_ONNXRUNTIME", library());
         command
     }
 

@@ -1,4 +1,4 @@
-//! Finds and decodes the images that `inspect` is pointed at.
+//! Finds and decodes the images that a person points at.
 //!
 //! Owns which files are images, their order, and the messages about those that cannot be read.
 
@@ -15,17 +15,23 @@ const DEPTH_MAX: usize = 32;
 
 /// An image file, and its path below the argument that led to it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Image {
-    pub(super) path: PathBuf,
-    pub(super) below: PathBuf,
+pub struct Image {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where it is below the argument.
+    pub below: PathBuf,
 }
 
 /// The images of files and folders, each folder's sorted by path.
-pub(super) fn find(arguments: &[PathBuf]) -> Result<Vec<Image>, Fault> {
+pub fn find(arguments: &[PathBuf]) -> Result<Vec<Image>, Fault> {
     let mut images = Vec::new();
     for argument in arguments {
         let fault = |line: String| Fault::new(Class::Data, line);
         let path = argument.display();
+        if let Some(pattern) = argument.to_str().filter(|text| is_pattern(text) && !argument.exists()) {
+            images.append(&mut matches(pattern)?);
+            continue;
+        }
         let kind = std::fs::metadata(argument)
             .map_err(|error| fault(format!("{path} cannot be read: {error}")))?;
         if !kind.is_dir() {
@@ -46,6 +52,30 @@ pub(super) fn find(arguments: &[PathBuf]) -> Result<Vec<Image>, Fault> {
     Ok(images)
 }
 
+/// Whether a path is a pattern for several.
+pub fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+fn matches(pattern: &str) -> Result<Vec<Image>, Fault> {
+    let fault = |cause: &dyn std::fmt::Display| {
+        Fault::new(Class::Data, format!("pattern {pattern}: {cause}"))
+    };
+    let mut found = Vec::new();
+    // In alphabetical order, as the crate promises.
+    for path in glob::glob(pattern).map_err(|error| fault(&error))? {
+        let path = path.map_err(|error| fault(&error))?;
+        if path.is_file() && is_image(&path) {
+            let below = path.file_name().map(PathBuf::from).unwrap_or_default();
+            found.push(Image { path, below });
+        }
+    }
+    if found.is_empty() {
+        return Err(fault(&format!("no images match (looked for {})", EXTENSIONS.join(", "))));
+    }
+    Ok(found)
+}
+
 fn collect(root: &Path, folder: &Path, depth: usize, into: &mut Vec<Image>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -61,14 +91,15 @@ fn collect(root: &Path, folder: &Path, depth: usize, into: &mut Vec<Image>) -> s
     Ok(())
 }
 
-fn is_image(path: &Path) -> bool {
+/// Whether its name says that it is an image.
+pub fn is_image(path: &Path) -> bool {
     path.extension().and_then(|extension| extension.to_str()).is_some_and(|extension| {
         EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
     })
 }
 
 /// Decodes an image to RGB; the message is for a person and does not repeat the path.
-pub(super) fn decode(path: &Path) -> Result<RgbImage, String> {
+pub fn decode(path: &Path) -> Result<RgbImage, String> {
     let image = image::ImageReader::open(path)
         .and_then(image::ImageReader::with_guessed_format)
         .map_err(|error| error.to_string())?
@@ -80,7 +111,7 @@ pub(super) fn decode(path: &Path) -> Result<RgbImage, String> {
 }
 
 /// Encodes an image as PNG and puts it at `path` by renaming, so that no half picture is ever there.
-pub(super) fn write_png(path: &Path, image: &RgbImage) -> Result<(), Fault> {
+pub fn write_png(path: &Path, image: &RgbImage) -> Result<(), Fault> {
     let fault = |error: &dyn std::fmt::Display| {
         Fault::new(Class::Output, format!("{} cannot be written: {error}", path.display()))
     };

@@ -1,0 +1,220 @@
+//! Cameras: GStreamer pipelines whose frames are numbered, counted and put into a channel.
+//!
+//! Owns GStreamer: no other module knows it. `preset` is the text of a pipeline, `pipeline` the elements made of
+//! it, `pixels` the mapped buffers, `stills` feeds decoded images, `supervisor` is the thread that watches.
+//! Invariants: a frame is numbered in the appsink's callback, before anything of ours can fail or drop; a pipeline
+//! that ends, fails or is stopped sends exactly one [`CameraEvent`]; its channel closes after its last frame.
+//! Must not know verdicts.
+
+mod packages;
+mod pipeline;
+pub mod pixels;
+pub mod preset;
+mod stills;
+mod supervisor;
+pub mod tail;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use bundle::geometry::Size;
+use crossbeam_channel::{Receiver, Sender};
+
+pub use self::preset::{Platform, Preset, PresetError};
+use crate::{
+    channel::Overflow,
+    clock::Clock,
+    frame::{CameraId, Frame},
+    ledger::Counters,
+};
+
+/// What a camera is to do.
+#[derive(Clone, Debug)]
+pub struct CameraOptions {
+    /// Its name.
+    pub id: CameraId,
+    /// Which numbering this is.
+    pub epoch: u64,
+    /// Its pipeline.
+    pub preset: Preset,
+    /// The preset's parameters that are not left at their defaults.
+    pub parameters: BTreeMap<String, String>,
+    /// The size that the pipeline scales to; `None` leaves frames in the camera's own.
+    pub scale_to: Option<Size>,
+    /// Whether a frame carries the buffer that it was scaled from.
+    pub keep_full: bool,
+    /// What happens when the engine is slower than the camera.
+    pub overflow: Overflow,
+    /// Frames that may wait for the engine.
+    pub queue_len: usize,
+    /// Files play at their own speed.
+    pub realtime: bool,
+    /// Files start again at their end.
+    pub repeat: bool,
+    /// How long the first frame may take.
+    pub first_frame_within: Duration,
+}
+
+impl CameraOptions {
+    /// A network camera that has to wake up answers within this.
+    pub const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(20);
+}
+
+/// What a camera's thread tells the station, once.
+#[derive(Debug)]
+pub enum CameraEvent {
+    /// Its source is at its end, or it was stopped.
+    Ended(CameraId),
+    /// It cannot go on.
+    Failed(CameraId, CameraError),
+}
+
+/// A pipeline that is built and does not play yet.
+pub struct Camera {
+    id: CameraId,
+    counters: Arc<Counters>,
+    frames: Receiver<Frame>,
+    parts: supervisor::Parts,
+}
+
+/// A pipeline that plays, on a thread of its own. Dropping the handle does not stop it.
+#[derive(Debug)]
+pub struct Playing {
+    /// Whose.
+    pub id: CameraId,
+    stop: pipeline::Stop,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Camera {
+    /// Builds the pipeline; nothing plays yet.
+    pub fn open(options: CameraOptions, clock: Arc<dyn Clock>) -> Result<Self, CameraError> {
+        let counters = Arc::new(Counters::default());
+        let id = options.id.clone();
+        let (parts, frames) = supervisor::Parts::build(options, clock, Arc::clone(&counters))?;
+        Ok(Self { id, counters, frames, parts })
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &CameraId {
+        &self.id
+    }
+
+    /// Its account.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Where its frames come out; closed after the last one.
+    pub fn frames(&self) -> &Receiver<Frame> {
+        &self.frames
+    }
+
+    /// Lets it play. `events` must have room for one event of each camera.
+    pub fn play(self, events: Sender<CameraEvent>) -> std::io::Result<Playing> {
+        let Self { id, parts, .. } = self;
+        let stop = parts.stop();
+        // Linux shows 15 bytes of a thread's name; that is enough to tell cameras apart.
+        let thread = std::thread::Builder::new()
+            .name(format!("cam-{id}"))
+            .spawn(move || parts.run(&events))?;
+        Ok(Playing { id, stop, thread })
+    }
+}
+
+impl Playing {
+    /// Asks it to end: no frame is numbered any more, those that are go on to the engine.
+    pub fn stop(&self) {
+        self.stop.ask();
+    }
+
+    /// Waits for its end; `false` when its thread panicked.
+    pub fn join(self) -> bool {
+        self.thread.join().is_ok()
+    }
+}
+
+/// Why a camera gives no frames.
+#[derive(Debug, thiserror::Error)]
+pub enum CameraError {
+    /// GStreamer itself does not start.
+    #[error("GStreamer does not start: {0}")]
+    Start(String),
+    /// The preset.
+    #[error(transparent)]
+    Preset(#[from] PresetError),
+    /// Elements that are not installed.
+    #[error("GStreamer has no element \"{element}\": {remedy}")]
+    MissingElement {
+        /// The element.
+        element: String,
+        /// Where it comes from.
+        remedy: String,
+    },
+    /// A decoder, demultiplexer or converter that is not installed.
+    #[error(
+        "GStreamer has no {what}: install gstreamer1.0-libav or gstreamer1.0-plugins-bad, or choose another format"
+    )]
+    MissingPlugin {
+        /// In GStreamer's words.
+        what: String,
+    },
+    /// The launch line is none.
+    #[error("the pipeline `{line}` cannot be built: {cause}")]
+    Launch {
+        /// The whole line.
+        line: String,
+        /// GStreamer's words.
+        cause: String,
+    },
+    /// The files that are to be played are not there.
+    #[error("{path} {problem}")]
+    Location {
+        /// What was asked for.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A parameter that this module reads itself.
+    #[error("the preset's parameter \"{name}\" is \"{value}\", but {expected}")]
+    Parameter {
+        /// The parameter.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What it takes.
+        expected: &'static str,
+    },
+    /// The pipeline posted an error.
+    #[error("{element}: {message}{}", detail(.debug))]
+    Pipeline {
+        /// The element that failed.
+        element: String,
+        /// Its words.
+        message: String,
+        /// The last line of its details.
+        debug: String,
+    },
+    /// The pipeline plays and nothing comes.
+    #[error("no frame within {} s: check that the camera streams", within.as_secs())]
+    Silent {
+        /// How long was waited.
+        within: Duration,
+    },
+    /// What came out of the pipeline is no picture.
+    #[error("the pipeline gave a buffer that is no RGB picture: {0}")]
+    Buffer(String),
+    /// A thread could not be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+fn detail(debug: &str) -> String {
+    if debug.is_empty() { String::new() } else { format!(" ({debug})") }
+}
+
+/// The files of a `location`: what a source of stills plays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Location {
+    Stills(Vec<PathBuf>),
+    Video,
+}

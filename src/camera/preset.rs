@@ -1,0 +1,302 @@
+//! A preset: the part of a pipeline that differs from camera to camera, with its parameters.
+//!
+//! Owns the format of `pipelines/*.toml`, the presets built into the binary, and how a parameter's value is put
+//! into a launch line: it becomes one value, never more pipeline. Reads presets of one's own from a file.
+//! Knows the text of a launch line and nothing of what GStreamer makes of it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use bundle::geometry::Size;
+use serde::Deserialize;
+
+/// The presets of this binary; of two for one name, the first is for a Jetson.
+const BUILT_IN: [(&str, Platform, &str); 7] = [
+    ("test", Platform::Any, include_str!("../../pipelines/test.toml")),
+    ("files", Platform::Any, include_str!("../../pipelines/files.toml")),
+    ("rtsp", Platform::Jetson, include_str!("../../pipelines/rtsp.jetson.toml")),
+    ("rtsp", Platform::Any, include_str!("../../pipelines/rtsp.toml")),
+    ("usb", Platform::Any, include_str!("../../pipelines/usb.toml")),
+    ("csi", Platform::Any, include_str!("../../pipelines/csi.toml")),
+    ("gige", Platform::Any, include_str!("../../pipelines/gige.toml")),
+];
+
+/// The scaler whose result is nearest to the antialiased triangle that training used (`sightline check` measures it).
+const SCALE: &str = "videoconvert ! videoscale method=bilinear2 n-threads=1 ! video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1";
+const CONVERT: &str = "videoconvert";
+
+/// What the pipeline runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// Any Linux machine.
+    Any,
+    /// An NVIDIA Jetson with its own GStreamer elements.
+    Jetson,
+}
+
+impl Platform {
+    /// The machine that this process runs on.
+    pub fn here() -> Self {
+        // Written by L4T's own packages, and by nothing else.
+        if Path::new("/etc/nv_tegra_release").exists() { Self::Jetson } else { Self::Any }
+    }
+}
+
+/// A preset file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// What it plays, for people.
+    pub description: String,
+    /// Whether the source gives frames at its own pace, so that nothing downstream may pace them.
+    pub live: bool,
+    launch: String,
+    stills: Option<String>,
+    #[serde(default = "scale_default")]
+    scale: String,
+    #[serde(default = "convert_default")]
+    convert: String,
+    #[serde(default)]
+    parameters: BTreeMap<String, Parameter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameter {
+    default: Option<String>,
+    meaning: String,
+}
+
+fn scale_default() -> String {
+    SCALE.into()
+}
+
+fn convert_default() -> String {
+    CONVERT.into()
+}
+
+/// Why a preset cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PresetError {
+    /// No such preset.
+    #[error("there is no preset \"{name}\": it is one of {}, or the path of a .toml file", names().join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
+    /// Its file cannot be read.
+    #[error("preset {} cannot be read: {cause}", path.display())]
+    Read {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// Its file is no preset.
+    #[error("preset {name}: {cause}")]
+    Syntax {
+        /// Its name or path.
+        name: String,
+        /// What the parser says.
+        cause: String,
+    },
+    /// The configuration sets a parameter that the preset does not have.
+    #[error("the preset has no parameter \"{name}\": it takes {known}")]
+    UnknownParameter {
+        /// The parameter.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// A parameter without a default was not set.
+    #[error("the preset's parameter \"{name}\" is missing: {meaning}")]
+    MissingParameter {
+        /// The parameter.
+        name: String,
+        /// What it means.
+        meaning: String,
+    },
+    /// The launch line names a parameter that the preset does not declare.
+    #[error("the preset uses {{{name}}} and does not declare it")]
+    Undeclared {
+        /// The parameter.
+        name: String,
+    },
+}
+
+/// The names of the presets built in.
+pub fn names() -> Vec<&'static str> {
+    let mut names: Vec<_> = BUILT_IN.iter().map(|(name, ..)| *name).collect();
+    names.dedup();
+    names
+}
+
+impl Preset {
+    /// The preset of that name for that platform, or the one in that file.
+    pub fn find(name: &str, platform: Platform) -> Result<Self, PresetError> {
+        let built_in = BUILT_IN.iter().find(|(known, needs, _)| {
+            *known == name && (*needs == Platform::Any || *needs == platform)
+        });
+        if let Some((.., text)) = built_in {
+            return Self::parse(name, text);
+        }
+        let path = Path::new(name);
+        if path.extension().is_none() {
+            return Err(PresetError::Unknown { name: name.into() });
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| PresetError::Read {
+            path: path.into(),
+            cause: error.to_string(),
+        })?;
+        Self::parse(name, &text)
+    }
+
+    /// Every preset built in, for every platform, with its name.
+    pub fn built_in() -> impl Iterator<Item = (&'static str, Result<Self, PresetError>)> {
+        BUILT_IN.iter().map(|(name, _, text)| (*name, Self::parse(name, text)))
+    }
+
+    fn parse(name: &str, text: &str) -> Result<Self, PresetError> {
+        toml::from_str(text).map_err(|error| PresetError::Syntax {
+            name: name.into(),
+            cause: error.message().replace('\n', ", "),
+        })
+    }
+
+    /// The preset with a value for each of its parameters.
+    pub fn with(&self, given: &BTreeMap<String, String>) -> Result<Filled<'_>, PresetError> {
+        if let Some(name) = given.keys().find(|name| !self.parameters.contains_key(*name)) {
+            let known: Vec<_> = self.parameters.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+            return Err(PresetError::UnknownParameter { name: name.clone(), known });
+        }
+        let mut values = BTreeMap::new();
+        for (name, parameter) in &self.parameters {
+            let value = given.get(name).or(parameter.default.as_ref());
+            let value = value.ok_or_else(|| PresetError::MissingParameter {
+                name: name.clone(),
+                meaning: parameter.meaning.clone(),
+            })?;
+            values.insert(name.clone(), value.clone());
+        }
+        Ok(Filled { preset: self, values })
+    }
+}
+
+/// A preset whose parameters all have values.
+#[derive(Clone, Debug)]
+pub struct Filled<'a> {
+    preset: &'a Preset,
+    values: BTreeMap<String, String>,
+}
+
+impl Filled<'_> {
+    /// A parameter's value.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// The launch line of the source.
+    pub fn source(&self) -> Result<String, PresetError> {
+        self.fill(&self.preset.launch, None)
+    }
+
+    /// The launch line of a source that is fed with decoded images, where the preset knows one.
+    pub fn stills(&self) -> Option<Result<String, PresetError>> {
+        self.preset.stills.as_ref().map(|launch| self.fill(launch, None))
+    }
+
+    /// The launch line of what comes after the source: to that size, or in the source's own.
+    pub fn tail(&self, size: Option<Size>) -> Result<String, PresetError> {
+        self.fill(if size.is_some() { &self.preset.scale } else { &self.preset.convert }, size)
+    }
+
+    fn fill(&self, template: &str, size: Option<Size>) -> Result<String, PresetError> {
+        let mut line = String::new();
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('{') {
+            let Some((name, after)) = after.split_once('}') else { break };
+            line.push_str(before);
+            match (name, size) {
+                ("width", Some(size)) => line.push_str(&size.width.to_string()),
+                ("height", Some(size)) => line.push_str(&size.height.to_string()),
+                _ => {
+                    let value = self
+                        .value(name)
+                        .ok_or_else(|| PresetError::Undeclared { name: name.into() })?;
+                    line.push_str(&quoted(value));
+                }
+            }
+            rest = after;
+        }
+        line.push_str(rest);
+        Ok(line)
+    }
+}
+
+/// One value of a launch line, whatever is in it: a `!` in a file name must not become a link.
+fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+./:,=()".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        return value.into();
+    }
+    let mut text = String::from('"');
+    for c in value.chars() {
+        if c == '"' || c == '\\' {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text.push('"');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters(given: &[(&str, &str)]) -> BTreeMap<String, String> {
+        given.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+    }
+
+    #[test]
+    fn values_become_one_value_of_the_launch_line() {
+        let preset = Preset::find("files", Platform::Any).unwrap();
+        let check = |location: &str, expected: &str| {
+            let filled = preset.with(&parameters(&[("location", location)])).unwrap().source();
+            assert_eq!(filled.unwrap(), format!("filesrc location={expected} ! decodebin"));
+        };
+        check("belt.webm", "belt.webm");
+        check("my parts.webm", "\"my parts.webm\"");
+        check("a ! fakesink", "\"a ! fakesink\"");
+        check("say \"no\"\\", "\"say \\\"no\\\"\\\\\"");
+        check("", "\"\"");
+    }
+
+    #[test]
+    fn a_parameter_is_known_and_set_or_the_remedy_is_told() {
+        let preset = Preset::find("files", Platform::Any).unwrap();
+        let error = |given| preset.with(&parameters(given)).unwrap_err().to_string();
+        assert!(error(&[]).starts_with("the preset's parameter \"location\" is missing: A video"));
+        assert_eq!(
+            error(&[("path", "x")]),
+            "the preset has no parameter \"path\": it takes location, rate"
+        );
+        assert_eq!(
+            Preset::find("gigi", Platform::Any).unwrap_err().to_string(),
+            "there is no preset \"gigi\": it is one of test, files, rtsp, usb, csi, gige, or the path of a .toml file"
+        );
+    }
+
+    #[test]
+    fn a_jetson_has_its_own_pipelines() {
+        let on = |platform| {
+            let preset = Preset::find("rtsp", platform).unwrap();
+            preset.with(&parameters(&[("location", "rtsp://camera")])).unwrap().source().unwrap()
+        };
+        assert!(on(Platform::Jetson).ends_with("nvv4l2decoder"));
+        assert!(on(Platform::Any).ends_with("decodebin"));
+    }
+}

@@ -1,0 +1,92 @@
+//! From a configuration to cameras: what `run`, `capture` and `check` share.
+//!
+//! Owns reading the configuration file, the demo line's place, and the prefix that names a camera in a failure.
+
+use std::path::{Path, PathBuf};
+
+use bundle::geometry::Size;
+
+use crate::{
+    camera::{CameraError, CameraOptions, Platform, Preset},
+    config::{self, CameraSettings, Settings},
+    fault::{Class, Fault, one_line},
+    frame::CameraId,
+};
+
+/// How far above the executable a checkout's `models` may lie: `target/release/sightline` is two levels down.
+const LEVELS_UP: usize = 4;
+
+/// Reads a configuration file; relative paths in it start at its folder.
+pub(super) fn read(path: &Path) -> Result<Settings, Fault> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let line =
+            format!("configuration {shown} cannot be read: {error}; sightline.example.toml shows every key");
+        Fault::new(Class::Configuration, line)
+    })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    config::read(&text, folder)
+        .map_err(|error| Fault::new(Class::Configuration, format!("{shown}: {error}")))
+}
+
+/// The demo line of this checkout.
+pub(super) fn demo() -> Result<Settings, Fault> {
+    let here = PathBuf::from(".");
+    let above = std::env::current_exe().ok();
+    let above = above.iter().flat_map(|path| path.ancestors().skip(1).take(LEVELS_UP));
+    let folder = std::iter::once(here.as_path())
+        .chain(above)
+        .find(|folder| folder.join("models/demo.onnx").is_file())
+        .ok_or_else(|| {
+            let line = "the demo line's models/demo.onnx is not here: run in Sightline's checkout, \
+                        or name a configuration (sightline.example.toml shows every key)";
+            Fault::new(Class::Configuration, line)
+        })?;
+    config::demo(folder).map_err(|error| Fault::new(Class::Bug, format!("the demo line: {error}")))
+}
+
+/// What a camera is to do; `epoch` tells this run's numbering from others.
+pub(super) fn options(
+    settings: &CameraSettings,
+    scale_to: Option<Size>,
+    epoch: u64,
+) -> Result<CameraOptions, Fault> {
+    let preset = Preset::find(&settings.preset, Platform::here())
+        .map_err(|error| failed(&settings.name, &error.into()))?;
+    Ok(CameraOptions {
+        id: CameraId(settings.name.as_str().into()),
+        epoch,
+        preset,
+        parameters: settings.parameters.clone(),
+        scale_to,
+        keep_full: false,
+        overflow: settings.overflow,
+        queue_len: settings.queue_len,
+        realtime: settings.realtime,
+        repeat: settings.repeat,
+        first_frame_within: CameraOptions::FIRST_FRAME_WITHIN,
+    })
+}
+
+/// A camera's failure, with its name and the class of what is wrong.
+pub(super) fn failed(camera: &str, error: &CameraError) -> Fault {
+    let class = match error {
+        CameraError::Preset(_) | CameraError::Launch { .. } | CameraError::Parameter { .. } => {
+            Class::Configuration
+        }
+        CameraError::Location { .. } => Class::Data,
+        CameraError::Start(_)
+        | CameraError::MissingElement { .. }
+        | CameraError::MissingPlugin { .. }
+        | CameraError::Pipeline { .. }
+        | CameraError::Silent { .. }
+        | CameraError::Buffer(_)
+        | CameraError::Thread(_) => Class::Camera,
+    };
+    Fault::new(class, format!("camera {camera}: {}", one_line(error)))
+}
+
+/// The numbering of a run that begins now: seconds since 1970, so that it grows from run to run.
+pub(super) fn epoch(now: std::time::SystemTime) -> u64 {
+    now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,226 @@
+//! `sightline check`: says whether a configuration, its model and its pipelines hold together.
+//!
+//! Owns the list of checks and the tolerance of a preset's scaler. Each check is a line; all of them are made,
+//! and the exit code is that of the first that failed.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bundle::geometry::{Geometry, RgbImage, Size};
+
+use super::{Global, cameras, load, print};
+use crate::{
+    camera::{Camera, CameraEvent, CameraOptions, tail},
+    clock::SystemClock,
+    config::{CameraSettings, Settings},
+    fault::{Class, Fault, OrFault as _},
+    judge::Judge,
+    ledger::FaultReason,
+};
+
+/// How far the pipeline's scaler may be from the trainer's: the mean difference of a channel, in grey levels of 255.
+/// A wrong colour matrix, swapped channels or a nearest-neighbour scaler are beyond it.
+const SCALER_TOLERANCE: f64 = 3.0;
+/// Known pictures are enlarged so much, and the pipeline scales them down again.
+const ENLARGED: u32 = 3;
+/// A few say as much as all.
+const PICTURES: usize = 3;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The configuration file; without one, the demo line.
+    #[arg(value_name = "CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Also plays each camera until its first frame.
+    #[arg(long)]
+    play: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> {
+    let mut checks = Checks::default();
+    let settings = match &arguments.config {
+        Some(path) => cameras::read(path)?,
+        None => cameras::demo()?,
+    };
+    checks.tell("configuration", Ok(format!("{} camera(s)", settings.cameras.len())))?;
+    let model = load::Model::read(&settings.model);
+    if let Ok(model) = &model {
+        checks.tell("judge", model.judge(&settings.judge).map(|judge| rated(&judge, &settings)))?;
+        checks.tell("engine", engine(model, &settings, global))?;
+    }
+    let known = model.as_ref().ok().map(known_pictures);
+    checks.tell("model", model.map(|model| describe(&model)))?;
+    for camera in &settings.cameras {
+        let name = format!("camera {}", camera.name);
+        checks.tell(&name, pipeline(camera, known.as_ref()))?;
+        if arguments.play {
+            checks.tell(&name, play(camera))?;
+        }
+    }
+    checks.close()
+}
+
+fn describe(model: &load::Model) -> String {
+    let document = &model.file.document;
+    format!(
+        "{}: {} {}, {} products, input {}",
+        model.path.display(),
+        document.model.name,
+        document.model.version,
+        document.classes.len(),
+        document.geometry.input
+    )
+}
+
+fn rated(judge: &Judge, settings: &Settings) -> String {
+    let percent = settings.judge.budget.total.get() * 100.0;
+    let unrated: Vec<_> = judge.unrated_products().collect();
+    if unrated.is_empty() {
+        return format!("every product's calibration supports a false-reject rate of {percent} %");
+    }
+    format!("a false-reject rate of {percent} % is not promised for {}", unrated.join(", "))
+}
+
+fn engine(model: &load::Model, settings: &Settings, global: &Global) -> Result<String, Fault> {
+    let runtime = load::runtime(global, &settings.engine)?;
+    let agreed = model.engine(&runtime, &settings.engine)?.deviation();
+    Ok(format!(
+        "ONNX Runtime {} ({}): {} golden frames agree, score within {:.1e}, map within {:.1e}",
+        runtime.version(),
+        runtime.library().display(),
+        agreed.frames,
+        agreed.score,
+        agreed.map
+    ))
+}
+
+/// Pictures whose scaling is known, and the geometry that says how.
+struct Known {
+    geometry: Geometry,
+    pictures: Vec<RgbImage>,
+}
+
+/// The model's golden frames are pictures of real parts.
+fn known_pictures(model: &load::Model) -> Known {
+    let document = &model.file.document;
+    let golden = document.golden.iter().filter_map(|golden| golden.decode().ok());
+    Known { geometry: document.geometry.clone(), pictures: golden.take(PICTURES).collect() }
+}
+
+fn pipeline(camera: &CameraSettings, known: Option<&Known>) -> Result<String, Fault> {
+    let failed = |error| cameras::failed(&camera.name, &error);
+    let scale_to = known.and_then(|known| camera.scaling.pipeline_size(&known.geometry));
+    let options = cameras::options(camera, scale_to, 0)?;
+    Camera::open(options.clone(), Arc::new(SystemClock::start())).map_err(failed)?;
+    let description = options.preset.description.clone();
+    let (Some(known), Some(size)) = (known, scale_to) else {
+        return Ok(format!("{description}: the pipeline can be built; frames are fitted exactly"));
+    };
+    let mut own_size: f64 = 0.0;
+    let mut worst: f64 = 0.0;
+    for picture in &known.pictures {
+        own_size = own_size.max(distance(&options, picture, picture, size).map_err(failed)?);
+        let enlarged = enlarge(picture);
+        let wanted = known.geometry.input_from_frame(&enlarged.view()).or_fault(Class::Model)?;
+        for wanted in &wanted {
+            worst = worst.max(distance(&options, &enlarged, wanted, size).map_err(failed)?);
+        }
+    }
+    let told = format!(
+        "{description}: {} known pictures through the pipeline's scaler differ from the trainer's by {own_size:.2} grey \
+         levels in the model's size and {worst:.2} at {ENLARGED} times that (tolerance 0 and {SCALER_TOLERANCE})",
+        known.pictures.len()
+    );
+    if own_size == 0.0 && worst <= SCALER_TOLERANCE {
+        return Ok(told);
+    }
+    let remedy = "set scaling = \"exact\", or correct the preset's scaler";
+    Err(Fault::new(Class::Camera, format!("camera {}: {told}; {remedy}", camera.name)))
+}
+
+/// The mean difference of a channel, after the preset's tail.
+fn distance(
+    options: &CameraOptions,
+    picture: &RgbImage,
+    wanted: &RgbImage,
+    size: Size,
+) -> Result<f64, crate::camera::CameraError> {
+    let scaled = tail::scaled(&options.preset.with(&options.parameters)?, picture, size)?;
+    let sum: u64 = std::iter::zip(&scaled.pixels, &wanted.pixels)
+        .map(|(a, b)| u64::from(a.abs_diff(*b)))
+        .sum();
+    Ok(sum as f64 / wanted.pixels.len().max(1) as f64)
+}
+
+/// Each pixel as a square of pixels, which no scaler can tell from a sharper picture.
+fn enlarge(picture: &RgbImage) -> RgbImage {
+    let Size { width, height } = picture.size;
+    let size = Size { width: width * ENLARGED, height: height * ENLARGED };
+    let view = picture.view();
+    let mut pixels = Vec::with_capacity(picture.pixels.len() * (ENLARGED * ENLARGED) as usize);
+    for y in 0..size.height {
+        for pixel in view.row(y / ENLARGED).chunks(3) {
+            for _ in 0..ENLARGED {
+                pixels.extend_from_slice(pixel);
+            }
+        }
+    }
+    RgbImage { size, pixels }
+}
+
+/// Plays until the first frame.
+fn play(camera: &CameraSettings) -> Result<String, Fault> {
+    let failed = |error| cameras::failed(&camera.name, &error);
+    let thread = |error: std::io::Error| {
+        Fault::new(Class::Camera, format!("a thread cannot be started: {error}"))
+    };
+    let options = cameras::options(camera, None, 0)?;
+    let camera = Camera::open(options, Arc::new(SystemClock::start())).map_err(failed)?;
+    let counters = Arc::clone(camera.counters());
+    let frames = camera.frames().clone();
+    let (event, events) = crossbeam_channel::bounded(1);
+    let playing = camera.play(event).map_err(thread)?;
+    // A camera that is silent fails by itself, and its channel closes.
+    let first = frames.recv().map(|frame| format!("{frame:?}"));
+    playing.stop();
+    for _frame in &frames {
+        counters.faulted(FaultReason::Abandoned);
+    }
+    if !playing.join() {
+        return Err(Fault::new(Class::Bug, "the camera's thread panicked; please report it"));
+    }
+    match (first, events.try_recv()) {
+        (Ok(first), _) => Ok(format!("plays: {first}")),
+        (Err(_), Ok(CameraEvent::Failed(_, error))) => Err(failed(error)),
+        (Err(_), Ok(CameraEvent::Ended(id)) ) => {
+            Err(Fault::new(Class::Camera, format!("camera {id}: it ended without a frame")))
+        }
+        (Err(_), Err(_)) => Err(Fault::new(Class::Bug, "the camera's thread said nothing")),
+    }
+}
+
+/// Tells each check as it is made, and remembers the first that failed.
+#[derive(Default)]
+struct Checks {
+    failed: Option<Fault>,
+}
+
+impl Checks {
+    fn tell(&mut self, what: &str, outcome: Result<String, Fault>) -> Result<(), Fault> {
+        match outcome {
+            Ok(text) => print::line(&format!("ok      {what}: {text}")),
+            Err(fault) => {
+                print::line(&format!("FAILED  {what}: {fault}"))?;
+                self.failed.get_or_insert(fault);
+                Ok(())
+            }
+        }
+    }
+
+    fn close(self) -> anyhow::Result<()> {
+        match self.failed {
+            None => Ok(()),
+            Some(fault) => Err(fault.into()),
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The station: wires cameras, engine and sinks, and takes them apart again.
+//!
+//! Owns who runs on which thread, the start order (sink, engine, cameras), the drain order (cameras, channels,
+//! engine, sink) and the deadline for it. Every frame that it takes from a channel gets its one disposition here.
+//! Must not know how frames are made, how they are judged, or how lines look.
+
+use std::{
+    fmt,
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, select};
+
+use crate::{
+    camera::{Camera, CameraError, CameraEvent, Playing},
+    channel::Overflow,
+    clock::Clock,
+    fault::{Class, Fault, one_line},
+    frame::{CameraId, Frame, Picture},
+    inspector::Inspector,
+    ledger::{Balance, Counters, FaultReason},
+    shutdown::StopRequested,
+    sinks::{
+        line::{Origin, VerdictLine},
+        stdout::{Handed, Stdout, WhenFull},
+    },
+    summary::Summary,
+    verdict::{Decision, Verdict},
+};
+
+/// A frame is judged in a fraction of a second, a network camera lets go in a few.
+const DRAIN_WITHIN: Duration = Duration::from_secs(20);
+
+/// Everything that a station is made of.
+pub struct Station {
+    /// The cameras, with what a full output means for each.
+    pub cameras: Vec<(Camera, Overflow)>,
+    /// Judges every frame.
+    pub inspector: Inspector,
+    /// Where verdict lines go.
+    pub sink: Stdout,
+    /// What latencies are measured with; the cameras' own.
+    pub clock: Arc<dyn Clock>,
+    /// The operator's false-reject rate, for verdicts that no judge made.
+    pub reject_rate: f64,
+}
+
+/// How a run went.
+#[derive(Debug)]
+pub struct Report {
+    /// What was judged.
+    pub summary: Summary,
+    /// Each camera's account.
+    pub balances: Vec<(CameraId, Balance)>,
+    /// Cameras that failed.
+    pub failures: Vec<(CameraId, CameraError)>,
+    /// Verdict lines that standard output was too slow for.
+    pub lines_lost: u64,
+    /// What the engine said when it last failed.
+    pub engine_failure: Option<String>,
+}
+
+/// A camera as the engine's thread sees it.
+struct Lane {
+    id: CameraId,
+    frames: Receiver<Frame>,
+    counters: Arc<Counters>,
+    when_full: WhenFull,
+}
+
+impl Station {
+    /// Runs until every camera has ended, or `stop` asks for it; then drains.
+    pub fn run(self, stop: &Receiver<StopRequested>) -> Result<Report, Fault> {
+        let Self { cameras, inspector, sink, clock, reject_rate } = self;
+        let lanes: Vec<Lane> = cameras.iter().map(|(camera, overflow)| lane(camera, *overflow)).collect();
+        let accounts: Vec<_> =
+            lanes.iter().map(|lane| (lane.id.clone(), Arc::clone(&lane.counters))).collect();
+        let (notify, notices) = crossbeam_channel::bounded(1);
+        let worker = Worker {
+            inspector,
+            sink,
+            clock,
+            reject_rate,
+            notify,
+            summary: Summary::default(),
+            lines_lost: 0,
+            engine_failure: None,
+        };
+        let engine = std::thread::Builder::new()
+            .name("engine-0".into())
+            .spawn(move || worker.run(lanes))
+            .map_err(|error| Fault::new(Class::Engine, format!("a thread cannot be started: {error}")))?;
+
+        let (event, events) = crossbeam_channel::bounded(cameras.len());
+        let mut playing = Vec::new();
+        for (camera, _) in cameras {
+            let id = camera.id().clone();
+            playing.push(camera.play(event.clone()).map_err(|error| {
+                Fault::new(Class::Camera, format!("camera {id}: a thread cannot be started: {error}"))
+            })?);
+        }
+        drop(event);
+        let failures = attend(&playing, &events, &notices, stop)?;
+        let done = finish(engine, playing)?;
+        done.sink.finish().map_err(|error| {
+            Fault::new(Class::Output, format!("standard output cannot be written: {error}"))
+        })?;
+        let balances =
+            accounts.into_iter().map(|(id, counters)| (id, counters.balance())).collect();
+        Ok(Report {
+            summary: done.summary,
+            balances,
+            failures,
+            lines_lost: done.lines_lost,
+            engine_failure: done.engine_failure,
+        })
+    }
+}
+
+fn lane(camera: &Camera, overflow: Overflow) -> Lane {
+    let when_full = match overflow {
+        // A free-running camera must not be slowed by a reader that sleeps.
+        Overflow::Latest => WhenFull::Lose,
+        Overflow::Every => WhenFull::Wait,
+    };
+    Lane {
+        id: camera.id().clone(),
+        frames: camera.frames().clone(),
+        counters: Arc::clone(camera.counters()),
+        when_full,
+    }
+}
+
+/// What the engine's thread tells the station before its end.
+enum Notice {
+    /// Nobody reads the verdicts any more.
+    OutputGone,
+}
+
+/// Waits for every camera's end, and asks for it when it is time.
+fn attend(
+    playing: &[Playing],
+    events: &Receiver<CameraEvent>,
+    notices: &Receiver<Notice>,
+    stop: &Receiver<StopRequested>,
+) -> Result<Vec<(CameraId, CameraError)>, Fault> {
+    let mut failures = Vec::new();
+    let mut running: Vec<&CameraId> = playing.iter().map(|camera| &camera.id).collect();
+    let mut is_stopping = false;
+    while !running.is_empty() {
+        let event = if is_stopping {
+            match events.recv_timeout(DRAIN_WITHIN) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => return Err(late(&running)),
+            }
+        } else {
+            select! {
+                recv(events) -> event => match event {
+                    Ok(event) => event,
+                    // Every camera's thread is gone; those that panicked are found at the join.
+                    Err(_) => break,
+                },
+                // Either way there is nothing to wait for: a request, the output gone, or the engine gone.
+                recv(stop) -> _ => { stop_all(playing); is_stopping = true; continue }
+                recv(notices) -> _ => { stop_all(playing); is_stopping = true; continue }
+            }
+        };
+        let id = match event {
+            CameraEvent::Ended(id) => id,
+            CameraEvent::Failed(id, error) => {
+                tracing::error!(camera = %id, "{}", one_line(&error));
+                failures.push((id.clone(), error));
+                id
+            }
+        };
+        running.retain(|other| **other != id);
+    }
+    Ok(failures)
+}
+
+fn stop_all(playing: &[Playing]) {
+    for camera in playing {
+        camera.stop();
+    }
+}
+
+fn late(stragglers: &[&CameraId]) -> Fault {
+    let names: Vec<_> = stragglers.iter().map(ToString::to_string).collect();
+    let line = format!(
+        "cameras that did not stop within {} s: {}; their frames in flight are not judged",
+        DRAIN_WITHIN.as_secs(),
+        names.join(", ")
+    );
+    Fault::new(Class::Camera, line)
+}
+
+/// Joins the cameras' threads, then the engine's, which ends when it has drained the channels.
+fn finish(engine: JoinHandle<Done>, playing: Vec<Playing>) -> Result<Done, Fault> {
+    let mut panicked = Vec::new();
+    for camera in playing {
+        let id = camera.id.clone();
+        if !camera.join() {
+            panicked.push(format!("cam-{id}"));
+        }
+    }
+    let done = engine.join();
+    if done.is_err() {
+        panicked.push("engine-0".into());
+    }
+    match done {
+        Ok(done) if panicked.is_empty() => Ok(done),
+        Ok(_) | Err(_) => {
+            let line = format!("threads that panicked: {}; please report it", panicked.join(", "));
+            Err(Fault::new(Class::Bug, line))
+        }
+    }
+}
+
+/// The engine's thread.
+struct Worker {
+    inspector: Inspector,
+    sink: Stdout,
+    clock: Arc<dyn Clock>,
+    reject_rate: f64,
+    /// Its disconnection tells the station that this thread is gone.
+    notify: Sender<Notice>,
+    summary: Summary,
+    lines_lost: u64,
+    engine_failure: Option<String>,
+}
+
+/// What is left of it.
+struct Done {
+    sink: Stdout,
+    summary: Summary,
+    lines_lost: u64,
+    engine_failure: Option<String>,
+}
+
+impl Worker {
+    /// Takes frames from all lanes until the last one is closed and empty.
+    fn run(mut self, mut lanes: Vec<Lane>) -> Done {
+        while !lanes.is_empty() {
+            let closed = self.until_one_closes(&lanes);
+            lanes.remove(closed);
+        }
+        let Self { sink, summary, lines_lost, engine_failure, .. } = self;
+        Done { sink, summary, lines_lost, engine_failure }
+    }
+
+    fn until_one_closes(&mut self, lanes: &[Lane]) -> usize {
+        let mut select = Select::new();
+        for lane in lanes {
+            select.recv(&lane.frames);
+        }
+        loop {
+            // Among several that are ready, crossbeam chooses at random: no camera starves another.
+            let ready = select.select();
+            let index = ready.index();
+            match ready.recv(&lanes[index].frames) {
+                Ok(frame) => self.one(&frame, &lanes[index]),
+                Err(_closed) => return index,
+            }
+        }
+    }
+
+    fn one(&mut self, frame: &Frame, lane: &Lane) {
+        let started = self.clock.monotonic();
+        let (verdict, is_inferred, fault) = match &frame.picture {
+            Picture::Unreadable(reason) => {
+                let reason = format!("cannot be decoded: {reason}");
+                (Verdict::fault(self.reject_rate, reason), false, Some(FaultReason::Decode))
+            }
+            Picture::Pixels(pixels) => match self.inspector.inspect(pixels.view()) {
+                Ok(inspection) => {
+                    let fault = match inspection.verdict.decision {
+                        Decision::Fault => Some(FaultReason::Engine),
+                        Decision::Pass(_) | Decision::Fail | Decision::UnknownProduct => None,
+                    };
+                    (inspection.verdict, true, fault)
+                }
+                Err(error) => {
+                    let reason = one_line(&error);
+                    (Verdict::fault(self.reject_rate, reason), false, Some(FaultReason::Engine))
+                }
+            },
+        };
+        let ended = self.clock.monotonic();
+        let latency = ended.saturating_sub(frame.stamp.monotonic);
+        let inference = is_inferred.then(|| ended.saturating_sub(started));
+        self.summary.latency.add(latency);
+        if let Some(inference) = inference {
+            self.summary.inference.add(inference);
+        }
+        self.summary.add(&verdict);
+        if fault == Some(FaultReason::Engine) {
+            self.engine_failure.clone_from(&verdict.reason);
+        }
+        let origin = Origin {
+            camera: Arc::clone(&frame.id.camera.0),
+            epoch: frame.id.epoch,
+            frame: frame.id.number,
+            file: frame.origin.clone(),
+            time: frame.stamp.wall,
+            pts: frame.stamp.pts,
+            latency,
+            inference,
+        };
+        self.print(VerdictLine { origin, verdict }, lane.when_full);
+        // Last: what the ledger calls judged has been handed over.
+        match fault {
+            None => lane.counters.judged(),
+            Some(reason) => lane.counters.faulted(reason),
+        }
+    }
+
+    fn print(&mut self, line: VerdictLine, when_full: WhenFull) {
+        match self.sink.hand(line, when_full) {
+            Handed::Queued => {}
+            Handed::Lost => self.lines_lost += 1,
+            Handed::Closed => {
+                self.lines_lost += 1;
+                // Full: the station knows already.
+                let _told = self.notify.try_send(Notice::OutputGone);
+            }
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.summary)?;
+        for (id, balance) in &self.balances {
+            write!(f, "\n  camera {id}: {balance}")?;
+        }
+        if self.lines_lost > 0 {
+            write!(f, "\n  {} verdict lines were lost: standard output was too slow", self.lines_lost)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,437 @@
+//! The way of a frame, from real GStreamer pipelines through ONNX Runtime to lines and the ledger's account.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bundle::{
+    calibration::{Budget, RejectRate},
+    geometry::{Geometry, RgbView, Size},
+};
+use crossbeam_channel::Receiver;
+use sightline::{
+    camera::{Camera, CameraOptions, Platform, Preset},
+    channel::Overflow,
+    clock::{Clock, SystemClock},
+    engine::{Engine, EngineError, Inference, Verified, golden::Candidate},
+    frame::{CameraId, Picture},
+    inspector::Inspector,
+    judge::{Judge, Unrated},
+    ledger::Balance,
+    shutdown::StopRequested,
+    sinks::{line::ModelLabel, stdout::{Stdout, Style}},
+    station::{Report, Station},
+};
+
+use crate::support::{self, SIDE, Scratch, json_lines, picture, stderr};
+
+const INPUT: Size = Size { width: SIDE, height: SIDE };
+
+fn options(preset: &str, parameters: &[(&str, &str)]) -> CameraOptions {
+    let parameters: BTreeMap<String, String> =
+        parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    CameraOptions {
+        id: CameraId("top".into()),
+        epoch: 1,
+        preset: Preset::find(preset, Platform::Any).unwrap(),
+        parameters,
+        scale_to: Some(INPUT),
+        keep_full: false,
+        overflow: Overflow::Every,
+        queue_len: 2,
+        realtime: false,
+        repeat: false,
+        first_frame_within: Duration::from_secs(10),
+    }
+}
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::start())
+}
+
+/// An engine that takes its time.
+struct Slowed {
+    engine: Verified,
+    by: Duration,
+}
+
+impl Engine for Slowed {
+    fn input_size(&self) -> Size {
+        self.engine.input_size()
+    }
+
+    fn infer(&mut self, input: &RgbView<'_>) -> Result<Inference, EngineError> {
+        std::thread::sleep(self.by);
+        self.engine.infer(input)
+    }
+}
+
+/// Standard output, kept.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn lines(&self) -> Vec<serde_json::Value> {
+        let bytes = self.0.lock().unwrap();
+        let text = std::str::from_utf8(&bytes).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn station(cameras: Vec<CameraOptions>, engine: impl Engine + 'static, out: Kept) -> Station {
+    let document = support::document(99);
+    let budget = Budget::split(RejectRate::new(0.02).unwrap());
+    let judge = Judge::new(&document.classes, &budget, Unrated::Refused).unwrap();
+    let engine = Candidate::new(engine).verify(&document).unwrap();
+    let inspector = Inspector::new(engine, Geometry::square(SIDE), judge);
+    let clock = clock();
+    let cameras = cameras
+        .into_iter()
+        .map(|options| {
+            let overflow = options.overflow;
+            (Camera::open(options, Arc::clone(&clock)).unwrap(), overflow)
+        })
+        .collect();
+    let label = ModelLabel { name: "tiny".into(), version: "1".into() };
+    let sink = Stdout::start(out, Style::Json(label), None).unwrap();
+    Station { cameras, inspector, sink, clock, reject_rate: 0.02 }
+}
+
+fn never() -> Receiver<StopRequested> {
+    crossbeam_channel::never()
+}
+
+fn balance(report: &Report) -> Balance {
+    assert_eq!(report.balances.len(), 1);
+    report.balances[0].1
+}
+
+fn slowed(by_millis: u64) -> Slowed {
+    Slowed { engine: support::engine(), by: Duration::from_millis(by_millis) }
+}
+
+#[test]
+fn under_every_a_slow_engine_holds_the_camera_back_and_judges_every_frame() {
+    let out = Kept::default();
+    let camera = options("test", &[("frames", "60")]);
+    let report = station(vec![camera], slowed(10), out.clone()).run(&never()).unwrap();
+    let balance = balance(&report);
+    assert!(balance.is_settled(), "{balance}");
+    assert_eq!((balance.captured, balance.judged, balance.dropped_total()), (60, 60, 0));
+    let numbers: Vec<_> = out.lines().iter().map(|line| line["frame"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=60).collect::<Vec<_>>());
+}
+
+#[test]
+fn under_latest_a_slow_engine_costs_frames_and_every_one_is_accounted_for() {
+    let out = Kept::default();
+    let camera = CameraOptions {
+        overflow: Overflow::Latest,
+        ..options("test", &[("frames", "400"), ("caps", "video/x-raw,width=64,height=64")])
+    };
+    let report = station(vec![camera], slowed(20), out.clone()).run(&never()).unwrap();
+    let balance = balance(&report);
+    assert!(balance.is_settled(), "{balance}");
+    assert_eq!(balance.captured, 400);
+    assert!(balance.dropped_total() > 0, "{balance}");
+    // A line for each frame that was judged; no line may be lost while the reader is quick.
+    let numbers: Vec<_> = out.lines().iter().map(|line| line["frame"].as_u64().unwrap()).collect();
+    assert_eq!(numbers.len() as u64 + report.lines_lost, balance.judged);
+    assert!(numbers.is_sorted() && numbers.last() == Some(&400), "the newest frame is judged");
+}
+
+#[test]
+fn two_cameras_are_judged_by_one_engine_and_accounted_for_apart() {
+    let out = Kept::default();
+    let side = CameraOptions {
+        id: CameraId("side".into()),
+        ..options("test", &[("frames", "30"), ("pattern", "ball")])
+    };
+    let cameras = vec![options("test", &[("frames", "50")]), side];
+    let report = station(cameras, support::engine(), out.clone()).run(&never()).unwrap();
+    let judged: Vec<_> = report.balances.iter().map(|(id, b)| (id.to_string(), b.judged)).collect();
+    assert_eq!(judged, [("top".to_string(), 50), ("side".to_string(), 30)]);
+    for (camera, frames) in [("top", 50), ("side", 30)] {
+        let lines = out.lines();
+        let numbers = lines.iter().filter(|line| line["camera"] == camera).map(|line| &line["frame"]);
+        assert!(numbers.map(|n| n.as_u64().unwrap()).eq(1..=frames), "{camera}");
+    }
+}
+
+#[test]
+fn a_request_to_stop_drains_what_was_captured() {
+    let camera = options("test", &[]);
+    let (request, stop) = crossbeam_channel::bounded(1);
+    let asker = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        request.send(StopRequested).unwrap();
+    });
+    let report = station(vec![camera], slowed(5), Kept::default()).run(&stop).unwrap();
+    asker.join().unwrap();
+    let balance = balance(&report);
+    assert!(balance.is_settled() && balance.judged > 0, "{balance}");
+}
+
+/// Writes nothing after the first line, as a pipe whose reader has gone.
+struct Gone;
+
+impl io::Write for Gone {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_output_that_is_gone_ends_the_run() {
+    let mut station = station(vec![options("test", &[])], support::engine(), Kept::default());
+    station.sink = Stdout::start(Gone, Style::Text, None).unwrap();
+    let fault = station.run(&never()).unwrap_err();
+    assert_eq!(fault.class.exit_code(), 8);
+    assert!(fault.to_string().contains("standard output"), "{fault}");
+}
+
+/// An engine that does not take any frame but the golden ones.
+struct Broken {
+    engine: Verified,
+    golden: usize,
+}
+
+impl Engine for Broken {
+    fn input_size(&self) -> Size {
+        self.engine.input_size()
+    }
+
+    fn infer(&mut self, input: &RgbView<'_>) -> Result<Inference, EngineError> {
+        if self.golden == 0 {
+            return Err(EngineError::Run { cause: "out of memory".into() });
+        }
+        self.golden -= 1;
+        self.engine.infer(input)
+    }
+}
+
+#[test]
+fn a_frame_that_the_engine_failed_at_is_a_fault_and_never_a_pass() {
+    let out = Kept::default();
+    let golden = support::document(99).golden.len();
+    let engine = Broken { engine: support::engine(), golden };
+    let camera = options("test", &[("frames", "5")]);
+    let report = station(vec![camera], engine, out.clone()).run(&never()).unwrap();
+    let balance = balance(&report);
+    assert!(balance.is_settled(), "{balance}");
+    assert_eq!((balance.judged, balance.faulted_total()), (0, 5));
+    for line in out.lines() {
+        assert_eq!(line["decision"], "fault");
+        assert!(line["reason"].as_str().unwrap().contains("out of memory"));
+    }
+}
+
+#[test]
+fn stills_are_numbered_in_order_and_a_corrupt_one_is_one_fault_in_its_place() {
+    let scratch = Scratch::new();
+    for (name, seed) in [("1.png", 1), ("3.png", 3), ("5.png", 5)] {
+        scratch.write_picture(&format!("parts/{name}"), &picture(Size { width: 50, height: 37 }, seed).view());
+    }
+    scratch.write_picture("parts/2.png", &picture(Size { width: 33, height: 90 }, 2).view());
+    let whole = std::fs::read(scratch.path("parts/1.png")).unwrap();
+    scratch.write("parts/4.png", &whole[..whole.len() / 2]);
+    scratch.write("parts/readme.txt", "no image");
+    let out = Kept::default();
+    let location = scratch.path("parts").display().to_string();
+    let camera = options("files", &[("location", &location)]);
+    let report = station(vec![camera], support::engine(), out.clone()).run(&never()).unwrap();
+    let balance = balance(&report);
+    assert!(balance.is_settled(), "{balance}");
+    assert_eq!((balance.captured, balance.judged, balance.faulted_total()), (5, 4, 1));
+    for (index, line) in out.lines().iter().enumerate() {
+        let expected = format!("{}.png", index + 1);
+        assert!(line["origin"].as_str().unwrap().ends_with(&expected), "{line}");
+        assert_eq!(line["frame"], index as u64 + 1);
+        assert_eq!(line["decision"] == "fault", index == 3, "{line}");
+    }
+}
+
+/// What the engine's input pointed at, and how many pictures it was given.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<usize>>>);
+
+struct Watched {
+    engine: Verified,
+    seen: Seen,
+}
+
+impl Engine for Watched {
+    fn input_size(&self) -> Size {
+        self.engine.input_size()
+    }
+
+    fn infer(&mut self, input: &RgbView<'_>) -> Result<Inference, EngineError> {
+        let tensor = sightline::engine::onnx::tensor_view(input).unwrap();
+        self.seen.0.lock().unwrap().push(tensor.as_ptr() as usize);
+        self.engine.infer(input)
+    }
+}
+
+#[test]
+fn the_tensor_is_the_mapped_buffer_itself() {
+    let clock = clock();
+    let camera = Camera::open(options("test", &[("frames", "3")]), clock).unwrap();
+    let frames = camera.frames().clone();
+    let (event, _events) = crossbeam_channel::bounded(1);
+    let playing = camera.play(event).unwrap();
+    let document = support::document(99);
+    let budget = Budget::split(RejectRate::new(0.02).unwrap());
+    let judge = Judge::new(&document.classes, &budget, Unrated::Refused).unwrap();
+    let seen = Seen::default();
+    let engine = Watched { engine: support::engine(), seen: seen.clone() };
+    let engine = Candidate::new(engine).verify(&document).unwrap();
+    seen.0.lock().unwrap().clear();
+    let mut inspector = Inspector::new(engine, Geometry::square(SIDE), judge);
+    let mut mapped = Vec::new();
+    for frame in &frames {
+        let Picture::Pixels(pixels) = &frame.picture else { panic!("{frame:?}") };
+        // `camera::pixels` shows that this is GStreamer's buffer; here, that nobody copies it on the way.
+        mapped.push(pixels.view().row(0).as_ptr() as usize);
+        inspector.inspect(pixels.view()).unwrap();
+    }
+    assert!(playing.join());
+    assert_eq!(mapped.len(), 3);
+    assert_eq!(*seen.0.lock().unwrap(), mapped);
+}
+
+#[test]
+fn a_frame_can_carry_the_buffer_that_it_was_scaled_from() {
+    let camera = CameraOptions {
+        keep_full: true,
+        ..options("test", &[("frames", "2"), ("caps", "video/x-raw,format=NV12,width=320,height=200")])
+    };
+    let camera = Camera::open(camera, clock()).unwrap();
+    let frames = camera.frames().clone();
+    let (event, _events) = crossbeam_channel::bounded(1);
+    let playing = camera.play(event).unwrap();
+    let mut count = 0;
+    for frame in &frames {
+        let full = frame.full.as_ref().unwrap().to_rgb().unwrap();
+        assert_eq!(full.size, Size { width: 320, height: 200 });
+        // SMPTE bars: white on the left (75 %), and no black picture.
+        assert!(full.pixels[0] > 150, "{:?}", &full.pixels[..3]);
+        let Picture::Pixels(pixels) = &frame.picture else { panic!("{frame:?}") };
+        assert_eq!(pixels.view().size(), INPUT);
+        count += 1;
+    }
+    assert!(playing.join());
+    assert_eq!(count, 2);
+}
+
+/// In a process of its own: other tests would grow this one's memory.
+#[test]
+fn memory_does_not_grow_with_the_number_of_frames() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "line.toml",
+        "[model]\npath = \"model.onnx\"\n[engine]\nthreads = 1\n[judge]\nfalse_reject_rate = 0.02\n\
+         [[camera]]\nname = \"top\"\npreset = \"test\"\noverflow = \"every\"\nrealtime = false\n\
+         parameters = { frames = 20000, caps = \"video/x-raw,width=32,height=32,framerate=30/1\" }\n",
+    );
+    let mut child = scratch
+        .command(&["run", "line.toml"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id();
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    let lines = io::BufRead::lines(io::BufReader::new(child.stdout.take().unwrap()));
+    let (mut count, mut early_kib, mut late_kib) = (0_u32, 0, 0);
+    for line in lines {
+        line.unwrap();
+        count += 1;
+        if count == 2_000 {
+            early_kib = resident().unwrap();
+        } else if count > 2_000 && count % 500 == 0 && count <= 19_500 {
+            late_kib = late_kib.max(resident().unwrap());
+        }
+    }
+    let output = child.wait_with_output().unwrap();
+    let told = stderr(&output);
+    assert!(output.status.success(), "{told}");
+    assert_eq!(count, 20_000);
+    assert!(told.contains("captured 20000 = judged 20000 + dropped 0 + faulted 0"), "{told}");
+    assert!(early_kib > 0 && late_kib < early_kib + 8 * 1024, "{early_kib} KiB, later {late_kib} KiB");
+}
+
+#[test]
+fn a_video_is_decoded_judged_and_repeated_by_the_built_binary() {
+    let scratch = Scratch::new();
+    encode(&scratch, "belt.webm", 12);
+    let config = |more: &str| {
+        format!(
+            "[model]\npath = \"model.onnx\"\n[judge]\nfalse_reject_rate = 0.02\n[[camera]]\nname = \"belt\"\n\
+             preset = \"files\"\nparameters = {{ location = \"belt.webm\" }}\noverflow = \"every\"\n{more}"
+        )
+    };
+    scratch.write("line.toml", config(""));
+    let output = scratch.run(&["run", "line.toml", "--fast"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let lines = json_lines(&output);
+    let numbers: Vec<_> = lines.iter().map(|line| line["frame"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
+    assert!(stderr(&output).contains("captured 12 = judged 12"), "{}", stderr(&output));
+
+    // Repeated, it goes on until it is asked to stop, and drains then.
+    let child = scratch
+        .command(&["run", "line.toml", "--fast", "--loop"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut child = child;
+    let mut reader = io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    for _ in 0..40 {
+        line.clear();
+        assert!(io::BufRead::read_line(&mut reader, &mut line).unwrap() > 0);
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let mut rest = String::new();
+    io::Read::read_to_string(&mut reader, &mut rest).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let total = 40 + rest.lines().count();
+    let told = stderr(&output);
+    assert!(told.contains(&format!("captured {total} = judged {total}")), "{total} lines: {told}");
+}
+
+/// A video of bars, encoded by GStreamer's own tool.
+fn encode(scratch: &Scratch, name: &str, frames: u32) {
+    let path = scratch.path(name).display().to_string();
+    let status = std::process::Command::new("gst-launch-1.0")
+        .args(["-q", "videotestsrc", &format!("num-buffers={frames}")])
+        .args(["!", "video/x-raw,width=128,height=96,framerate=30/1", "!", "vp8enc", "!", "webmmux"])
+        .args(["!", "filesink", &format!("location={path}")])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
