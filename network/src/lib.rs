@@ -25,6 +25,11 @@ pub mod onnx;
 pub mod shapes;
 pub mod weights;
 
+#[cfg(feature = "reference")]
+pub mod cases;
+#[cfg(feature = "reference")]
+pub mod reference;
+
 pub use architecture::{Architecture, ArchitectureError, Backbone, ProjectorKind};
 pub use graph::{
     BatchNorm, Blur, COSINE_EPS, Conv2d, ConvTranspose2d, Graph, MaxPool2d, NORM_EPS, Normalisation,
