@@ -171,7 +171,10 @@ fn attend(
         let id = match event {
             CameraEvent::Ended(id) => id,
             CameraEvent::Failed(id, error) => {
-                tracing::error!(camera = %id, "{}", one_line(&error));
+                if running.len() > 1 {
+                    // The others go on; of the last one the end of the run tells.
+                    tracing::error!(camera = %id, "{}", one_line(&error));
+                }
                 failures.push((id.clone(), error));
                 id
             }

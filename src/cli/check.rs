@@ -210,7 +210,10 @@ impl Checks {
         match outcome {
             Ok(text) => print::line(&format!("ok      {what}: {text}")),
             Err(fault) => {
-                print::line(&format!("FAILED  {what}: {fault}"))?;
+                // A camera's failure begins with its name, a model's with its path.
+                let told = fault.to_string();
+                let told = told.strip_prefix(&format!("{what}: ")).unwrap_or(&told);
+                print::line(&format!("FAILED  {what}: {told}"))?;
                 self.failed.get_or_insert(fault);
                 Ok(())
             }

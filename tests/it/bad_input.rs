@@ -188,3 +188,63 @@ fn output_that_cannot_be_written() {
         &["file/below", "cannot be written"],
     );
 }
+
+fn camera(more: &str) -> String {
+    format!(
+        "[model]\npath = \"model.onnx\"\n[judge]\nfalse_reject_rate = 0.02\n\
+         [[camera]]\nname = \"top\"\noverflow = \"every\"\n{more}"
+    )
+}
+
+#[test]
+fn a_camera_that_cannot_be() {
+    let scratch = scratch();
+    std::fs::create_dir(scratch.path("empty")).unwrap();
+    let mut check_camera = |more: &str, code, words: &[&str]| {
+        scratch.write("line.toml", camera(more));
+        check(&scratch, &["run", "line.toml"], code, words);
+    };
+    check_camera("preset = \"fiels\"\n", 3, &["camera top", "\"fiels\"", "files"]);
+    check_camera("preset = \"files\"\n", 3, &["camera top", "\"location\" is missing"]);
+    check_camera(
+        "preset = \"test\"\nparameters = { patern = \"snow\" }\n",
+        3,
+        &["camera top", "\"patern\"", "pattern"],
+    );
+    check_camera(
+        "preset = \"files\"\nparameters = { location = \"nowhere.webm\" }\n",
+        7,
+        &["camera top", "nowhere.webm does not exist"],
+    );
+    check_camera(
+        "preset = \"files\"\nparameters = { location = \"empty\" }\n",
+        7,
+        &["camera top", "empty has no images"],
+    );
+    check_camera(
+        "preset = \"files\"\nparameters = { location = \"parts/*.png\" }\n",
+        7,
+        &["camera top", "parts/*.png", "no images match"],
+    );
+}
+
+#[test]
+fn a_camera_that_fails_while_it_plays() {
+    let scratch = scratch();
+    // No video, whatever its name says; and a device that is not there.
+    scratch.write("belt.webm", vec![7_u8; 4_000]);
+    for (more, words) in [
+        ("preset = \"files\"\nparameters = { location = \"belt.webm\" }\n", ["camera top", "decodebin: "]),
+        ("preset = \"usb\"\nparameters = { device = \"/dev/video99\" }\n", ["camera top", "/dev/video99"]),
+    ] {
+        scratch.write("line.toml", camera(more));
+        let output = scratch.run(&["run", "line.toml"]);
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(6), "{told}");
+        let last = told.lines().last().unwrap();
+        for word in words {
+            assert!(last.contains(word), "`{word}` is not in: {told}");
+        }
+        assert!(told.contains("captured 0 = judged 0"), "{told}");
+    }
+}

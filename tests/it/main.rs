@@ -11,8 +11,10 @@
 mod support;
 
 mod bad_input;
+mod check_and_capture;
 mod golden_refusal;
 mod inspect;
 mod judging;
+mod presets;
 mod tidy;
 mod way_of_a_frame;

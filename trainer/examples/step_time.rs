@@ -14,6 +14,8 @@ fn main() -> anyhow::Result<()> {
     let recipe = Recipe {
         architecture: Architecture { width, projector: if args.len() > 2 { ProjectorKind::Depthwise } else { ProjectorKind::Dense }, ..Architecture::resnet18(256) },
         ccl,
+        precision: if std::env::var_os("BF16").is_some() { trainer::torch::Precision::Bf16 } else { trainer::torch::Precision::F32 },
+        local_locations_max: 1024,
         ..Recipe::default()
     };
     let (shapes, _) = Shapes::of(&recipe.architecture);

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use bundle::geometry::{Fit, Geometry, Region, Resampling, Size, Tiles};
 use network::Architecture;
 
+use crate::torch::Precision;
+
 /// Which contrastive losses join the reconstruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -55,6 +57,8 @@ pub struct Recipe {
     pub batch_classes: usize,
     /// Images of each class in a batch.
     pub batch_images_per_class: usize,
+    /// In which numbers training convolves.
+    pub precision: Precision,
     /// The contrastive losses.
     pub ccl: Ccl,
     /// Anchor locations of the local loss per scale and image; a random subset of that size where there are
@@ -92,8 +96,9 @@ impl Default for Recipe {
             region: None,
             tiles: None,
             iterations: 5000,
-            batch_classes: 4,
-            batch_images_per_class: 4,
+            batch_classes: 8,
+            batch_images_per_class: 2,
+            precision: Precision::F32,
             ccl: Ccl::Both,
             local_locations_max: 4096,
             learning_rate: 5e-3,

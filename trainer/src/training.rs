@@ -113,11 +113,11 @@ impl Trainer {
                 Some(views) if local_on => Tensor::cat(&[&batch.frames, views], 0),
                 _ => batch.frames.shallow_clone(),
             };
-            let mut g = TorchGraph::new(&self.frozen, Mode::Eval);
+            let mut g = TorchGraph::new(&self.frozen, Mode::Eval).with(self.recipe.precision);
             let image = g.normalise(&Shared(frames), Normalisation::IMAGENET);
             teacher(&mut g, &(&at / roots::TEACHER), &image, arch).map(|feature| feature.0)
         });
-        let mut g = TorchGraph::new(&self.trained, Mode::Train);
+        let mut g = TorchGraph::new(&self.trained, Mode::Train).with(self.recipe.precision);
         let shared = features.each_ref().map(|f| Shared(f.shallow_clone()));
         // The projector normalises each image alone, so both views may pass it as one batch.
         let projected =

@@ -7,7 +7,7 @@ mod graph;
 mod variables;
 
 pub use adam::{Adam, AdamOptions};
-pub use graph::{Mode, Shared, TorchGraph};
+pub use graph::{Mode, Precision, Shared, TorchGraph};
 pub(crate) use graph::unit;
 pub use variables::Variables;
 

@@ -1,0 +1,43 @@
+# Installs what is missing and dispatches; everything else is in tools/ and in the crates.
+# `make run` and `make test` are idempotent and quick the second time.
+
+SHELL := /bin/bash
+# A rustup of this user need not be on the PATH; one on the PATH comes first.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: run test check-style docs soak install-run install-test build
+
+## run: the demo line, once, in real time
+run: build
+	target/release/sightline run
+
+build: install-run
+	cargo build --release --locked --package sightline
+
+## test: the tests of every crate
+test: install-test
+	tools/test
+
+## check-style: formatting, clippy, dependencies
+check-style: install-test
+	tools/check-style
+
+## docs: the API documentation
+docs: install-test
+	RUSTDOCFLAGS=--deny=warnings cargo doc --locked --workspace --no-deps
+
+## soak: what takes too long for every change
+soak: install-test
+	tools/soak
+
+install-run:
+	@tools/install-packages run
+	@tools/install-rust
+	@tools/install-onnxruntime
+
+install-test:
+	@tools/install-packages test
+	@tools/install-rust
+	@tools/install-onnxruntime
+	@tools/install-libtorch
+	@tools/install-python-checks

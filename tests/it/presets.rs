@@ -1,0 +1,274 @@
+//! Every preset: played where its source is here, parsed with stand-ins where it is not, failing as documented.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bundle::geometry::Size;
+use gstreamer::{self as gst, glib, prelude::*, subclass::prelude::*};
+use gstreamer_rtsp_server::{self as rtsp, prelude::*};
+use sightline::{
+    camera::{Camera, CameraEvent, CameraOptions, Platform, Preset, preset},
+    channel::Overflow,
+    clock::SystemClock,
+    frame::{CameraId, Picture},
+};
+
+use crate::support::{Scratch, stderr};
+
+const INPUT: Size = Size { width: 64, height: 48 };
+
+fn options(preset: Preset, parameters: &[(&str, &str)]) -> CameraOptions {
+    let parameters: BTreeMap<String, String> =
+        parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    CameraOptions {
+        id: CameraId("top".into()),
+        epoch: 1,
+        preset,
+        parameters,
+        scale_to: Some(INPUT),
+        keep_full: false,
+        overflow: Overflow::Latest,
+        queue_len: 2,
+        realtime: true,
+        repeat: false,
+        first_frame_within: Duration::from_secs(10),
+    }
+}
+
+fn find(name: &str) -> Preset {
+    Preset::find(name, Platform::Any).unwrap()
+}
+
+/// A camera that streams H.264 over RTSP, on a port of its own.
+fn rtsp_server() -> u16 {
+    gst::init().unwrap();
+    let server = rtsp::RTSPServer::new();
+    server.set_service("0");
+    server.set_address("127.0.0.1");
+    let factory = rtsp::RTSPMediaFactory::new();
+    factory.set_launch(
+        "( videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1 \
+         ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0 config-interval=1 )",
+    );
+    server.mount_points().unwrap().add_factory("/line", factory);
+    let (port, bound) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let context = glib::MainContext::new();
+        let main_loop = glib::MainLoop::new(Some(&context), false);
+        let _source = server.attach(Some(&context)).unwrap();
+        port.send(u16::try_from(server.bound_port()).unwrap()).unwrap();
+        main_loop.run();
+    });
+    bound.recv().unwrap()
+}
+
+#[test]
+fn rtsp_is_played_and_stopped() {
+    let location = format!("rtsp://127.0.0.1:{}/line", rtsp_server());
+    let camera = Camera::open(
+        options(find("rtsp"), &[("location", &location)]),
+        Arc::new(SystemClock::start()),
+    )
+    .unwrap();
+    let (frames, counters) = (camera.frames().clone(), Arc::clone(camera.counters()));
+    let (event, events) = crossbeam_channel::bounded(1);
+    let playing = camera.play(event).unwrap();
+    let mut seen = 0;
+    for frame in frames.iter().take(10) {
+        let Picture::Pixels(pixels) = &frame.picture else { panic!("{frame:?}") };
+        assert_eq!(pixels.view().size(), INPUT);
+        seen += 1;
+    }
+    playing.stop();
+    let waiting = frames.iter().count() as u64;
+    assert!(playing.join());
+    assert!(matches!(events.recv().unwrap(), CameraEvent::Ended(_)));
+    assert_eq!(seen, 10);
+    let balance = counters.balance();
+    assert_eq!(balance.captured, 10 + waiting + balance.dropped_total(), "{balance}");
+}
+
+/// What a camera that cannot play says.
+fn failure(options: CameraOptions) -> String {
+    let camera = Camera::open(options, Arc::new(SystemClock::start())).unwrap();
+    let frames = camera.frames().clone();
+    let (event, events) = crossbeam_channel::bounded(1);
+    let playing = camera.play(event).unwrap();
+    assert_eq!(frames.iter().count(), 0);
+    assert!(playing.join());
+    match events.recv().unwrap() {
+        CameraEvent::Failed(_, error) => error.to_string(),
+        CameraEvent::Ended(id) => panic!("{id} ended without a failure"),
+    }
+}
+
+#[test]
+fn a_network_camera_that_is_not_there_is_a_failure_with_its_reason() {
+    // Nothing listens on port 1.
+    let told = failure(options(find("rtsp"), &[("location", "rtsp://127.0.0.1:1/line")]));
+    assert!(told.starts_with("rtspsrc: "), "{told}");
+}
+
+#[test]
+fn a_usb_camera_that_is_not_there_is_a_failure_that_names_its_device() {
+    let told = failure(options(find("usb"), &[("device", "/dev/video99")]));
+    assert!(told.starts_with("v4l2src: ") && told.contains("/dev/video99"), "{told}");
+}
+
+#[test]
+fn a_source_that_gives_nothing_is_found_out() {
+    // An appsrc that nobody feeds is what a camera that hangs looks like.
+    let scratch = Scratch::new();
+    scratch.write("silent.toml", "description = \"Silent\"\nlive = true\nlaunch = \"appsrc caps=video/x-raw,format=RGB,width=8,height=8,framerate=1/1\"\n");
+    let preset = Preset::find(scratch.path("silent.toml").to_str().unwrap(), Platform::Any).unwrap();
+    let options =
+        CameraOptions { first_frame_within: Duration::from_millis(300), ..options(preset, &[]) };
+    let told = failure(options);
+    assert!(told.starts_with("no frame within 0 s"), "{told}");
+}
+
+/// Elements under the names, and with the properties, of those that only a Jetson or Aravis has.
+mod stand_in {
+    use super::{OnceLock, glib, gst};
+    use super::*;
+
+    fn template(name: &str, direction: gst::PadDirection) -> gst::PadTemplate {
+        let any = gst::Caps::new_any();
+        gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &any).unwrap()
+    }
+
+    macro_rules! stand_in {
+        ($module:ident, $name:literal, sink: $sink:expr, properties: $properties:expr) => {
+            pub mod $module {
+                use super::*;
+
+                #[derive(Default)]
+                pub struct Imp;
+
+                #[glib::object_subclass]
+                impl ObjectSubclass for Imp {
+                    const NAME: &'static str = concat!("StandIn_", $name);
+                    type Type = StandIn;
+                    type ParentType = gst::Element;
+                }
+
+                impl ObjectImpl for Imp {
+                    fn properties() -> &'static [glib::ParamSpec] {
+                        static PROPERTIES: OnceLock<Vec<glib::ParamSpec>> = OnceLock::new();
+                        PROPERTIES.get_or_init(|| $properties)
+                    }
+
+                    fn set_property(&self, _: usize, _: &glib::Value, _: &glib::ParamSpec) {}
+
+                    fn constructed(&self) {
+                        self.parent_constructed();
+                        for template in Self::pad_templates() {
+                            self.obj().add_pad(&gst::Pad::from_template(template)).unwrap();
+                        }
+                    }
+                }
+
+                impl GstObjectImpl for Imp {}
+
+                impl ElementImpl for Imp {
+                    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+                        static METADATA: OnceLock<gst::subclass::ElementMetadata> = OnceLock::new();
+                        Some(METADATA.get_or_init(|| {
+                            gst::subclass::ElementMetadata::new($name, "Test", "Stands in", "Sightline")
+                        }))
+                    }
+
+                    fn pad_templates() -> &'static [gst::PadTemplate] {
+                        static TEMPLATES: OnceLock<Vec<gst::PadTemplate>> = OnceLock::new();
+                        TEMPLATES.get_or_init(|| {
+                            let sink = $sink.then(|| template("sink", gst::PadDirection::Sink));
+                            sink.into_iter().chain([template("src", gst::PadDirection::Src)]).collect()
+                        })
+                    }
+                }
+
+                glib::wrapper! {
+                    pub struct StandIn(ObjectSubclass<Imp>) @extends gst::Element, gst::Object;
+                }
+
+                pub fn register() {
+                    gst::Element::register(None, $name, gst::Rank::NONE, StandIn::static_type()).unwrap();
+                }
+            }
+        };
+    }
+
+    fn int(name: &str) -> glib::ParamSpec {
+        glib::ParamSpecInt::builder(name).build()
+    }
+
+    fn double(name: &str) -> glib::ParamSpec {
+        glib::ParamSpecDouble::builder(name).minimum(-1.0).build()
+    }
+
+    fn text(name: &str) -> glib::ParamSpec {
+        glib::ParamSpecString::builder(name).build()
+    }
+
+    stand_in!(argus, "nvarguscamerasrc", sink: false, properties: vec![int("sensor-id")]);
+    stand_in!(converter, "nvvidconv", sink: true, properties: vec![int("interpolation-method")]);
+    stand_in!(decoder, "nvv4l2decoder", sink: true, properties: vec![]);
+    stand_in!(aravis, "aravissrc", sink: false,
+        properties: vec![text("camera-name"), double("exposure"), double("gain")]);
+}
+
+#[test]
+fn every_preset_is_a_pipeline_with_the_real_elements_properties() {
+    gst::init().unwrap();
+    stand_in::argus::register();
+    stand_in::converter::register();
+    stand_in::decoder::register();
+    stand_in::aravis::register();
+    let scratch = Scratch::new();
+    scratch.write("belt.webm", "parsed, not played");
+    let location = scratch.path("belt.webm").display().to_string();
+    let mut names = Vec::new();
+    for (name, preset) in Preset::built_in() {
+        names.push(name);
+        let parameters: &[(&str, &str)] = match name {
+            "files" => &[("location", &location)],
+            "rtsp" => &[("location", "rtsp://192.0.2.1/stream")],
+            "gige" => &[("camera", "Basler-acA1920 (40123456)")],
+            _ => &[],
+        };
+        for scale_to in [Some(INPUT), None] {
+            let options = CameraOptions { scale_to, ..options(preset.clone().unwrap(), parameters) };
+            if let Err(error) = Camera::open(options, Arc::new(SystemClock::start())) {
+                panic!("{name}, {scale_to:?}: {error}");
+            }
+        }
+    }
+    names.dedup();
+    assert_eq!(names, preset::names());
+}
+
+#[test]
+fn an_element_that_is_missing_is_named_with_where_it_comes_from() {
+    let scratch = Scratch::new();
+    let config = |preset: &str, more: &str| {
+        format!(
+            "[model]\npath = \"model.onnx\"\n[judge]\nfalse_reject_rate = 0.02\n\
+             [[camera]]\nname = \"top\"\npreset = \"{preset}\"\n{more}"
+        )
+    };
+    scratch.write("csi.toml", config("csi", ""));
+    scratch.write("gige.toml", config("gige", "parameters = { camera = \"x\" }\n"));
+    for (file, words) in [("csi.toml", ["nvarguscamerasrc", "JetPack"]), ("gige.toml", ["aravissrc", "Aravis"])] {
+        for command in ["run", "check"] {
+            let output = scratch.run(&[command, file]);
+            let told = stderr(&output);
+            assert_eq!(output.status.code(), Some(6), "{command} {file}: {told}");
+            for word in words {
+                assert!(told.contains(word), "{command} {file}: {told}");
+            }
+        }
+    }
+}
