@@ -53,7 +53,10 @@ impl<T> Pusher<T> {
     /// Pushes an item; under [`Overflow::Every`] it waits for a free place.
     pub fn push(&mut self, item: T) -> Pushed<T> {
         let Some(oldest) = &self.oldest else {
-            return self.sender.send(item).map_or_else(|back| Pushed::Refused(back.0), |()| Pushed::Accepted);
+            return self
+                .sender
+                .send(item)
+                .map_or_else(|back| Pushed::Refused(back.0), |()| Pushed::Accepted);
         };
         let item = match self.sender.try_send(item) {
             Ok(()) => return Pushed::Accepted,

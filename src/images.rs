@@ -28,7 +28,9 @@ pub fn find(arguments: &[PathBuf]) -> Result<Vec<Image>, Fault> {
     for argument in arguments {
         let fault = |line: String| Fault::new(Class::Data, line);
         let path = argument.display();
-        if let Some(pattern) = argument.to_str().filter(|text| is_pattern(text) && !argument.exists()) {
+        if let Some(pattern) =
+            argument.to_str().filter(|text| is_pattern(text) && !argument.exists())
+        {
             images.append(&mut matches(pattern)?);
             continue;
         }

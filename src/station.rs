@@ -4,12 +4,7 @@
 //! engine, sink) and the deadline for it. Every frame that it takes from a channel gets its one disposition here.
 //! Must not know how frames are made, how they are judged, or how lines look.
 
-use std::{
-    fmt,
-    sync::Arc,
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, thread::JoinHandle, time::Duration};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, select};
 
@@ -74,7 +69,8 @@ impl Station {
     /// Runs until every camera has ended, or `stop` asks for it; then drains.
     pub fn run(self, stop: &Receiver<StopRequested>) -> Result<Report, Fault> {
         let Self { cameras, inspector, sink, clock, reject_rate } = self;
-        let lanes: Vec<Lane> = cameras.iter().map(|(camera, overflow)| lane(camera, *overflow)).collect();
+        let lanes: Vec<Lane> =
+            cameras.iter().map(|(camera, overflow)| lane(camera, *overflow)).collect();
         let accounts: Vec<_> =
             lanes.iter().map(|lane| (lane.id.clone(), Arc::clone(&lane.counters))).collect();
         let (notify, notices) = crossbeam_channel::bounded(1);
@@ -91,14 +87,19 @@ impl Station {
         let engine = std::thread::Builder::new()
             .name("engine-0".into())
             .spawn(move || worker.run(lanes))
-            .map_err(|error| Fault::new(Class::Engine, format!("a thread cannot be started: {error}")))?;
+            .map_err(|error| {
+                Fault::new(Class::Engine, format!("a thread cannot be started: {error}"))
+            })?;
 
         let (event, events) = crossbeam_channel::bounded(cameras.len());
         let mut playing = Vec::new();
         for (camera, _) in cameras {
             let id = camera.id().clone();
             playing.push(camera.play(event.clone()).map_err(|error| {
-                Fault::new(Class::Camera, format!("camera {id}: a thread cannot be started: {error}"))
+                Fault::new(
+                    Class::Camera,
+                    format!("camera {id}: a thread cannot be started: {error}"),
+                )
             })?);
         }
         drop(event);
@@ -340,7 +341,11 @@ impl fmt::Display for Report {
             write!(f, "\n  camera {id}: {balance}")?;
         }
         if self.lines_lost > 0 {
-            write!(f, "\n  {} verdict lines were lost: standard output was too slow", self.lines_lost)?;
+            write!(
+                f,
+                "\n  {} verdict lines were lost: standard output was too slow",
+                self.lines_lost
+            )?;
         }
         Ok(())
     }

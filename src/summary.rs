@@ -165,6 +165,7 @@ impl fmt::Display for Latencies {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ranks")]
 mod tests {
     use proptest::prelude::*;
 

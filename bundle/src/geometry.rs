@@ -129,7 +129,9 @@ pub enum GeometryError {
         frame: Size,
     },
     /// Tiles that are none.
-    #[error("{columns} x {rows} tiles with an overlap of {overlap}; at least one, at most {TILES_MAX}, and an overlap from 0 to below 0.5")]
+    #[error(
+        "{columns} x {rows} tiles with an overlap of {overlap}; at least one, at most {TILES_MAX}, and an overlap from 0 to below 0.5"
+    )]
     Tiles {
         /// Across.
         columns: u32,
@@ -315,8 +317,10 @@ impl Geometry {
         check_side("the frame", frame)?;
         let all = Region { x: 0, y: 0, width: frame.width, height: frame.height };
         let region = self.region.unwrap_or(all);
-        let fits = |from: u32, len: u32, side: u32| from.checked_add(len).is_some_and(|e| e <= side);
-        if !fits(region.x, region.width, frame.width) || !fits(region.y, region.height, frame.height)
+        let fits =
+            |from: u32, len: u32, side: u32| from.checked_add(len).is_some_and(|e| e <= side);
+        if !fits(region.x, region.width, frame.width)
+            || !fits(region.y, region.height, frame.height)
         {
             return Err(GeometryError::Region { region, frame });
         }
@@ -473,6 +477,7 @@ fn check_side(what: &'static str, size: Size) -> Result<(), GeometryError> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "pixels")]
 mod tests {
     use proptest::prelude::*;
 

@@ -71,7 +71,9 @@ pub enum PictureError {
     #[error("cannot be written as PNG: {0}")]
     Encode(#[from] png::EncodingError),
     /// A PNG, but not the kind that the trainer writes.
-    #[error("a PNG of {width}x{height} pixels, {colour:?}; expected 8-bit RGB of at most {SIDE_MAX} pixels a side")]
+    #[error(
+        "a PNG of {width}x{height} pixels, {colour:?}; expected 8-bit RGB of at most {SIDE_MAX} pixels a side"
+    )]
     Kind {
         /// Its width.
         width: u32,
@@ -191,7 +193,8 @@ mod tests {
 
     #[test]
     fn a_deviation_that_is_no_number_stays_one() {
-        let golden = GoldenFrame::encode("cap", &picture(), 0.5, vec![1.0, 0.0], vec![0.0]).unwrap();
+        let golden =
+            GoldenFrame::encode("cap", &picture(), 0.5, vec![1.0, 0.0], vec![0.0]).unwrap();
         let deviation = golden.deviation(0.25, &[1.0, 0.5], &[0.125]);
         assert_eq!(deviation, Deviation { score: 0.25, embedding: 0.5, map: 0.125 });
         assert!(golden.deviation(f32::NAN, &[], &[0.0]).score.is_nan());

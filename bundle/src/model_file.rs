@@ -53,9 +53,7 @@ pub enum ModelFileError {
     #[error("the file is not an ONNX model; name an .onnx file that sightline-train exported")]
     NotOnnx,
     /// An ONNX model, but none of ours.
-    #[error(
-        "an ONNX model without Sightline's metadata ({KEY}); export it with sightline-train"
-    )]
+    #[error("an ONNX model without Sightline's metadata ({KEY}); export it with sightline-train")]
     NoMetadata,
     /// Metadata that cannot be used.
     #[error(transparent)]
@@ -88,7 +86,8 @@ pub fn with_document(model: &[u8], document: &Document) -> Result<Vec<u8>, Model
     let json = document.to_json()?;
     let mut bytes = Vec::with_capacity(model.len() + json.len());
     for field in fields_of_model(model)? {
-        let is_ours = field.number == METADATA && our_value(&model[field.content.clone()]).is_some();
+        let is_ours =
+            field.number == METADATA && our_value(&model[field.content.clone()]).is_some();
         if !is_ours {
             bytes.extend_from_slice(&model[field.whole]);
         }

@@ -15,7 +15,7 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// The statistics of ImageNet, which every torchvision teacher expects.
+    /// The statistics of `ImageNet`, which every torchvision teacher expects.
     pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 }
 

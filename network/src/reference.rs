@@ -111,7 +111,8 @@ impl Graph for Reference<'_> {
             for c in 0..ins {
                 for ky in 0..kernel {
                     for kx in 0..kernel {
-                        let (y, x_) = (source(i[2], stride, ky, padding), source(i[3], stride, kx, padding));
+                        let (y, x_) =
+                            (source(i[2], stride, ky, padding), source(i[3], stride, kx, padding));
                         let value = x.inside(i[0], first + c, y, x_).unwrap_or(0.0);
                         sum += value * weight.at(&[i[1], c, ky, kx]);
                     }
@@ -176,7 +177,8 @@ impl Graph for Reference<'_> {
             let mut most = f64::NEG_INFINITY;
             for ky in 0..kernel {
                 for kx in 0..kernel {
-                    let (y, x_) = (source(i[2], stride, ky, padding), source(i[3], stride, kx, padding));
+                    let (y, x_) =
+                        (source(i[2], stride, ky, padding), source(i[3], stride, kx, padding));
                     most = most.max(x.inside(i[0], i[1], y, x_).unwrap_or(f64::NEG_INFINITY));
                 }
             }
@@ -190,7 +192,9 @@ impl Graph for Reference<'_> {
 
     fn mean(&mut self, parts: &[Array]) -> Array {
         let count = parts.len() as f64;
-        Array::of(&parts[0].shape, |i| narrow(parts.iter().map(|part| part.at(i)).sum::<f64>() / count))
+        Array::of(&parts[0].shape, |i| {
+            narrow(parts.iter().map(|part| part.at(i)).sum::<f64>() / count)
+        })
     }
 
     fn concat(&mut self, parts: &[Array]) -> Array {
@@ -226,7 +230,11 @@ impl Graph for Reference<'_> {
         // The corners of both grids coincide.
         let place = |out: usize, outs: usize, ins: usize| {
             let at = if outs > 1 { out as f64 * (ins - 1) as f64 / (outs - 1) as f64 } else { 0.0 };
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the plane")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "within the plane"
+            )]
             let low = at.floor() as usize;
             (low, (low + 1).min(ins - 1), at - low as f64)
         };

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path as FilePath;
 
-use rand::SeedableRng;
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, Normal, Uniform};
+use rand_distr::{Distribution as _, Normal, Uniform};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::shapes::{Parameter, ParameterKind};
@@ -137,6 +137,9 @@ impl Weights {
 
     /// Kaiming-normal kernels (He et al. 2015) and plausible statistics: variances stay near one
     /// through the network, so that rounding noise is not amplified.
+    ///
+    /// # Panics
+    /// Never: the distributions have constant, ordered bounds.
     pub fn random(manifest: &[Parameter], seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let weights = manifest.iter().map(|parameter| {
@@ -160,7 +163,9 @@ impl Weights {
     /// The same tensors with `prefix` and a dot before every name.
     #[must_use]
     pub fn under(self, prefix: &str) -> Self {
-        Self(self.0.into_iter().map(|(name, weight)| (format!("{prefix}.{name}"), weight)).collect())
+        Self(
+            self.0.into_iter().map(|(name, weight)| (format!("{prefix}.{name}"), weight)).collect(),
+        )
     }
 
     /// Accepts only weights that have exactly the manifest's names and shapes.
@@ -183,11 +188,7 @@ impl Weights {
             .filter(|name| !manifest.iter().any(|parameter| parameter.name == **name))
             .cloned()
             .collect();
-        if mismatch.is_empty() {
-            Ok(Checked(self))
-        } else {
-            Err(WeightsError::Mismatch(mismatch))
-        }
+        if mismatch.is_empty() { Ok(Checked(self)) } else { Err(WeightsError::Mismatch(mismatch)) }
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
     sync::OnceLock,
 };
 
+use ndarray::ArrayD;
 use network::{
     Architecture, Graph as _, Normalisation, ProjectorKind,
     cases::Case,
@@ -19,7 +20,6 @@ use network::{
     shapes::Shapes,
     weights::Weights,
 };
-use ndarray::ArrayD;
 use ort::{
     environment::Environment,
     session::{Session, SessionInputValue},
@@ -46,18 +46,25 @@ fn runtime() -> &'static Environment {
 
 /// Runs a model on f32 inputs, or on u8 frames where `as_u8` says so.
 fn onnx_runtime(model: &ModelProto, inputs: &[Array], as_u8: bool, outputs: usize) -> Vec<Array> {
-    let mut session = Session::builder(runtime()).unwrap().commit_from_memory(&onnx::bytes(model)).unwrap();
+    let mut session =
+        Session::builder(runtime()).unwrap().commit_from_memory(&onnx::bytes(model)).unwrap();
     let named: Vec<(String, SessionInputValue<'_>)> = inputs
         .iter()
         .enumerate()
         .map(|(index, input)| {
             let shape = input.shape.clone();
             let value: SessionInputValue<'_> = if as_u8 {
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "0 to 255"
+                )]
                 let bytes = input.values.iter().map(|value| *value as u8).collect();
                 Tensor::from_array(ArrayD::from_shape_vec(shape, bytes).unwrap()).unwrap().into()
             } else {
-                Tensor::from_array(ArrayD::from_shape_vec(shape, input.values.clone()).unwrap()).unwrap().into()
+                Tensor::from_array(ArrayD::from_shape_vec(shape, input.values.clone()).unwrap())
+                    .unwrap()
+                    .into()
             };
             (format!("input{index}"), value)
         })
@@ -65,7 +72,8 @@ fn onnx_runtime(model: &ModelProto, inputs: &[Array], as_u8: bool, outputs: usiz
     let found = session.run(named).unwrap();
     (0..outputs)
         .map(|index| {
-            let array = found[format!("output{index}").as_str()].try_extract_array::<f32>().unwrap();
+            let array =
+                found[format!("output{index}").as_str()].try_extract_array::<f32>().unwrap();
             Array { shape: array.shape().to_vec(), values: array.iter().copied().collect() }
         })
         .collect()
@@ -133,7 +141,9 @@ fn folding_leaves_no_batch_norm_behind_a_convolution() {
     let count = |model: &ModelProto, op: &str| {
         model.graph.as_ref().unwrap().node.iter().filter(|node| node.op_type == op).count()
     };
-    for case in [Case::ConvThenBatchNorm, Case::ConvTransposeThenBatchNorm, Case::Teacher, Case::Decoder] {
+    for case in
+        [Case::ConvThenBatchNorm, Case::ConvTransposeThenBatchNorm, Case::Teacher, Case::Decoder]
+    {
         let model = case_model(case, &case.weights(1));
         assert!(count(&model, "BatchNormalization") > 0, "{case:?}");
         assert_eq!(count(&onnx::fold(model), "BatchNormalization"), 0, "{case:?}");
@@ -154,15 +164,17 @@ fn the_whole_detector_is_the_references() {
         let manifest = Shapes::of(&arch).0.parameters;
         let weights = Weights::random(&manifest, 5).check(&manifest).unwrap();
         let model = onnx::detector_model(&arch, &weights);
-        let mut session = Session::builder(runtime()).unwrap().commit_from_memory(&onnx::bytes(&model)).unwrap();
+        let mut session =
+            Session::builder(runtime()).unwrap().commit_from_memory(&onnx::bytes(&model)).unwrap();
         for batch in [1, 4] {
             let frames = Array::of(&[batch, arch.input_height, arch.input_width, 3], |i| {
                 ((i[0] * 31 + i[1] * 5 + i[2] * 3 + i[3] * 70) % 256) as f32
             });
             let expected = detector(&mut Reference::new(&weights), &frames, &arch);
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
             let bytes = frames.values.iter().map(|value| *value as u8).collect();
-            let input = Tensor::from_array(ArrayD::from_shape_vec(frames.shape.clone(), bytes).unwrap());
+            let input =
+                Tensor::from_array(ArrayD::from_shape_vec(frames.shape.clone(), bytes).unwrap());
             let found = session.run(ort::inputs!["frames" => input.unwrap()]).unwrap();
             for (output, expected) in [
                 ("anomaly_map", expected.anomaly_map),
@@ -170,7 +182,10 @@ fn the_whole_detector_is_the_references() {
                 ("embedding", expected.embedding),
             ] {
                 let array = found[output].try_extract_array::<f32>().unwrap();
-                let found = Array { shape: array.shape().to_vec(), values: array.iter().copied().collect() };
+                let found = Array {
+                    shape: array.shape().to_vec(),
+                    values: array.iter().copied().collect(),
+                };
                 let distance = distance(&expected, &found);
                 assert!(distance < 1e-4, "{name}, {output}, batch {batch}: {distance}");
             }
@@ -199,9 +214,14 @@ fn onnx_own_checker_takes_the_exported_models() {
         let weights = Weights::random(&manifest, 5).check(&manifest).unwrap();
         let path = folder.path().join(format!("{name}.onnx"));
         std::fs::write(&path, onnx::bytes(&onnx::detector_model(&arch, &weights))).unwrap();
-        let script = "import onnx, sys; onnx.checker.check_model(onnx.load(sys.argv[1]), full_check=True)";
-        let output =
-            Command::new("python3").args(["-c", script]).arg(&path).env("PYTHONPATH", &packages).output().unwrap();
+        let script =
+            "import onnx, sys; onnx.checker.check_model(onnx.load(sys.argv[1]), full_check=True)";
+        let output = Command::new("python3")
+            .args(["-c", script])
+            .arg(&path)
+            .env("PYTHONPATH", &packages)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }

@@ -6,16 +6,41 @@
 const PACKAGES: [(&str, &[&str]); 5] = [
     (
         "gstreamer1.0-plugins-base",
-        &["videotestsrc", "videoconvert", "videoscale", "videorate", "decodebin", "uridecodebin", "appsrc", "appsink"],
+        &[
+            "videotestsrc",
+            "videoconvert",
+            "videoscale",
+            "videorate",
+            "decodebin",
+            "uridecodebin",
+            "appsrc",
+            "appsink",
+        ],
     ),
     (
         "gstreamer1.0-plugins-good",
         &[
-            "v4l2src", "rtspsrc", "rtph264depay", "rtph265depay", "rtpjpegdepay", "jpegdec", "pngdec", "vp8dec",
-            "vp9dec", "matroskademux", "qtdemux", "avidemux", "multifilesrc", "videocrop", "videoflip",
+            "v4l2src",
+            "rtspsrc",
+            "rtph264depay",
+            "rtph265depay",
+            "rtpjpegdepay",
+            "jpegdec",
+            "pngdec",
+            "vp8dec",
+            "vp9dec",
+            "matroskademux",
+            "qtdemux",
+            "avidemux",
+            "multifilesrc",
+            "videocrop",
+            "videoflip",
         ],
     ),
-    ("gstreamer1.0-plugins-bad", &["h264parse", "h265parse", "openh264dec", "bayer2rgb", "jpegparse", "srtsrc"]),
+    (
+        "gstreamer1.0-plugins-bad",
+        &["h264parse", "h265parse", "openh264dec", "bayer2rgb", "jpegparse", "srtsrc"],
+    ),
     ("gstreamer1.0-plugins-ugly", &["x264enc"]),
     ("gstreamer1.0-libav", &["avdec_h264", "avdec_h265", "avdec_mjpeg"]),
 ];
@@ -26,12 +51,15 @@ pub(super) fn remedy(element: &str) -> String {
         return format!("install the package {package}");
     }
     if element.starts_with("nv") {
-        return "it comes with JetPack (package nvidia-l4t-gstreamer) and runs on a Jetson only".into();
+        return "it comes with JetPack (package nvidia-l4t-gstreamer) and runs on a Jetson only"
+            .into();
     }
     if element.starts_with("aravis") {
         return "Debian has no package of it: build Aravis 0.8 with its GStreamer plugin".into();
     }
-    format!("`apt-file search {element}` may know the package; `gst-inspect-1.0` lists what is there")
+    format!(
+        "`apt-file search {element}` may know the package; `gst-inspect-1.0` lists what is there"
+    )
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 
 use bundle::geometry::{RgbImage, RgbView, Size};
 use gstreamer as gst;
-use gstreamer_video::{VideoFormat, VideoFrame, VideoFrameExt as _, VideoInfo, video_frame::Readable};
+use gstreamer_video::{
+    VideoFormat, VideoFrame, VideoFrameExt as _, VideoInfo, video_frame::Readable,
+};
 
 use super::CameraError;
 use crate::frame::{FullResolution, Pixels};

@@ -146,10 +146,8 @@ impl Preset {
         if path.extension().is_none() {
             return Err(PresetError::Unknown { name: name.into() });
         }
-        let text = std::fs::read_to_string(path).map_err(|error| PresetError::Read {
-            path: path.into(),
-            cause: error.to_string(),
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| PresetError::Read { path: path.into(), cause: error.to_string() })?;
         Self::parse(name, &text)
     }
 

@@ -49,10 +49,8 @@ pub(super) fn locate(location: &str) -> Result<Location, CameraError> {
     if path.is_file() && !images::is_image(path) {
         return Ok(Location::Video);
     }
-    let found = images::find(&[path.to_path_buf()]).map_err(|fault| CameraError::Location {
-        path: String::new(),
-        problem: fault.to_string(),
-    });
+    let found = images::find(&[path.to_path_buf()])
+        .map_err(|fault| CameraError::Location { path: String::new(), problem: fault.to_string() });
     let paths: Vec<PathBuf> = match found {
         Ok(found) => found.into_iter().map(|image| image.path).collect(),
         Err(_) if !path.exists() && !images::is_pattern(location) => {

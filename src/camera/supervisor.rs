@@ -73,9 +73,11 @@ impl Parts {
         let notes = Notes::default();
         let feed = match stills {
             Some((_, paths)) => Some(Feed {
-                source: pipeline.element::<AppSrc>("stills").ok_or_else(|| CameraError::Launch {
-                    line: source.clone(),
-                    cause: "it has no appsrc named stills".into(),
+                source: pipeline.element::<AppSrc>("stills").ok_or_else(|| {
+                    CameraError::Launch {
+                        line: source.clone(),
+                        cause: "it has no appsrc named stills".into(),
+                    }
                 })?,
                 paths,
                 per_second: rate(filled.value("rate"))?,
@@ -240,9 +242,10 @@ fn remember_full(tail: &gst::Pad) -> Latest {
     let latest: Latest = Arc::default();
     let kept = Arc::clone(&latest);
     tail.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        let sample = info.buffer().zip(pad.current_caps()).map(|(buffer, caps)| {
-            gst::Sample::builder().buffer(buffer).caps(&caps).build()
-        });
+        let sample = info
+            .buffer()
+            .zip(pad.current_caps())
+            .map(|(buffer, caps)| gst::Sample::builder().buffer(buffer).caps(&caps).build());
         *kept.lock().unwrap_or_else(PoisonError::into_inner) = sample;
         gst::PadProbeReturn::Ok
     });

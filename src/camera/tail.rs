@@ -13,7 +13,11 @@ use crate::frame::Pixels as _;
 const WITHIN: gst::ClockTime = gst::ClockTime::from_seconds(10);
 
 /// The picture as the tail scales it to `size`.
-pub fn scaled(preset: &Filled<'_>, picture: &RgbImage, size: Size) -> Result<RgbImage, CameraError> {
+pub fn scaled(
+    preset: &Filled<'_>,
+    picture: &RgbImage,
+    size: Size,
+) -> Result<RgbImage, CameraError> {
     let source = "appsrc name=stills format=time";
     let pipeline = Pipeline::build(source, &preset.tail(Some(size))?, false)?;
     let result = push_and_pull(&pipeline, picture);

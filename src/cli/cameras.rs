@@ -20,8 +20,9 @@ const LEVELS_UP: usize = 4;
 pub(super) fn read(path: &Path) -> Result<Settings, Fault> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| {
-        let line =
-            format!("configuration {shown} cannot be read: {error}; sightline.example.toml shows every key");
+        let line = format!(
+            "configuration {shown} cannot be read: {error}; sightline.example.toml shows every key"
+        );
         Fault::new(Class::Configuration, line)
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));

@@ -83,14 +83,16 @@ pub(super) fn run(arguments: &Arguments, _global: &Global) -> anyhow::Result<()>
     let stop = shutdown::on_signals()
         .map_err(|error| Fault::new(Class::Bug, format!("signals cannot be handled: {error}")))?;
     let folder = folder(&arguments.into, &arguments.product)?;
-    let camera = Camera::open(options, clock).map_err(|error| cameras::failed(&settings.name, &error))?;
+    let camera =
+        Camera::open(options, clock).map_err(|error| cameras::failed(&settings.name, &error))?;
     let counters = Arc::clone(camera.counters());
     let frames = camera.frames().clone();
     let (event, events) = crossbeam_channel::bounded(1);
-    let playing = camera
-        .play(event)
-        .map_err(|error| Fault::new(Class::Camera, format!("a thread cannot be started: {error}")))?;
-    let mut recording = Recording { arguments, next: next_number(&folder)?, folder, seen: 0, kept: 0 };
+    let playing = camera.play(event).map_err(|error| {
+        Fault::new(Class::Camera, format!("a thread cannot be started: {error}"))
+    })?;
+    let mut recording =
+        Recording { arguments, next: next_number(&folder)?, folder, seen: 0, kept: 0 };
     let outcome = recording.keep(&frames, &stop);
     playing.stop();
     // Frames that are still on their way would hold the camera's thread; none of them is wanted.
@@ -137,11 +139,17 @@ fn settings(arguments: &Arguments) -> Result<CameraSettings, Fault> {
     let cameras = cameras::read(path)?.cameras;
     let names: Vec<_> = cameras.iter().map(|camera| camera.name.clone()).collect();
     let wanted = arguments.camera.as_ref();
-    cameras.into_iter().find(|camera| wanted.is_none_or(|name| *name == camera.name)).ok_or_else(|| {
-        let wanted = wanted.map_or("", String::as_str);
-        let line = format!("{} has no camera \"{wanted}\": it has {}", path.display(), names.join(", "));
-        Fault::new(Class::Configuration, line)
-    })
+    cameras.into_iter().find(|camera| wanted.is_none_or(|name| *name == camera.name)).ok_or_else(
+        || {
+            let wanted = wanted.map_or("", String::as_str);
+            let line = format!(
+                "{} has no camera \"{wanted}\": it has {}",
+                path.display(),
+                names.join(", ")
+            );
+            Fault::new(Class::Configuration, line)
+        },
+    )
 }
 
 fn size(text: &str) -> Result<Size, String> {
@@ -154,9 +162,12 @@ fn size(text: &str) -> Result<Size, String> {
 }
 
 fn folder(into: &Path, product: &str) -> Result<PathBuf, Fault> {
-    let is_plain = !product.is_empty() && !product.starts_with('.') && !product.contains(['/', '\\']);
+    let is_plain =
+        !product.is_empty() && !product.starts_with('.') && !product.contains(['/', '\\']);
     if !is_plain {
-        let line = format!("--product {product}: it becomes a folder's name, so it has no slash and no leading dot");
+        let line = format!(
+            "--product {product}: it becomes a folder's name, so it has no slash and no leading dot"
+        );
         return Err(Fault::new(Class::Usage, line));
     }
     let folder = into.join(product).join("train").join("good");

@@ -192,7 +192,7 @@ fn play(camera: &CameraSettings) -> Result<String, Fault> {
     match (first, events.try_recv()) {
         (Ok(first), _) => Ok(format!("plays: {first}")),
         (Err(_), Ok(CameraEvent::Failed(_, error))) => Err(failed(error)),
-        (Err(_), Ok(CameraEvent::Ended(id)) ) => {
+        (Err(_), Ok(CameraEvent::Ended(id))) => {
             Err(Fault::new(Class::Camera, format!("camera {id}: it ended without a frame")))
         }
         (Err(_), Err(_)) => Err(Fault::new(Class::Bug, "the camera's thread said nothing")),

@@ -62,7 +62,11 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help and version come this way, too, and belong on standard output.
             let code = if error.use_stderr() { Class::Usage.exit_code() } else { 0 };
-            return if error.print().is_ok() { code.into() } else { Class::Output.exit_code().into() };
+            return if error.print().is_ok() {
+                code.into()
+            } else {
+                Class::Output.exit_code().into()
+            };
         }
     };
     let done = start_log(&arguments.global.log).and_then(|()| dispatch(&arguments));
@@ -93,9 +97,6 @@ fn start_log(filter: &str) -> anyhow::Result<()> {
     let filter: EnvFilter = filter.parse().map_err(|error| {
         Fault::new(Class::Usage, format!("--log {filter}: {error}; try --log info"))
     })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     Ok(())
 }

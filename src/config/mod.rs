@@ -14,7 +14,9 @@ use std::path::Path;
 
 pub use self::{
     example::{example_file, reference_page},
-    resolve::{CameraSettings, EngineSettings, Format, JudgeSettings, ModelSettings, Scaling, Settings},
+    resolve::{
+        CameraSettings, EngineSettings, Format, JudgeSettings, ModelSettings, Scaling, Settings,
+    },
 };
 
 /// The configuration of the demo line, which `run` without an argument plays.

@@ -123,13 +123,8 @@ mod tests {
 
     #[test]
     fn the_account_is_told_as_its_equation() {
-        let balance = Balance {
-            captured: 10,
-            judged: 6,
-            dropped: [2],
-            faulted: [1, 0, 0],
-            lost_upstream: 4,
-        };
+        let balance =
+            Balance { captured: 10, judged: 6, dropped: [2], faulted: [1, 0, 0], lost_upstream: 4 };
         assert_eq!(
             balance.to_string(),
             "captured 10 = judged 6 + dropped 2 (2 queue full) + faulted 1 (1 decode) + in flight 1; lost upstream 4"

@@ -1,6 +1,6 @@
 //! Encodes frames to a video, as a camera's recorder would, and writes the truth beside it.
 //!
-//! Owns the encoder: VP8 in WebM, because its decoder is exact and is in GStreamer's base packages. The program
+//! Owns the encoder: VP8 in `WebM`, because its decoder is exact and is in GStreamer's base packages. The program
 //! `gst-launch-1.0` does the work, fed through a pipe; no binding to GStreamer is needed here.
 
 use std::{

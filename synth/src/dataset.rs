@@ -1,4 +1,4 @@
-//! Renders a data set in the layout of MVTec AD.
+//! Renders a data set in the layout of `MVTec` AD.
 //!
 //! Owns the folders and the numbering; training and test parts come from streams that never meet.
 
@@ -69,7 +69,8 @@ fn items(root: &Path, options: &DatasetOptions) -> Vec<Item> {
     for product in &options.products {
         let folder = root.join(product.name());
         // A stream for every product, so that one more product changes no other.
-        let seed = |purpose, index| mix(mix(options.seed, purpose, *product as u64), purpose, index);
+        let seed =
+            |purpose, index| mix(mix(options.seed, purpose, *product as u64), purpose, index);
         let good = |part: &str, index: u64, purpose| Item {
             product: *product,
             path: folder.join(part).join("good").join(format!("{index:05}.png")),

@@ -57,7 +57,7 @@ impl Defect {
 
     /// What can happen to a product.
     pub const fn of(product: Product) -> &'static [Self] {
-        use Defect::{Deformation, Hole, MissingPart, Misprint, Scratch, Stain};
+        use Defect::{Deformation, Hole, Misprint, MissingPart, Scratch, Stain};
         match product {
             Product::Weave | Product::Grid => &[Scratch, Hole, Stain, Deformation],
             Product::Wood | Product::Leather => &[Scratch, Hole, Stain],
@@ -101,13 +101,7 @@ impl Mask {
 }
 
 /// Puts a defect of about `area_fraction` of the frame on a good part; the mask says what became of it.
-pub fn spoil(
-    good: &Part,
-    kind: Defect,
-    area_fraction: f64,
-    seed: u64,
-    size: Size,
-) -> (Part, Mask) {
+pub fn spoil(good: &Part, kind: Defect, area_fraction: f64, seed: u64, size: Size) -> (Part, Mask) {
     /// Each correction halves the error or better.
     const CORRECTIONS: usize = 4;
     /// Close enough.
@@ -143,9 +137,8 @@ pub fn spoil(
 fn difference(clean: &[Colour], spoilt: &[Colour], size: Size) -> Mask {
     /// Of full scale: what a person sees beside the noise.
     const VISIBLE: f32 = 0.05;
-    let differs = |(a, b): (&Colour, &Colour)| {
-        a.iter().zip(b).any(|(a, b)| (a - b).abs() > VISIBLE)
-    };
+    let differs =
+        |(a, b): (&Colour, &Colour)| a.iter().zip(b).any(|(a, b)| (a - b).abs() > VISIBLE);
     Mask { size, defective: clean.iter().zip(spoilt).map(differs).collect() }
 }
 
@@ -216,9 +209,12 @@ impl Defective {
                 let along = at(self.direction.cos(), self.direction.sin()).times(length / 2.0);
                 let bow = at(-along.y, along.x).times(0.15);
                 let middle = self.centre.plus(bow);
-                let distance = segment(p, self.centre.minus(along), middle)
-                    .min(segment(p, middle, self.centre.plus(along)));
-                let fray = half_width * (0.75 + 0.5 * noise(part_seed ^ 21, p.times(30.0)));
+                let distance = segment(p, self.centre.minus(along), middle).min(segment(
+                    p,
+                    middle,
+                    self.centre.plus(along),
+                ));
+                let fray = half_width * (0.75 + 0.5 * noise(part_seed ^ 0x15, p.times(30.0)));
                 let share = inside(distance - fray, 0.008);
                 let ink = if self.dark { [0.10, 0.09, 0.09] } else { [0.93, 0.92, 0.90] };
                 blend(colour, ink, 0.8 * share)
@@ -310,8 +306,7 @@ mod tests {
 
     #[test]
     fn a_broken_tooth_is_gone() {
-        let (_, mask) =
-            spoil(&Part::good(Product::Gear, 1), Defect::MissingPart, 0.01, 1, SIZE);
+        let (_, mask) = spoil(&Part::good(Product::Gear, 1), Defect::MissingPart, 0.01, 1, SIZE);
         assert!((0.002..0.02).contains(&mask.area_fraction()), "{}", mask.area_fraction());
     }
 }

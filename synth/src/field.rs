@@ -94,7 +94,10 @@ pub(crate) fn cells(seed: u64, p: Place) -> (f32, f32, f32) {
     (first, second, own)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "coordinates are far below 2^31; the cast saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "coordinates are far below 2^31; the cast saturates"
+)]
 pub(crate) fn cell(floor: f32) -> i32 {
     floor as i32
 }

@@ -129,9 +129,7 @@ impl Class {
             foreground: Pattern::draw(rng),
             background: Pattern::draw(rng),
             contour,
-            colours: std::array::from_fn(|_| {
-                std::array::from_fn(|_| rng.random_range(0.05..0.95))
-            }),
+            colours: std::array::from_fn(|_| std::array::from_fn(|_| rng.random_range(0.05..0.95))),
         }
     }
 

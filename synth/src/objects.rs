@@ -63,9 +63,9 @@ fn caption(p: Place) -> f32 {
     let letters = [-0.135_f32, -0.045, 0.045, 0.135];
     let stroke = |x: f32| rectangle(p.minus(at(x, 0.385)), at(0.028, 0.038), 0.01);
     let gap = |x: f32| rectangle(p.minus(at(x, 0.392)), at(0.010, 0.022), 0.0);
-    letters.iter().fold(0.0, |ink: f32, &x| {
-        ink.max(inside(stroke(x), EDGE) * (1.0 - inside(gap(x), EDGE)))
-    })
+    letters
+        .iter()
+        .fold(0.0, |ink: f32, &x| ink.max(inside(stroke(x), EDGE) * (1.0 - inside(gap(x), EDGE))))
 }
 
 pub(crate) fn gear(p: Place, v: &Variation, flaw: &Flaw) -> (Colour, f32) {
@@ -191,7 +191,8 @@ fn traces(p: Place) -> f32 {
 
 /// Lettering and a frame around the large package.
 fn silk(p: Place) -> f32 {
-    let frame = inside(rectangle(p.minus(at(-0.12, 0.02)), at(0.27, 0.27), 0.02).abs() - 0.006, EDGE);
+    let frame =
+        inside(rectangle(p.minus(at(-0.12, 0.02)), at(0.27, 0.27), 0.02).abs() - 0.006, EDGE);
     let letters = (0..7).fold(0.0, |ink: f32, index| {
         let x = -0.36 + 0.075 * index as f32;
         let tall = if index % 3 == 1 { 0.022 } else { 0.034 };
@@ -235,7 +236,10 @@ fn legs(q: Place, part: &Component) -> f32 {
 fn populated(under: Colour, q: Place, part: &Component, v: &Variation) -> Colour {
     const PLASTIC: Colour = [0.12, 0.12, 0.13];
     let with_legs = pads(under, q, part);
-    let shadow = lit(with_legs, 1.0 - 0.35 * inside(rectangle(q.minus(at(0.012, 0.014)), part.half, 0.01), 0.02));
+    let shadow = lit(
+        with_legs,
+        1.0 - 0.35 * inside(rectangle(q.minus(at(0.012, 0.014)), part.half, 0.01), 0.02),
+    );
     let grain = 0.95 + 0.10 * noise(v.seed ^ 9, q.times(60.0));
     match part.kind {
         Kind::Chip | Kind::Quad => {
@@ -287,7 +291,8 @@ pub(crate) fn blister(p: Place, v: &Variation, flaw: &Flaw) -> (Colour, f32) {
     };
     let stripe = inside(rectangle(q.minus(at(0.0, -0.745)), at(0.44, 0.030), 0.01), EDGE);
     let date = (0..6).fold(0.0, |ink: f32, index| {
-        let digit = rectangle(q.minus(at(-0.25 + 0.1 * index as f32, 0.755)), at(0.030, 0.024), 0.0);
+        let digit =
+            rectangle(q.minus(at(-0.25 + 0.1 * index as f32, 0.755)), at(0.030, 0.024), 0.0);
         let hole = rectangle(q.minus(at(-0.25 + 0.1 * index as f32, 0.755)), at(0.014, 0.008), 0.0);
         ink.max(inside(digit, EDGE) * (1.0 - inside(hole, EDGE)))
     });

@@ -10,7 +10,7 @@ const INSPECT: [&str; 6] =
     ["inspect", "part.png", "--model", "model.onnx", "--reject-rate", "0.02"];
 
 /// Longer than any of these may take, shorter than a person's patience.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn scratch() -> Scratch {
     let scratch = Scratch::new();
@@ -200,7 +200,7 @@ fn camera(more: &str) -> String {
 fn a_camera_that_cannot_be() {
     let scratch = scratch();
     std::fs::create_dir(scratch.path("empty")).unwrap();
-    let mut check_camera = |more: &str, code, words: &[&str]| {
+    let check_camera = |more: &str, code, words: &[&str]| {
         scratch.write("line.toml", camera(more));
         check(&scratch, &["run", "line.toml"], code, words);
     };
@@ -234,8 +234,14 @@ fn a_camera_that_fails_while_it_plays() {
     // No video, whatever its name says; and a device that is not there.
     scratch.write("belt.webm", vec![7_u8; 4_000]);
     for (more, words) in [
-        ("preset = \"files\"\nparameters = { location = \"belt.webm\" }\n", ["camera top", "decodebin: "]),
-        ("preset = \"usb\"\nparameters = { device = \"/dev/video99\" }\n", ["camera top", "/dev/video99"]),
+        (
+            "preset = \"files\"\nparameters = { location = \"belt.webm\" }\n",
+            ["camera top", "decodebin: "],
+        ),
+        (
+            "preset = \"usb\"\nparameters = { device = \"/dev/video99\" }\n",
+            ["camera top", "/dev/video99"],
+        ),
     ] {
         scratch.write("line.toml", camera(more));
         let output = scratch.run(&["run", "line.toml"]);

@@ -18,7 +18,13 @@ fn check_says_line_by_line_what_holds() {
     let output = scratch.run(&["check", "line.toml", "--play"]);
     let told = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{told}{}", stderr(&output));
-    for word in ["ok      configuration", "ok      model: ", "golden frames agree", "ok      camera top", "plays: Frame"] {
+    for word in [
+        "ok      configuration",
+        "ok      model: ",
+        "golden frames agree",
+        "ok      camera top",
+        "plays: Frame",
+    ] {
         assert!(told.contains(word), "`{word}` is not in: {told}");
     }
     assert!(!told.contains("FAILED"), "{told}");
@@ -34,7 +40,10 @@ fn check_finds_a_scaler_that_is_not_the_trainers() {
          scale = \"videoconvert ! videoscale ! video/x-raw,width={width},height={height} \
          ! videoflip video-direction=horiz\"\n",
     );
-    scratch.write("line.toml", config("").replace("\"test\"\nparameters = { frames = 6 }", "\"mirrored.toml\""));
+    scratch.write(
+        "line.toml",
+        config("").replace("\"test\"\nparameters = { frames = 6 }", "\"mirrored.toml\""),
+    );
     let output = scratch.run(&["check", "line.toml"]);
     let told = stdout(&output);
     assert_eq!(output.status.code(), Some(6), "{told}{}", stderr(&output));
@@ -60,8 +69,22 @@ fn capture_records_what_the_pipeline_gives_and_never_writes_over() {
         scratch.write_picture(&format!("parts/{index}.png"), &part.view());
     }
     let arguments = [
-        "capture", "--preset", "files", "--set", "location=parts", "--product", "cap", "--into", "data",
-        "--size", "32x32", "--after", "1", "--every", "2", "--fast",
+        "capture",
+        "--preset",
+        "files",
+        "--set",
+        "location=parts",
+        "--product",
+        "cap",
+        "--into",
+        "data",
+        "--size",
+        "32x32",
+        "--after",
+        "1",
+        "--every",
+        "2",
+        "--fast",
     ];
     let output = scratch.run(&arguments);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -89,6 +112,14 @@ fn capture_tells_what_it_cannot_do() {
     check(&["--product", "cap"], 2, "CONFIG");
     check(&["--preset", "test", "--product", "../cap"], 2, "folder's name");
     check(&["--preset", "test", "--set", "frames", "--product", "cap"], 2, "NAME=VALUE");
-    check(&["--preset", "test", "--set", "frames=3", "--product", "cap", "--fast", "--after", "9"], 7, "--after");
-    check(&["--preset", "files", "--set", "location=nowhere", "--product", "cap"], 7, "nowhere does not exist");
+    check(
+        &["--preset", "test", "--set", "frames=3", "--product", "cap", "--fast", "--after", "9"],
+        7,
+        "--after",
+    );
+    check(
+        &["--preset", "files", "--set", "location=nowhere", "--product", "cap"],
+        7,
+        "nowhere does not exist",
+    );
 }

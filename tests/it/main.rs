@@ -5,6 +5,8 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::allow_attributes,
+    clippy::panic,
+    unreachable_pub,
     reason = "tests"
 )]
 

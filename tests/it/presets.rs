@@ -123,7 +123,8 @@ fn a_source_that_gives_nothing_is_found_out() {
     // An appsrc that nobody feeds is what a camera that hangs looks like.
     let scratch = Scratch::new();
     scratch.write("silent.toml", "description = \"Silent\"\nlive = true\nlaunch = \"appsrc caps=video/x-raw,format=RGB,width=8,height=8,framerate=1/1\"\n");
-    let preset = Preset::find(scratch.path("silent.toml").to_str().unwrap(), Platform::Any).unwrap();
+    let preset =
+        Preset::find(scratch.path("silent.toml").to_str().unwrap(), Platform::Any).unwrap();
     let options =
         CameraOptions { first_frame_within: Duration::from_millis(300), ..options(preset, &[]) };
     let told = failure(options);
@@ -132,8 +133,8 @@ fn a_source_that_gives_nothing_is_found_out() {
 
 /// Elements under the names, and with the properties, of those that only a Jetson or Aravis has.
 mod stand_in {
-    use super::{OnceLock, glib, gst};
     use super::*;
+    use super::{OnceLock, glib, gst};
 
     fn template(name: &str, direction: gst::PadDirection) -> gst::PadTemplate {
         let any = gst::Caps::new_any();
@@ -177,7 +178,12 @@ mod stand_in {
                     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
                         static METADATA: OnceLock<gst::subclass::ElementMetadata> = OnceLock::new();
                         Some(METADATA.get_or_init(|| {
-                            gst::subclass::ElementMetadata::new($name, "Test", "Stands in", "Sightline")
+                            gst::subclass::ElementMetadata::new(
+                                $name,
+                                "Test",
+                                "Stands in",
+                                "Sightline",
+                            )
                         }))
                     }
 
@@ -185,7 +191,9 @@ mod stand_in {
                         static TEMPLATES: OnceLock<Vec<gst::PadTemplate>> = OnceLock::new();
                         TEMPLATES.get_or_init(|| {
                             let sink = $sink.then(|| template("sink", gst::PadDirection::Sink));
-                            sink.into_iter().chain([template("src", gst::PadDirection::Src)]).collect()
+                            sink.into_iter()
+                                .chain([template("src", gst::PadDirection::Src)])
+                                .collect()
                         })
                     }
                 }
@@ -195,7 +203,8 @@ mod stand_in {
                 }
 
                 pub fn register() {
-                    gst::Element::register(None, $name, gst::Rank::NONE, StandIn::static_type()).unwrap();
+                    gst::Element::register(None, $name, gst::Rank::NONE, StandIn::static_type())
+                        .unwrap();
                 }
             }
         };
@@ -240,7 +249,8 @@ fn every_preset_is_a_pipeline_with_the_real_elements_properties() {
             _ => &[],
         };
         for scale_to in [Some(INPUT), None] {
-            let options = CameraOptions { scale_to, ..options(preset.clone().unwrap(), parameters) };
+            let options =
+                CameraOptions { scale_to, ..options(preset.clone().unwrap(), parameters) };
             if let Err(error) = Camera::open(options, Arc::new(SystemClock::start())) {
                 panic!("{name}, {scale_to:?}: {error}");
             }
@@ -261,7 +271,9 @@ fn an_element_that_is_missing_is_named_with_where_it_comes_from() {
     };
     scratch.write("csi.toml", config("csi", ""));
     scratch.write("gige.toml", config("gige", "parameters = { camera = \"x\" }\n"));
-    for (file, words) in [("csi.toml", ["nvarguscamerasrc", "JetPack"]), ("gige.toml", ["aravissrc", "Aravis"])] {
+    for (file, words) in
+        [("csi.toml", ["nvarguscamerasrc", "JetPack"]), ("gige.toml", ["aravissrc", "Aravis"])]
+    {
         for command in ["run", "check"] {
             let output = scratch.run(&[command, file]);
             let told = stderr(&output);

@@ -110,9 +110,7 @@ fn foreign_worlds_have_one_door_each() {
         }
     };
     check("unsafe ", &|name| name == "src/engine/library.rs");
-    check("use ort::", &|name| {
-        name == "src/engine/onnx.rs" || name == "trainer/src/deployed.rs"
-    });
+    check("use ort::", &|name| name == "src/engine/onnx.rs" || name == "trainer/src/deployed.rs");
     check("use gstreamer", &|name| name.starts_with("src/camera/"));
     check("use tch", &|name| name.starts_with("trainer/src/"));
     check("anyhow::", &|name| name.starts_with("src/cli/") || name.starts_with("trainer/src/"));

@@ -22,7 +22,10 @@ use sightline::{
     judge::{Judge, Unrated},
     ledger::Balance,
     shutdown::StopRequested,
-    sinks::{line::ModelLabel, stdout::{Stdout, Style}},
+    sinks::{
+        line::ModelLabel,
+        stdout::{Stdout, Style},
+    },
     station::{Report, Station},
 };
 
@@ -163,10 +166,11 @@ fn two_cameras_are_judged_by_one_engine_and_accounted_for_apart() {
     let cameras = vec![options("test", &[("frames", "50")]), side];
     let report = station(cameras, support::engine(), out.clone()).run(&never()).unwrap();
     let judged: Vec<_> = report.balances.iter().map(|(id, b)| (id.to_string(), b.judged)).collect();
-    assert_eq!(judged, [("top".to_string(), 50), ("side".to_string(), 30)]);
+    assert_eq!(judged, [("top".to_owned(), 50), ("side".to_owned(), 30)]);
     for (camera, frames) in [("top", 50), ("side", 30)] {
         let lines = out.lines();
-        let numbers = lines.iter().filter(|line| line["camera"] == camera).map(|line| &line["frame"]);
+        let numbers =
+            lines.iter().filter(|line| line["camera"] == camera).map(|line| &line["frame"]);
         assert!(numbers.map(|n| n.as_u64().unwrap()).eq(1..=frames), "{camera}");
     }
 }
@@ -247,7 +251,10 @@ fn a_frame_that_the_engine_failed_at_is_a_fault_and_never_a_pass() {
 fn stills_are_numbered_in_order_and_a_corrupt_one_is_one_fault_in_its_place() {
     let scratch = Scratch::new();
     for (name, seed) in [("1.png", 1), ("3.png", 3), ("5.png", 5)] {
-        scratch.write_picture(&format!("parts/{name}"), &picture(Size { width: 50, height: 37 }, seed).view());
+        scratch.write_picture(
+            &format!("parts/{name}"),
+            &picture(Size { width: 50, height: 37 }, seed).view(),
+        );
     }
     scratch.write_picture("parts/2.png", &picture(Size { width: 33, height: 90 }, 2).view());
     let whole = std::fs::read(scratch.path("parts/1.png")).unwrap();
@@ -320,7 +327,10 @@ fn the_tensor_is_the_mapped_buffer_itself() {
 fn a_frame_can_carry_the_buffer_that_it_was_scaled_from() {
     let camera = CameraOptions {
         keep_full: true,
-        ..options("test", &[("frames", "2"), ("caps", "video/x-raw,format=NV12,width=320,height=200")])
+        ..options(
+            "test",
+            &[("frames", "2"), ("caps", "video/x-raw,format=NV12,width=320,height=200")],
+        )
     };
     let camera = Camera::open(camera, clock()).unwrap();
     let frames = camera.frames().clone();
@@ -378,7 +388,10 @@ fn memory_does_not_grow_with_the_number_of_frames() {
     assert!(output.status.success(), "{told}");
     assert_eq!(count, 20_000);
     assert!(told.contains("captured 20000 = judged 20000 + dropped 0 + faulted 0"), "{told}");
-    assert!(early_kib > 0 && late_kib < early_kib + 8 * 1024, "{early_kib} KiB, later {late_kib} KiB");
+    assert!(
+        early_kib > 0 && late_kib < early_kib + 8 * 1024,
+        "{early_kib} KiB, later {late_kib} KiB"
+    );
 }
 
 #[test]
@@ -429,7 +442,14 @@ fn encode(scratch: &Scratch, name: &str, frames: u32) {
     let path = scratch.path(name).display().to_string();
     let status = std::process::Command::new("gst-launch-1.0")
         .args(["-q", "videotestsrc", &format!("num-buffers={frames}")])
-        .args(["!", "video/x-raw,width=128,height=96,framerate=30/1", "!", "vp8enc", "!", "webmmux"])
+        .args([
+            "!",
+            "video/x-raw,width=128,height=96,framerate=30/1",
+            "!",
+            "vp8enc",
+            "!",
+            "webmmux",
+        ])
         .args(["!", "filesink", &format!("location={path}")])
         .status()
         .unwrap();

@@ -1,5 +1,7 @@
 //! Times training steps on random frames: seconds per iteration by width, losses and layout.
 
+#![expect(clippy::print_stderr, reason = "its output")]
+
 use network::shapes::Shapes;
 use network::weights::Weights;
 use network::{Architecture, ProjectorKind};
@@ -12,9 +14,17 @@ fn main() -> anyhow::Result<()> {
     let width = args.first().copied().unwrap_or(1.0);
     let ccl = if args.get(1).copied().unwrap_or(1.0) > 0.0 { Ccl::Both } else { Ccl::None };
     let recipe = Recipe {
-        architecture: Architecture { width, projector: if args.len() > 2 { ProjectorKind::Depthwise } else { ProjectorKind::Dense }, ..Architecture::resnet18(256) },
+        architecture: Architecture {
+            width,
+            projector: if args.len() > 2 { ProjectorKind::Depthwise } else { ProjectorKind::Dense },
+            ..Architecture::resnet18(256)
+        },
         ccl,
-        precision: if std::env::var_os("BF16").is_some() { trainer::torch::Precision::Bf16 } else { trainer::torch::Precision::F32 },
+        precision: if std::env::var_os("BF16").is_some() {
+            trainer::torch::Precision::Bf16
+        } else {
+            trainer::torch::Precision::F32
+        },
         local_locations_max: 1024,
         ..Recipe::default()
     };

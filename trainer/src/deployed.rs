@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use bundle::{
     geometry::{Geometry, Map, RgbImage},
-    model_file::{self, ModelFile},
+    model_file::{self, ModelFile, ModelFileError},
 };
 use ndarray::{ArrayBase, ArrayD, ArrayView4};
 use network::onnx::names;
@@ -37,10 +37,10 @@ impl OnnxDetector {
     /// Reads a model file and loads its network.
     pub fn open(path: &Path) -> anyhow::Result<(Self, ModelFile)> {
         let named = || format!("model {}", path.display());
-        let bytes = std::fs::read(path).with_context(named)?;
+        let bytes = std::fs::read(path)
+            .map_err(|source| ModelFileError::Read { path: path.into(), source })?;
         let file = model_file::read_bytes(&bytes).with_context(named)?;
-        let detector =
-            Self::new(&bytes, file.document.geometry.clone()).with_context(named)?;
+        let detector = Self::new(&bytes, file.document.geometry.clone()).with_context(named)?;
         Ok((detector, file))
     }
 }
@@ -58,7 +58,7 @@ impl Detect for OnnxDetector {
 /// A session for the bytes of an ONNX file.
 fn session(bytes: &[u8]) -> anyhow::Result<Session> {
     let build = || -> Result<Session, ort::Error> {
-        Ok(Session::builder(environment()?)?.commit_from_memory(bytes)?)
+        Session::builder(environment()?)?.commit_from_memory(bytes)
     };
     build().context("ONNX Runtime does not take the model")
 }
@@ -114,8 +114,7 @@ fn library() -> anyhow::Result<PathBuf> {
         return Ok(folders);
     }
     let is_library = |path: &PathBuf| {
-        path.file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime.so"))
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime.so"))
     };
     let found = std::fs::read_dir(&folders)
         .into_iter()

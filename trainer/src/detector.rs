@@ -69,7 +69,11 @@ impl Detect for TorchDetector {
         let detection = no_grad(|| {
             let mut g = TorchGraph::new(&self.variables, Mode::Eval);
             let frames = Shared(batch_from_images(inputs.iter()).to(self.device));
-            network::detector::detector(&mut g, &frames, &self.checkpoint.manifest.recipe.architecture)
+            network::detector::detector(
+                &mut g,
+                &frames,
+                &self.checkpoint.manifest.recipe.architecture,
+            )
         });
         let scores = floats(&detection.score.0);
         let maps = floats(&detection.anomaly_map.0);

@@ -87,7 +87,9 @@ impl Report {
             ProductResult {
                 good,
                 defective: scores.len() - good,
-                image_auroc: auroc(scores.iter().map(|score| (score.score, score.defect.is_some()))),
+                image_auroc: auroc(
+                    scores.iter().map(|score| (score.score, score.defect.is_some())),
+                ),
                 pixel_auroc: None,
                 recognised: (known > 0).then(|| right as f64 / known as f64),
             }

@@ -145,8 +145,7 @@ fn verify(bytes: &[u8], checkpoint: &Checkpoint) -> anyhow::Result<Agreement> {
     let document = model_file::read_bytes(bytes)?.document;
     let mut deployed = OnnxDetector::new(bytes, document.geometry.clone())?;
     let mut torch = TorchDetector::new(checkpoint.clone(), Device::Cpu)?;
-    let inputs =
-        document.golden.iter().map(GoldenFrame::decode).collect::<Result<Vec<_>, _>>()?;
+    let inputs = document.golden.iter().map(GoldenFrame::decode).collect::<Result<Vec<_>, _>>()?;
     for (golden, input) in document.golden.iter().zip(&inputs) {
         let answer = one(&mut deployed, input)?;
         let deviation =
@@ -156,14 +155,19 @@ fn verify(bytes: &[u8], checkpoint: &Checkpoint) -> anyhow::Result<Agreement> {
             && deviation.embedding <= tolerance.embedding
             && deviation.map <= tolerance.map;
         if !agrees {
-            bail!("the exported file does not reproduce its golden frame of \"{}\": {deviation:?}", golden.class);
+            bail!(
+                "the exported file does not reproduce its golden frame of \"{}\": {deviation:?}",
+                golden.class
+            );
         }
     }
     let agreement = agreement(&mut deployed, &mut torch, &inputs)?;
     // Written so that a NaN is refused.
     let agrees = agreement.map <= AGREEMENT && agreement.score <= AGREEMENT;
     if !agrees {
-        bail!("ONNX Runtime and libtorch disagree: {agreement:?}, allowed {AGREEMENT}; nothing was written");
+        bail!(
+            "ONNX Runtime and libtorch disagree: {agreement:?}, allowed {AGREEMENT}; nothing was written"
+        );
     }
     Ok(agreement)
 }

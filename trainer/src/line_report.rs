@@ -56,7 +56,11 @@ impl LineReport {
         let by_frame: BTreeMap<u64, &VerdictLine> =
             lines.iter().map(|line| (line.frame, line)).collect();
         if by_frame.len() != truth.len() {
-            bail!("{} verdicts for {} frames; play the line under `every`", by_frame.len(), truth.len());
+            bail!(
+                "{} verdicts for {} frames; play the line under `every`",
+                by_frame.len(),
+                truth.len()
+            );
         }
         let mut report = Self::default();
         let mut last_part = None;

@@ -21,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use synth::formula::FormulaClasses;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::{
     files,
@@ -91,7 +91,8 @@ pub fn pretrain(recipe: &PretrainRecipe, out: &Path, bar: &ProgressBar) -> anyho
     let manifest = manifest(&architecture, recipe.classes);
     let weights = initial(&manifest, recipe.seed).check(&manifest)?;
     let variables = Variables::new(&manifest, &weights, Device::Cpu, |_| true);
-    let mut optimiser = Adam::new(AdamOptions { beta1: 0.9, beta2: 0.999, ..AdamOptions::default() });
+    let mut optimiser =
+        Adam::new(AdamOptions { beta1: 0.9, beta2: 0.999, ..AdamOptions::default() });
     let batches = batches(recipe)?;
     bar.set_length(recipe.iterations);
     let mut accuracy = Running::default();
@@ -154,9 +155,11 @@ fn logits(variables: &Variables, frames: &Tensor, architecture: &Architecture) -
 
 fn save(variables: &Variables, out: &Path) -> anyhow::Result<()> {
     let prefix = format!("{}.", roots::TEACHER);
-    let weights = variables.to_weights().0.into_iter().filter_map(|(name, weight)| {
-        Some((name.strip_prefix(&prefix)?.to_owned(), weight))
-    });
+    let weights = variables
+        .to_weights()
+        .0
+        .into_iter()
+        .filter_map(|(name, weight)| Some((name.strip_prefix(&prefix)?.to_owned(), weight)));
     let bytes = Weights(weights.collect()).to_safetensors(None)?;
     files::write_atomically(out, &bytes)
 }

@@ -132,8 +132,8 @@ pub fn auroc_change(one: &[ImageScore], other: &[ImageScore]) -> String {
         })
         .max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
     let mean = difference(one.mean_image_auroc(), other.mean_image_auroc()).unwrap_or(f64::NAN);
-    let largest = largest
-        .map_or(String::new(), |(change, name)| format!(", largest {change:+.4} ({name})"));
+    let largest =
+        largest.map_or(String::new(), |(change, name)| format!(", largest {change:+.4} ({name})"));
     format!("change of image AUROC: mean {mean:+.4}{largest}")
 }
 

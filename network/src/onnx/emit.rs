@@ -198,8 +198,8 @@ impl Graph for Emitter<'_> {
     }
 
     fn batch_norm(&mut self, x: &Value, at: &Path, _spec: BatchNorm) -> Value {
-        let inputs = ["weight", "bias", "running_mean", "running_var"]
-            .map(|name| self.parameter(at, name));
+        let inputs =
+            ["weight", "bias", "running_mean", "running_var"].map(|name| self.parameter(at, name));
         let [scale, shift, mean, var] = &inputs;
         let attributes = vec![float("epsilon", NORM_EPS)];
         let name = self.op(

@@ -61,11 +61,7 @@ fn warp(image: &RgbImage, rng: &mut impl Rng) -> Vec<f32> {
     planes
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "clamped to the image"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the image")]
 fn bilinear(image: &RgbImage, x: f32, y: f32) -> [f32; 3] {
     let (width, height) = (image.size.width as usize, image.size.height as usize);
     let x = x.clamp(0.0, (width - 1) as f32);
@@ -93,9 +89,8 @@ fn jitter(planes: &mut [f32], rng: &mut impl Rng) {
     let mean = planes.as_chunks::<3>().0.iter().map(luma).sum::<f32>() / count * brightness;
     let hue = hue_rotation(turns);
     for pixel in planes.as_chunks_mut::<3>().0 {
-        let lit = pixel.map(|value| {
-            ((value * brightness - mean) * contrast + mean).clamp(0.0, 255.0)
-        });
+        let lit =
+            pixel.map(|value| ((value * brightness - mean) * contrast + mean).clamp(0.0, 255.0));
         let grey = luma(&lit);
         let coloured = lit.map(|value| grey + (value - grey) * saturation);
         *pixel = hue.map(|row| row[0] * coloured[0] + row[1] * coloured[1] + row[2] * coloured[2]);
@@ -127,20 +122,21 @@ fn blur(planes: &mut Vec<f32>, width: usize, height: usize, sigma: f32) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 11")]
     let radius = ((4.0 * sigma).ceil() as usize).min(BLUR_RADIUS_PX);
     let total = taps[0] + 2.0 * taps[1..=radius].iter().sum::<f32>();
-    let pass = |from: &[f32], to: &mut Vec<f32>, steps: usize, at: &dyn Fn(usize) -> (usize, usize)| {
-        to.clear();
-        for index in 0..from.len() {
-            let (place, len) = at(index);
-            let base = index - place * steps;
-            let mut sum = taps[0] * from[index];
-            for (distance, tap) in taps.iter().enumerate().take(radius + 1).skip(1) {
-                let before = place.saturating_sub(distance);
-                let after = (place + distance).min(len - 1);
-                sum += tap * (from[base + before * steps] + from[base + after * steps]);
+    let pass =
+        |from: &[f32], to: &mut Vec<f32>, steps: usize, at: &dyn Fn(usize) -> (usize, usize)| {
+            to.clear();
+            for index in 0..from.len() {
+                let (place, len) = at(index);
+                let base = index - place * steps;
+                let mut sum = taps[0] * from[index];
+                for (distance, tap) in taps.iter().enumerate().take(radius + 1).skip(1) {
+                    let before = place.saturating_sub(distance);
+                    let after = (place + distance).min(len - 1);
+                    sum += tap * (from[base + before * steps] + from[base + after * steps]);
+                }
+                to.push(sum / total);
             }
-            to.push(sum / total);
-        }
-    };
+        };
     let mut across = Vec::with_capacity(planes.len());
     pass(planes, &mut across, 3, &|index| (index / 3 % width, width));
     pass(&across, planes, 3 * width, &|index| (index / (3 * width), height));
@@ -162,7 +158,7 @@ mod tests {
     fn a_view_has_the_same_size_and_depends_on_the_seed_alone() {
         let image = RgbImage {
             size: Size { width: 24, height: 16 },
-            pixels: (0..24 * 16 * 3).map(|i| (i * 37 % 251) as u8).collect(),
+            pixels: (0..24 * 16 * 3_u32).map(|i| (i * 37 % 251) as u8).collect(),
         };
         let view = |seed| strong(&image, &mut ChaCha8Rng::seed_from_u64(seed));
         assert_eq!(view(1), view(1));

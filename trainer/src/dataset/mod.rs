@@ -109,8 +109,11 @@ impl Dataset {
     pub fn split(&self, calibration_share: f64, seed: u64) -> Split {
         let mut split = Split { training: Vec::new(), calibration: Vec::new() };
         for (index, class) in self.classes.iter().enumerate() {
-            let mut parts: Vec<GoodPart> =
-                class.good.iter().map(|path| GoodPart { path: path.clone(), class: index }).collect();
+            let mut parts: Vec<GoodPart> = class
+                .good
+                .iter()
+                .map(|path| GoodPart { path: path.clone(), class: index })
+                .collect();
             let name = fingerprint::sha256(class.name.as_bytes());
             let salt = u64::from_str_radix(&name[..16], 16).unwrap_or(0);
             parts.shuffle(&mut ChaCha8Rng::seed_from_u64(seed ^ salt));

@@ -99,11 +99,8 @@ mod tests {
         assert_eq!(dataset.names(), ["cap"]);
         let cap = &dataset.classes[0];
         assert_eq!(cap.good.len(), 2);
-        let seen: Vec<_> = cap
-            .test
-            .iter()
-            .map(|image| (image.defect.as_deref(), image.mask.is_some()))
-            .collect();
+        let seen: Vec<_> =
+            cap.test.iter().map(|image| (image.defect.as_deref(), image.mask.is_some())).collect();
         assert_eq!(seen, [(Some("dent"), true), (Some("dent"), false), (None, false)]);
         std::fs::create_dir_all(root.join("gear/train/good")).unwrap();
         assert!(matches!(read(root), Err(DataError::NoImages(_))));

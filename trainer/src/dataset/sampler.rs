@@ -100,10 +100,8 @@ mod tests {
     fn every_image_comes_up() {
         let of = [0, 0, 0, 1, 1, 2];
         let sampler = Sampler::new(&of, 2, 2, 7);
-        let seen: BTreeSet<usize> = (0..60)
-            .flat_map(|step| sampler.batch(step, &of))
-            .map(|draw| draw.image)
-            .collect();
+        let seen: BTreeSet<usize> =
+            (0..60).flat_map(|step| sampler.batch(step, &of)).map(|draw| draw.image).collect();
         assert_eq!(seen.len(), of.len());
     }
 }

@@ -102,7 +102,8 @@ mod tests {
         let teacher = thrice(&stack([1.0, 1.0], [1.0, 1.0]));
         let projected = thrice(&stack([1.0, 0.0], [0.0, 1.0]));
         let view = thrice(&stack([0.6, 0.8], [0.0, 2.0]));
-        let loss = local_contrastive(&teacher, &teacher, &projected, &view, Some(&[1, 0]), |_| None);
+        let loss =
+            local_contrastive(&teacher, &teacher, &projected, &view, Some(&[1, 0]), |_| None);
         let expected = f64::midpoint((-12.0_f64).exp().ln_1p(), (-20.0_f64).exp().ln_1p());
         let loss = loss.double_value(&[]);
         assert!((loss - expected).abs() < 1e-8, "{loss} {expected}");
@@ -138,6 +139,9 @@ mod tests {
     #[test]
     fn one_class_has_no_negative_and_no_loss() {
         let f = thrice(&Tensor::ones([2, 2, 1, 1], (Kind::Float, tch::Device::Cpu)));
-        assert!(local_contrastive(&f, &f, &f, &f, None, |_| None).double_value(&[]).abs() < f64::EPSILON);
+        assert!(
+            local_contrastive(&f, &f, &f, &f, None, |_| None).double_value(&[]).abs()
+                < f64::EPSILON
+        );
     }
 }

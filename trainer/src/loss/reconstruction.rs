@@ -40,10 +40,8 @@ mod tests {
 
     #[test]
     fn gradient_reaches_the_student_only() {
-        let f: [Tensor; 3] =
-            std::array::from_fn(|_| feature(&[1.0, 0.0]).set_requires_grad(true));
-        let g: [Tensor; 3] =
-            std::array::from_fn(|_| feature(&[1.0, 1.0]).set_requires_grad(true));
+        let f: [Tensor; 3] = std::array::from_fn(|_| feature(&[1.0, 0.0]).set_requires_grad(true));
+        let g: [Tensor; 3] = std::array::from_fn(|_| feature(&[1.0, 1.0]).set_requires_grad(true));
         reconstruction(&f, &g).backward();
         assert!(!f[0].grad().defined());
         assert!(g[0].grad().abs().sum(Kind::Float).double_value(&[]) > 0.0);

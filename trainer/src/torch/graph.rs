@@ -148,10 +148,9 @@ impl Graph for TorchGraph<'_> {
     }
 
     fn mean(&mut self, parts: &[Shared]) -> Shared {
-        let mut sum = parts[0].0.shallow_clone();
-        for part in &parts[1..] {
-            sum = sum + &part.0;
-        }
+        // Not `+=`, which would change the first part itself.
+        let first = parts[0].0.shallow_clone();
+        let sum = parts[1..].iter().fold(first, |sum, part| sum + &part.0);
         Shared(sum * (1.0 / parts.len() as f64))
     }
 
@@ -162,9 +161,7 @@ impl Graph for TorchGraph<'_> {
 
     fn cosine_distance(&mut self, a: &Shared, b: &Shared) -> Shared {
         let floor = f64::from(COSINE_EPS);
-        let norm = |x: &Tensor| {
-            x.norm_scalaropt_dim(2.0, [1].as_slice(), true).clamp_min(floor)
-        };
+        let norm = |x: &Tensor| x.norm_scalaropt_dim(2.0, [1].as_slice(), true).clamp_min(floor);
         let dot = (&a.0 * &b.0).sum_dim_intlist([1].as_slice(), true, None);
         Shared(1.0 - dot / (norm(&a.0) * norm(&b.0)))
     }

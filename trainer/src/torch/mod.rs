@@ -7,8 +7,8 @@ mod graph;
 mod variables;
 
 pub use adam::{Adam, AdamOptions};
-pub use graph::{Mode, Precision, Shared, TorchGraph};
 pub(crate) use graph::unit;
+pub use graph::{Mode, Precision, Shared, TorchGraph};
 pub use variables::Variables;
 
 use bundle::geometry::RgbImage;

@@ -1,0 +1,212 @@
+//! From nothing to a calibrated model file, by the built binary; and what it says to bad input.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_sightline-train"))
+            .args(arguments)
+            .current_dir(self.0.path())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs a command that must end well.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that must end with this code and tell these words in one line.
+    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
+        let output = self.run(arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let last = told.lines().last().unwrap_or_default();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+        for word in words {
+            assert!(last.contains(word), "{arguments:?}: `{word}` is not in: {told}");
+        }
+        assert!(!told.contains("panicked"), "{told}");
+    }
+}
+
+const RECIPE: &str = "iterations = 5\nbatch_classes = 2\nbatch_images_per_class = 2\nlocal_locations_max = 64\n\
+    [architecture]\nbackbone = \"resnet18\"\nwidth = 0.125\ninput_height = 64\ninput_width = 64\nprojector = \"dense\"\n";
+
+fn products(scratch: &Scratch) {
+    scratch.ok(&[
+        "synth",
+        "products",
+        "--out",
+        "parts",
+        "--train",
+        "10",
+        "--test-good",
+        "6",
+        "--test-defective",
+        "2",
+        "--side",
+        "64",
+        "--product",
+        "weave",
+        "--product",
+        "cap",
+    ]);
+}
+
+fn teacher(scratch: &Scratch) {
+    std::fs::write(
+        scratch.path("teacher.toml"),
+        "width = 0.125\nclasses = 4\nimage_px = 32\nbatch = 4\niterations = 3\n",
+    )
+    .unwrap();
+    scratch.ok(&["pretrain", "--recipe", "teacher.toml", "--out", "teacher.safetensors"]);
+}
+
+fn auroc(report: &str) -> f64 {
+    let report: serde_json::Value = serde_json::from_str(report).unwrap();
+    let products = report["products"].as_object().unwrap();
+    products.values().map(|p| p["image_auroc"].as_f64().unwrap()).sum::<f64>()
+        / products.len() as f64
+}
+
+#[test]
+fn a_model_is_made_measured_exported_and_calibrated() {
+    let scratch = Scratch::new();
+    products(&scratch);
+    teacher(&scratch);
+    std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
+    let train = |out: &str| {
+        scratch.ok(&[
+            "train",
+            "--data",
+            "parts",
+            "--teacher",
+            "teacher.safetensors",
+            "--recipe",
+            "recipe.toml",
+            "--out",
+            out,
+        ]);
+    };
+    train("line.safetensors");
+    let log = std::fs::read_to_string(scratch.path("line.log.jsonl")).unwrap();
+    assert_eq!(log.lines().count(), 5);
+
+    // The same seed, the same weights.
+    train("again.safetensors");
+    let bytes = |name: &str| std::fs::read(scratch.path(name)).unwrap();
+    assert!(
+        bytes("line.safetensors") == bytes("again.safetensors"),
+        "a run depends on more than its seed"
+    );
+
+    scratch.ok(&["export", "line.safetensors", "--data", "parts", "--out", "line.onnx"]);
+    let measure =
+        |model: &str| scratch.ok(&["evaluate", "model", model, "--data", "parts", "--json"]);
+    let (torch, onnx) = (auroc(&measure("line.safetensors")), auroc(&measure("line.onnx")));
+    assert!((torch - onnx).abs() < 0.002, "libtorch {torch}, ONNX Runtime {onnx}");
+
+    let file = bundle::model_file::read(&scratch.path("line.onnx")).unwrap();
+    let names: Vec<_> = file.document.classes.iter().map(|class| class.name.as_str()).collect();
+    assert_eq!(names, ["cap", "weave"]);
+    assert_eq!(file.document.golden.len(), 2);
+    let frames = |file: &bundle::model_file::ModelFile| -> Vec<usize> {
+        let counts = file
+            .document
+            .classes
+            .iter()
+            .map(|c| c.calibration.as_ref().map_or(0, bundle::calibration::Calibration::count));
+        counts.collect()
+    };
+    // A fifth of ten, which training never saw.
+    assert_eq!(frames(&file), [2, 2]);
+
+    scratch.ok(&[
+        "synth",
+        "products",
+        "--out",
+        "more",
+        "--train",
+        "12",
+        "--test-good",
+        "1",
+        "--test-defective",
+        "0",
+        "--side",
+        "64",
+        "--seed",
+        "77",
+        "--product",
+        "weave",
+        "--product",
+        "cap",
+    ]);
+    scratch.ok(&["calibrate", "line.onnx", "--data", "more"]);
+    let calibrated = bundle::model_file::read(&scratch.path("line.onnx")).unwrap();
+    assert_eq!(frames(&calibrated), [12, 12]);
+    assert_eq!(calibrated.document.golden, file.document.golden);
+}
+
+#[test]
+fn bad_input_gets_one_line_and_an_exit_code() {
+    let scratch = Scratch::new();
+    products(&scratch);
+    std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
+    std::fs::write(scratch.path("typo.toml"), "iteratoins = 5\n").unwrap();
+    std::fs::write(scratch.path("none.safetensors"), "no weights").unwrap();
+    std::fs::create_dir(scratch.path("empty")).unwrap();
+    let train = |data, teacher, recipe| {
+        [
+            "train",
+            "--data",
+            data,
+            "--teacher",
+            teacher,
+            "--recipe",
+            recipe,
+            "--out",
+            "x.safetensors",
+        ]
+    };
+    scratch.fails(
+        &train("parts", "nowhere.safetensors", "recipe.toml"),
+        4,
+        &["nowhere.safetensors"],
+    );
+    scratch.fails(&train("parts", "none.safetensors", "recipe.toml"), 4, &["none.safetensors"]);
+    scratch.fails(&train("nowhere", "none.safetensors", "recipe.toml"), 7, &["nowhere"]);
+    scratch.fails(&train("empty", "none.safetensors", "recipe.toml"), 7, &["empty"]);
+    scratch.fails(
+        &train("parts", "none.safetensors", "typo.toml"),
+        3,
+        &["typo.toml", "iteratoins"],
+    );
+    scratch.fails(
+        &["export", "none.safetensors", "--data", "parts", "--out", "x.onnx"],
+        4,
+        &["none.safetensors"],
+    );
+    scratch.fails(&["evaluate", "model", "nowhere.onnx", "--data", "parts"], 4, &["nowhere.onnx"]);
+    assert!(!Path::new(&scratch.path("x.safetensors")).exists());
+}
