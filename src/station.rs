@@ -25,9 +25,6 @@ use crate::{
     verdict::{Decision, Verdict},
 };
 
-/// A frame is judged in a fraction of a second, a network camera lets go in a few.
-const DRAIN_WITHIN: Duration = Duration::from_secs(20);
-
 /// Everything that a station is made of.
 pub struct Station {
     /// The cameras, with what a full output means for each.
@@ -40,6 +37,13 @@ pub struct Station {
     pub clock: Arc<dyn Clock>,
     /// The operator's false-reject rate, for verdicts that no judge made.
     pub reject_rate: f64,
+    /// How long each step of a drain that was asked for may take; then those who are late are named.
+    pub drain_within: Duration,
+}
+
+impl Station {
+    /// A frame is judged in a fraction of a second, a network camera lets go in a few.
+    pub const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 }
 
 /// How a run went.
@@ -68,7 +72,7 @@ struct Lane {
 impl Station {
     /// Runs until every camera has ended, or `stop` asks for it; then drains.
     pub fn run(self, stop: &Receiver<StopRequested>) -> Result<Report, Fault> {
-        let Self { cameras, inspector, sink, clock, reject_rate } = self;
+        let Self { cameras, inspector, sink, clock, reject_rate, drain_within } = self;
         let lanes: Vec<Lane> =
             cameras.iter().map(|(camera, overflow)| lane(camera, *overflow)).collect();
         let accounts: Vec<_> =
@@ -103,11 +107,11 @@ impl Station {
             })?);
         }
         drop(event);
-        let failures = attend(&playing, &events, &notices, stop)?;
+        let mut drain = Drain { stop, notices, within: drain_within, is_asked_for: false };
+        let failures = drain.cameras(&playing, &events)?;
+        drain.engine()?;
         let done = finish(engine, playing)?;
-        done.sink.finish().map_err(|error| {
-            Fault::new(Class::Output, format!("standard output cannot be written: {error}"))
-        })?;
+        drain.sink(done.sink)?;
         let balances =
             accounts.into_iter().map(|(id, counters)| (id, counters.balance())).collect();
         Ok(Report {
@@ -140,65 +144,111 @@ enum Notice {
     OutputGone,
 }
 
-/// Waits for every camera's end, and asks for it when it is time.
-fn attend(
-    playing: &[Playing],
-    events: &Receiver<CameraEvent>,
-    notices: &Receiver<Notice>,
-    stop: &Receiver<StopRequested>,
-) -> Result<Vec<(CameraId, CameraError)>, Fault> {
-    let mut failures = Vec::new();
-    let mut running: Vec<&CameraId> = playing.iter().map(|camera| &camera.id).collect();
-    let mut is_stopping = false;
-    while !running.is_empty() {
-        let event = if is_stopping {
-            match events.recv_timeout(DRAIN_WITHIN) {
-                Ok(event) => event,
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => return Err(late(&running)),
-            }
-        } else {
-            select! {
-                recv(events) -> event => match event {
+/// Waits for each part's end in the order of the flow: without a limit while nobody asks for it, within one
+/// as soon as somebody does.
+struct Drain<'a> {
+    stop: &'a Receiver<StopRequested>,
+    /// Disconnected when the engine's thread is gone.
+    notices: Receiver<Notice>,
+    within: Duration,
+    is_asked_for: bool,
+}
+
+impl Drain<'_> {
+    /// Waits for every camera's end, and asks for it when it is time.
+    fn cameras(
+        &mut self,
+        playing: &[Playing],
+        events: &Receiver<CameraEvent>,
+    ) -> Result<Vec<(CameraId, CameraError)>, Fault> {
+        let mut failures = Vec::new();
+        let mut running: Vec<&CameraId> = playing.iter().map(|camera| &camera.id).collect();
+        while !running.is_empty() {
+            let event = if self.is_asked_for {
+                match events.recv_timeout(self.within) {
                     Ok(event) => event,
-                    // Every camera's thread is gone; those that panicked are found at the join.
-                    Err(_) => break,
-                },
-                // Either way there is nothing to wait for: a request, the output gone, or the engine gone.
-                recv(stop) -> _ => { stop_all(playing); is_stopping = true; continue }
-                recv(notices) -> _ => { stop_all(playing); is_stopping = true; continue }
-            }
-        };
-        let id = match event {
-            CameraEvent::Ended(id) => id,
-            CameraEvent::Failed(id, error) => {
-                if running.len() > 1 {
-                    // The others go on; of the last one the end of the run tells.
-                    tracing::error!(camera = %id, "{}", one_line(&error));
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Err(RecvTimeoutError::Timeout) => {
+                        let names: Vec<_> =
+                            running.iter().map(|id| format!("camera {id}")).collect();
+                        return Err(self.late(&names.join(", ")));
+                    }
                 }
-                failures.push((id.clone(), error));
-                id
+            } else {
+                select! {
+                    recv(events) -> event => match event {
+                        Ok(event) => event,
+                        // Every camera's thread is gone; those that panicked are found at the join.
+                        Err(_) => break,
+                    },
+                    // A request, the output gone, or the engine gone: there is nothing to play for.
+                    recv(self.stop) -> _ => { self.ask(playing); continue }
+                    recv(self.notices) -> _ => { self.ask(playing); continue }
+                }
+            };
+            let id = match event {
+                CameraEvent::Ended(id) => id,
+                CameraEvent::Failed(id, error) => {
+                    if running.len() > 1 {
+                        // The others go on; of the last one the end of the run tells.
+                        tracing::error!(camera = %id, "{}", one_line(&error));
+                    }
+                    failures.push((id.clone(), error));
+                    id
+                }
+            };
+            running.retain(|other| **other != id);
+        }
+        Ok(failures)
+    }
+
+    fn ask(&mut self, playing: &[Playing]) {
+        self.is_asked_for = true;
+        for camera in playing {
+            camera.stop();
+        }
+    }
+
+    /// Waits until the engine has judged what is left in the channels.
+    fn engine(&mut self) -> Result<(), Fault> {
+        loop {
+            if !self.is_asked_for {
+                select! {
+                    recv(self.notices) -> notice => match notice {
+                        Ok(Notice::OutputGone) => {}
+                        Err(_gone) => return Ok(()),
+                    },
+                    recv(self.stop) -> _ => self.is_asked_for = true,
+                }
+                continue;
             }
-        };
-        running.retain(|other| **other != id);
+            match self.notices.recv_timeout(self.within) {
+                Ok(Notice::OutputGone) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => return Err(self.late("engine-0")),
+            }
+        }
     }
-    Ok(failures)
-}
 
-fn stop_all(playing: &[Playing]) {
-    for camera in playing {
-        camera.stop();
+    /// Waits until every line is written.
+    fn sink(&self, sink: Stdout) -> Result<(), Fault> {
+        let within = self.is_asked_for.then_some(self.within);
+        match sink.finish(within) {
+            None => Err(self.late("sink-stdout")),
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => {
+                let line = format!("standard output cannot be written: {error}");
+                Err(Fault::new(Class::Output, line))
+            }
+        }
     }
-}
 
-fn late(stragglers: &[&CameraId]) -> Fault {
-    let names: Vec<_> = stragglers.iter().map(ToString::to_string).collect();
-    let line = format!(
-        "cameras that did not stop within {} s: {}; their frames in flight are not judged",
-        DRAIN_WITHIN.as_secs(),
-        names.join(", ")
-    );
-    Fault::new(Class::Camera, line)
+    fn late(&self, who: &str) -> Fault {
+        let seconds = self.within.as_secs_f64();
+        let line =
+            format!("not drained within {seconds} s: {who}; frames in flight are not judged");
+        Fault::new(Class::Bug, line)
+    }
 }
 
 /// Joins the cameras' threads, then the engine's, which ends when it has drained the channels.

@@ -79,7 +79,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     })?;
     introduce(&settings, &model, &inspector);
     let reject_rate = settings.judge.budget.total.get();
-    let station = Station { cameras: opened, inspector, sink, clock, reject_rate };
+    let drain_within = Station::DRAIN_WITHIN;
+    let station = Station { cameras: opened, inspector, sink, clock, reject_rate, drain_within };
     let report = station.run(&stop)?;
     close(&report, is_text)
 }

@@ -61,6 +61,8 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Stdout {
     lines: Sender<VerdictLine>,
+    /// Never gets an item: disconnected when the thread ends.
+    ended: Receiver<std::convert::Infallible>,
     thread: JoinHandle<io::Result<()>>,
 }
 
@@ -73,10 +75,13 @@ impl Stdout {
     ) -> io::Result<Self> {
         let (lines, queue) = crossbeam_channel::bounded(QUEUE_LEN);
         let writer = Writer { out, style, status };
-        let thread = std::thread::Builder::new()
-            .name("sink-stdout".into())
-            .spawn(move || writer.run(&queue))?;
-        Ok(Self { lines, thread })
+        let (alive, ended) = crossbeam_channel::bounded(0);
+        let thread = std::thread::Builder::new().name("sink-stdout".into()).spawn(move || {
+            let written = writer.run(&queue);
+            drop(alive);
+            written
+        })?;
+        Ok(Self { lines, ended, thread })
     }
 
     /// Hands a line over.
@@ -94,12 +99,19 @@ impl Stdout {
         }
     }
 
-    /// Writes what is queued and ends the thread.
-    pub fn finish(self) -> io::Result<()> {
+    /// Writes what is queued and ends the thread; `None` when a reader that sleeps made that take longer than
+    /// `within`.
+    pub fn finish(self, within: Option<Duration>) -> Option<io::Result<()>> {
         drop(self.lines);
-        self.thread
-            .join()
-            .unwrap_or_else(|_panic| Err(io::Error::other("the thread sink-stdout panicked")))
+        if let Some(within) = within
+            && self.ended.recv_timeout(within) == Err(RecvTimeoutError::Timeout)
+        {
+            return None;
+        }
+        let ended = self.thread.join();
+        Some(
+            ended.unwrap_or_else(|_panic| Err(io::Error::other("the thread sink-stdout panicked"))),
+        )
     }
 }
 

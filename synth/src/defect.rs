@@ -83,6 +83,9 @@ pub struct Defective {
     piece: usize,
 }
 
+/// A print beside its place is off by at least this, in product coordinates: 13 pixels of 256.
+const PRINT_OFF_LEAST: f32 = 0.1;
+
 /// Where a picture differs from the good part's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mask {
@@ -125,6 +128,10 @@ pub fn spoil(good: &Part, kind: Defect, area_fraction: f64, seed: u64, size: Siz
         #[expect(clippy::cast_possible_truncation, reason = "f64 to f32 rounds")]
         let factor = ratio.sqrt().clamp(0.4, 2.5) as f32;
         defective.size *= factor;
+        if kind == Defect::Misprint {
+            // A print that is off by less is within what a printer does.
+            defective.size = defective.size.max(PRINT_OFF_LEAST);
+        }
         let next = draw(&defective);
         let error = |mask: &Mask| (mask.area_fraction().max(1e-5) / area_fraction).ln().abs();
         if error(&next.1) < error(&best.1) {
@@ -135,8 +142,8 @@ pub fn spoil(good: &Part, kind: Defect, area_fraction: f64, seed: u64, size: Siz
 }
 
 fn difference(clean: &[Colour], spoilt: &[Colour], size: Size) -> Mask {
-    /// Of full scale: what a person sees beside the noise.
-    const VISIBLE: f32 = 0.05;
+    /// Of full scale: what a person sees at a glance. The soft rim of a stain is no defect area.
+    const VISIBLE: f32 = 0.15;
     let differs =
         |(a, b): (&Colour, &Colour)| a.iter().zip(b).any(|(a, b)| (a - b).abs() > VISIBLE);
     Mask { size, defective: clean.iter().zip(spoilt).map(differs).collect() }
@@ -152,7 +159,7 @@ impl Defective {
         let size = match kind {
             Defect::Scratch | Defect::Hole | Defect::Stain | Defect::MissingPart => radius,
             Defect::Deformation => 1.6 * radius,
-            Defect::Misprint => 0.4 * area.sqrt(),
+            Defect::Misprint => (0.4 * area.sqrt()).max(PRINT_OFF_LEAST),
         };
         Self {
             kind,
@@ -200,7 +207,7 @@ impl Defective {
                 let distance = q.len() / self.size;
                 let side = (q.angle() - self.direction).cos();
                 let slope = (1.0 - distance).max(0.0) * distance * 4.0;
-                lit(colour, 1.0 + 0.28 * side * slope)
+                lit(colour, 1.0 + 0.4 * side * slope)
             }
             Defect::Scratch => {
                 let area = std::f32::consts::PI * self.size * self.size;
@@ -300,7 +307,7 @@ mod tests {
         for (index, defective) in mask.defective.iter().enumerate() {
             let [a, b] = pictures.each_ref().map(|picture| &picture.pixels[3 * index..][..3]);
             let largest = a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
-            assert!(*defective || largest <= 14, "pixel {index}: {largest}");
+            assert!(*defective || largest <= 40, "pixel {index}: {largest}");
         }
     }
 

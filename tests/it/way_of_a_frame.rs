@@ -110,7 +110,14 @@ fn station(cameras: Vec<CameraOptions>, engine: impl Engine + 'static, out: Kept
         .collect();
     let label = ModelLabel { name: "tiny".into(), version: "1".into() };
     let sink = Stdout::start(out, Style::Json(label), None).unwrap();
-    Station { cameras, inspector, sink, clock, reject_rate: 0.02 }
+    Station {
+        cameras,
+        inspector,
+        sink,
+        clock,
+        reject_rate: 0.02,
+        drain_within: Station::DRAIN_WITHIN,
+    }
 }
 
 fn never() -> Receiver<StopRequested> {
@@ -175,18 +182,56 @@ fn two_cameras_are_judged_by_one_engine_and_accounted_for_apart() {
     }
 }
 
-#[test]
-fn a_request_to_stop_drains_what_was_captured() {
-    let camera = options("test", &[]);
+/// Standard output that tells when something was written to it.
+struct Told {
+    written: crossbeam_channel::Sender<()>,
+    /// Whether it ever comes back from there.
+    is_stuck: bool,
+}
+
+impl io::Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Full: it was told before.
+        let _told = self.written.try_send(());
+        if self.is_stuck {
+            std::thread::sleep(Duration::from_mins(10));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs a station and asks it to stop as soon as the first line is written.
+fn run_until_the_first_line(is_stuck: bool) -> Result<Report, sightline::fault::Fault> {
+    let mut station = station(vec![options("test", &[])], slowed(5), Kept::default());
+    let (written, first_line) = crossbeam_channel::bounded(1);
+    station.sink = Stdout::start(Told { written, is_stuck }, Style::Text, None).unwrap();
+    if is_stuck {
+        station.drain_within = Duration::from_millis(500);
+    }
     let (request, stop) = crossbeam_channel::bounded(1);
     let asker = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(300));
+        first_line.recv().unwrap();
         request.send(StopRequested).unwrap();
     });
-    let report = station(vec![camera], slowed(5), Kept::default()).run(&stop).unwrap();
+    let report = station.run(&stop);
     asker.join().unwrap();
-    let balance = balance(&report);
+    report
+}
+
+#[test]
+fn a_request_to_stop_drains_what_was_captured() {
+    let balance = balance(&run_until_the_first_line(false).unwrap());
     assert!(balance.is_settled() && balance.judged > 0, "{balance}");
+}
+
+#[test]
+fn a_reader_that_sleeps_does_not_keep_a_stopped_station_alive() {
+    let fault = run_until_the_first_line(true).unwrap_err();
+    assert!(fault.to_string().contains("not drained within 0.5 s"), "{fault}");
 }
 
 /// Writes nothing after the first line, as a pipe whose reader has gone.
