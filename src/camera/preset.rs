@@ -24,7 +24,8 @@ const BUILT_IN: [(&str, Platform, &str); 7] = [
 ];
 
 /// The scaler whose result is nearest to the antialiased triangle that training used (`sightline check` measures it).
-const SCALE: &str = "videoconvert ! videoscale method=bilinear2 n-threads=1 ! video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1";
+/// Without `add-borders=false` it would letterbox a frame of another shape, where training stretched it.
+const SCALE: &str = "videoconvert ! videoscale method=bilinear2 add-borders=false ! video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1";
 const CONVERT: &str = "videoconvert";
 
 /// What the pipeline runs on.

@@ -22,8 +22,9 @@ use crate::{
 /// `videoscale method=bilinear2` is 0.02 away; its default, the other methods, a wrong colour matrix and swapped
 /// channels are beyond it.
 const SCALER_TOLERANCE: f64 = 1.0;
-/// Known pictures are enlarged so much, and the pipeline scales them down again.
-const ENLARGED: u32 = 3;
+/// Known pictures are enlarged so much across and down, and the pipeline scales them down again. Not alike, so that
+/// a scaler which keeps the shape of a frame is found out.
+const ENLARGED: [u32; 2] = [3, 2];
 /// A few say as much as all.
 const PICTURES: usize = 3;
 
@@ -130,8 +131,10 @@ fn pipeline(camera: &CameraSettings, known: Option<&Known>) -> Result<String, Fa
     }
     let told = format!(
         "{description}: {} known pictures through the pipeline's scaler differ from the trainer's by {own_size:.2} grey \
-         levels in the model's size and {worst:.2} at {ENLARGED} times that (tolerance 0 and {SCALER_TOLERANCE})",
-        known.pictures.len()
+         levels in the model's size and {worst:.2} at {} x {} times that (tolerance 0 and {SCALER_TOLERANCE})",
+        known.pictures.len(),
+        ENLARGED[0],
+        ENLARGED[1]
     );
     if own_size == 0.0 && worst <= SCALER_TOLERANCE {
         return Ok(told);
@@ -154,15 +157,16 @@ fn distance(
     Ok(sum as f64 / wanted.pixels.len().max(1) as f64)
 }
 
-/// Each pixel as a square of pixels, which no scaler can tell from a sharper picture.
+/// Each pixel as a block of pixels, which no scaler can tell from a sharper picture.
 fn enlarge(picture: &RgbImage) -> RgbImage {
+    let [across, down] = ENLARGED;
     let Size { width, height } = picture.size;
-    let size = Size { width: width * ENLARGED, height: height * ENLARGED };
+    let size = Size { width: width * across, height: height * down };
     let view = picture.view();
-    let mut pixels = Vec::with_capacity(picture.pixels.len() * (ENLARGED * ENLARGED) as usize);
+    let mut pixels = Vec::with_capacity(picture.pixels.len() * (across * down) as usize);
     for y in 0..size.height {
-        for pixel in view.row(y / ENLARGED).chunks(3) {
-            for _ in 0..ENLARGED {
+        for pixel in view.row(y / down).chunks(3) {
+            for _ in 0..across {
                 pixels.extend_from_slice(pixel);
             }
         }

@@ -33,21 +33,29 @@ fn check_says_line_by_line_what_holds() {
 #[test]
 fn check_finds_a_scaler_that_is_not_the_trainers() {
     let scratch = Scratch::new();
-    scratch.write(
-        "mirrored.toml",
+    let size = "video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1";
+    for scale in [
         // A picture that is mirrored on the way looks right to a person.
-        "description = \"Mirrored\"\nlive = false\nlaunch = \"videotestsrc num-buffers=3\"\n\
-         scale = \"videoconvert ! videoscale ! video/x-raw,width={width},height={height} \
-         ! videoflip video-direction=horiz\"\n",
-    );
-    scratch.write(
-        "line.toml",
-        config("").replace("\"test\"\nparameters = { frames = 6 }", "\"mirrored.toml\""),
-    );
-    let output = scratch.run(&["check", "line.toml"]);
-    let told = stdout(&output);
-    assert_eq!(output.status.code(), Some(6), "{told}{}", stderr(&output));
-    assert!(told.contains("FAILED  camera top") && told.contains("scaling = \"exact\""), "{told}");
+        format!(
+            "videoconvert ! videoscale method=bilinear2 add-borders=false ! {size} ! videoflip video-direction=horiz"
+        ),
+        // A frame of another shape gets black bars.
+        format!("videoconvert ! videoscale method=bilinear2 ! {size}"),
+    ] {
+        let preset = format!(
+            "description = \"One's own\"\nlive = false\nlaunch = \"videotestsrc num-buffers=3\"\nscale = \"{scale}\"\n"
+        );
+        scratch.write("own.toml", preset);
+        let own = config("").replace("\"test\"\nparameters = { frames = 6 }", "\"own.toml\"");
+        scratch.write("line.toml", own);
+        let output = scratch.run(&["check", "line.toml"]);
+        let told = stdout(&output);
+        assert_eq!(output.status.code(), Some(6), "{scale}: {told}{}", stderr(&output));
+        assert!(
+            told.contains("FAILED  camera top") && told.contains("scaling = \"exact\""),
+            "{told}"
+        );
+    }
 }
 
 #[test]
