@@ -99,9 +99,9 @@ fn case_model(case: Case, weights: &network::weights::Checked) -> ModelProto {
 fn distance(a: &Array, b: &Array) -> f32 {
     assert_eq!(a.shape, b.shape);
     let one = |(a, b): (&f32, &f32)| (a - b).abs() / a.abs().max(1.0);
-    // Not `f32::max` alone: it would swallow a NaN.
+    // Not `f32::max`: it would swallow a NaN, and what is no number must stay the worst.
     let worst = std::iter::zip(&a.values, &b.values).map(one);
-    worst.fold(0.0, |worst, d| if d <= worst { worst } else { d })
+    worst.fold(0.0, |worst: f32, d| if worst.is_nan() || d <= worst { worst } else { d })
 }
 
 #[test]

@@ -86,8 +86,6 @@ impl Feed {
                 break;
             }
         }
-        // An error means the same as above.
-        let _stopped = self.source.end_of_stream();
     }
 
     fn one(&self, path: &Path, index: u32) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -99,6 +97,14 @@ impl Feed {
         let sample = sample(&image, pts).map_err(|_no_memory| gst::FlowError::Error)?;
         self.notes.add(Note { origin, unreadable });
         self.source.push_sample(&sample)
+    }
+}
+
+impl Drop for Feed {
+    /// Also when the thread panics: a pipeline that waits for more would wait for ever.
+    fn drop(&mut self) {
+        // An error means that the pipeline was stopped before.
+        let _stopped = self.source.end_of_stream();
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -145,9 +146,9 @@ impl Parts {
         };
         let watched = self.watch();
         self.pipeline.end();
-        if let Some(thread) = feeding {
-            // It has no result, and its panic is a bug that a frame missing from the account would show.
-            let _done = thread.join();
+        if let Some(Err(panic)) = feeding.map(JoinHandle::join) {
+            // A bug there is a bug here: whoever joins this thread is told.
+            std::panic::resume_unwind(panic);
         }
         watched
     }

@@ -6,6 +6,7 @@
 
 use std::{path::Path, sync::Arc, time::Instant};
 
+use anyhow::Context as _;
 use bundle::geometry::RgbImage;
 use crossbeam_channel::Receiver;
 use indicatif::ProgressBar;
@@ -25,6 +26,7 @@ use tch::{Device, Tensor};
 
 use crate::{
     files,
+    recipe::RecipeError,
     torch::{Adam, AdamOptions, Mode, Shared, TorchGraph, Variables, batch_from_images, int},
     training::{TrainingError, initial},
 };
@@ -72,6 +74,20 @@ impl PretrainRecipe {
         Architecture { width: self.width, ..Architecture::resnet18(self.image_px) }
     }
 
+    /// Refuses what cannot be followed.
+    pub fn validate(&self) -> Result<(), RecipeError> {
+        self.architecture().validate()?;
+        let check = |key, value: f64, fits: bool, range| {
+            if fits { Ok(()) } else { Err(RecipeError::Range { key, value, range }) }
+        };
+        let Self { classes, batch, iterations, learning_rate, .. } = *self;
+        check("classes", classes as f64, classes > 1, "above 1")?;
+        check("batch", batch as f64, (1..=4096).contains(&batch), "in 1..=4096")?;
+        check("iterations", iterations as f64, iterations > 0, "above 0")?;
+        let is_rate = learning_rate > 0.0 && learning_rate.is_finite();
+        check("learning_rate", learning_rate, is_rate, "above 0")
+    }
+
     fn rate(&self, step: u64) -> f64 {
         /// Share of the steps in which the rate rises.
         const WARM_UP: f64 = 0.05;
@@ -86,8 +102,8 @@ impl PretrainRecipe {
 
 /// Trains a teacher and writes its weights under torchvision's names.
 pub fn pretrain(recipe: &PretrainRecipe, out: &Path, bar: &ProgressBar) -> anyhow::Result<()> {
+    recipe.validate()?;
     let architecture = recipe.architecture();
-    architecture.validate()?;
     let manifest = manifest(&architecture, recipe.classes);
     let weights = initial(&manifest, recipe.seed).check(&manifest)?;
     let variables = Variables::new(&manifest, &weights, Device::Cpu, |_| true);
@@ -99,7 +115,9 @@ pub fn pretrain(recipe: &PretrainRecipe, out: &Path, bar: &ProgressBar) -> anyho
     let mut loss = Running::default();
     for step in 0..recipe.iterations {
         let started = Instant::now();
-        let Ok((frames, labels)) = batches.recv() else { break };
+        let (frames, labels) = batches.recv().context(
+            "the thread that renders pictures ended before the last step; please report it",
+        )?;
         let logits = logits(&variables, &frames, &architecture);
         let value = logits.cross_entropy_for_logits(&labels);
         variables.zero_grad();

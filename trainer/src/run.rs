@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 use network::weights::Weights;
 use tch::Device;
@@ -88,6 +88,14 @@ pub fn train(
         }
     }
     save(&trainer)?;
+    if trainer.steps() < recipe.iterations {
+        // Its own panic was printed; the checkpoint must not pass for a finished one.
+        bail!(
+            "the thread that makes batches ended at step {} of {}; please report it",
+            trainer.steps(),
+            recipe.iterations
+        );
+    }
     bar.finish();
     Ok(())
 }

@@ -208,5 +208,8 @@ fn bad_input_gets_one_line_and_an_exit_code() {
         &["none.safetensors"],
     );
     scratch.fails(&["evaluate", "model", "nowhere.onnx", "--data", "parts"], 4, &["nowhere.onnx"]);
+    std::fs::write(scratch.path("none.toml"), "classes = 0\n").unwrap();
+    let pretrain = ["pretrain", "--recipe", "none.toml", "--out", "x.safetensors"];
+    scratch.fails(&pretrain, 3, &["classes", "above 1"]);
     assert!(!Path::new(&scratch.path("x.safetensors")).exists());
 }
