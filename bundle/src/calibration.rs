@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A share of good parts that may be refused: above 0, below 1.
+/// A share of good parts that may be refused: at least [`RejectRate::LEAST`], below 1.
 ///
 /// ```
 /// use bundle::calibration::RejectRate;
@@ -19,13 +19,16 @@ pub struct RejectRate(f64);
 
 /// A number that is no false-reject rate.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("a false-reject rate must lie between 0 and 1, both excluded")]
+#[error("a false-reject rate must be at least 0.000001 and less than 1")]
 pub struct NotARate;
 
 impl RejectRate {
-    /// Takes a number between 0 and 1, both excluded.
+    /// One part in a million: what two million calibration frames could support.
+    pub const LEAST: f64 = 1e-6;
+
+    /// Takes a number from [`Self::LEAST`] up to 1, which is excluded.
     pub fn new(rate: f64) -> Result<Self, NotARate> {
-        if rate > 0.0 && rate < 1.0 { Ok(Self(rate)) } else { Err(NotARate) }
+        if (Self::LEAST..1.0).contains(&rate) { Ok(Self(rate)) } else { Err(NotARate) }
     }
 
     /// The number.
@@ -34,38 +37,61 @@ impl RejectRate {
     }
 }
 
-/// The false-reject rate of the operator, split between the two ways to refuse a good part.
+/// What a good part of one product may show: the joint false-reject budget, spent.
+///
+/// A rate allows `k = floor(rate (n + 1))` of the ranks among n calibration frames and the part itself to be refused.
+/// A tenth of them, at least one, goes to the radius: products stand much further apart than their parts, so that
+/// this limit may be wide, while every rank of the score is a smaller defect found. A frame that was taken for another
+/// product ([`CONFUSED`]) is refused whatever the radius: each costs a rank of its own, or one mislabelled frame would
+/// open the radius to everything.
+///
+/// Why it holds: among the n + 1 frames the rule refuses all that are confused, then the most distant, then the
+/// highest-scoring, k in all; it does not depend on their order, so the part is among them with a probability of at
+/// most `k / (n + 1)`, whatever the dependence of score and distance.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Budget {
-    /// A good part being refused at all.
-    pub total: RejectRate,
-    /// Being refused as an unknown product.
-    pub radius: RejectRate,
-    /// Being refused for its score.
-    pub score: RejectRate,
+pub struct Limits {
+    /// The largest distance from the prototype that is accepted.
+    pub radius: f32,
+    /// The highest score that passes.
+    pub threshold: f32,
 }
 
-impl Budget {
-    /// Half for the radius, half for the score: by the union bound the sum holds whatever their dependence.
-    pub fn split(total: RejectRate) -> Self {
-        let half = RejectRate(total.0 / 2.0);
-        Self { total, radius: half, score: half }
-    }
+/// The distance of a good part whose nearest prototype is another product's: the largest that there is.
+pub const CONFUSED: f32 = 2.0;
 
-    /// The smallest number of calibration frames that supports both shares.
-    pub fn frames_needed(&self) -> usize {
-        let rate = self.radius.0.min(self.score.0);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "at least 0, and the cast saturates"
-        )]
-        let mut need = ((1.0 / rate).floor() as usize).saturating_sub(2);
-        while 1.0 / (need as f64 + 1.0) > rate {
-            need += 1;
-        }
-        need
+/// The smallest number of calibration frames that supports both limits at a rate: one rank for each, and one for each
+/// frame that is confused.
+pub fn frames_needed(rate: RejectRate, confused: usize) -> usize {
+    let least = 2 + confused;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at least 0, and the cast saturates"
+    )]
+    let mut need = ((least as f64 / rate.0).floor() as usize).saturating_sub(2);
+    while ranks(need, rate) < least {
+        need += 1;
     }
+    need
+}
+
+/// The largest k with `k / (n + 1) <= rate`.
+fn ranks(frames: usize, rate: RejectRate) -> usize {
+    let all = (frames + 1) as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at least 0 and at most n"
+    )]
+    let mut k = (rate.0 * all).floor() as usize;
+    // The product rounds; the p-value's quotient, which the limit must agree with, rounds otherwise.
+    while k > 0 && k as f64 / all > rate.0 {
+        k -= 1;
+    }
+    while (k + 1) as f64 / all <= rate.0 {
+        k += 1;
+    }
+    k
 }
 
 /// `(1 + #{calibration >= value}) / (n + 1)` over values in ascending order.
@@ -80,7 +106,7 @@ pub fn p_value(ascending: &[f32], value: f32) -> f64 {
 pub struct Calibration {
     /// Ascending.
     scores: Vec<f32>,
-    /// From the product's prototype, ascending; 2 where another prototype was nearer.
+    /// From the product's prototype, ascending; [`CONFUSED`] where another prototype was nearer.
     distances: Vec<f32>,
     source: String,
 }
@@ -122,11 +148,15 @@ pub enum CalibrationError {
 
 /// Too few frames for a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{have} calibration frames, but the false-reject rate needs {need}")]
+#[error(
+    "{have} calibration frames, {confused} of them nearer to another product, but the false-reject rate needs {need}"
+)]
 pub struct CalibrationTooSmall {
     /// Frames there are.
     pub have: usize,
-    /// Frames that the rate needs.
+    /// Frames among them that were taken for another product.
+    pub confused: usize,
+    /// Frames that the rate needs when that many are confused.
     pub need: usize,
 }
 
@@ -182,42 +212,40 @@ impl Calibration {
         p_value(&self.distances, distance)
     }
 
-    /// The score above which the p-value is at most `rate`; `None` when the frames are too few.
-    pub fn score_threshold(&self, rate: RejectRate) -> Option<f32> {
-        limit(&self.scores, rate)
+    /// The limits that hold a false-reject rate.
+    pub fn limits(&self, rate: RejectRate) -> Result<Limits, CalibrationTooSmall> {
+        let (have, confused) = (self.count(), self.confused());
+        let need = frames_needed(rate, confused);
+        if have < need {
+            return Err(CalibrationTooSmall { have, confused, need });
+        }
+        let all = ranks(have, rate);
+        let of_radius = (all / 10).max(confused + 1);
+        Ok(self.limits_at(of_radius, all - of_radius))
     }
 
-    /// The distance above which the p-value is at most `rate`; `None` when the frames are too few.
-    pub fn radius(&self, rate: RejectRate) -> Option<f32> {
-        limit(&self.distances, rate)
+    /// Limits that only what is beyond every frame exceeds, but for the confused ones: all that can be done where
+    /// [`Self::limits`] refuses. `None` when every frame is confused.
+    pub fn outermost_limits(&self) -> Option<Limits> {
+        let confused = self.confused();
+        (confused < self.count()).then(|| self.limits_at(confused + 1, 1))
     }
 
-    /// Whether both limits of the budget exist.
-    pub fn supports(&self, budget: &Budget) -> Result<(), CalibrationTooSmall> {
-        let (have, need) = (self.count(), budget.frames_needed());
-        if have >= need { Ok(()) } else { Err(CalibrationTooSmall { have, need }) }
+    /// The smallest rate that [`Self::limits`] takes.
+    pub fn smallest_rate(&self) -> f64 {
+        (2 + self.confused()) as f64 / (self.count() as f64 + 1.0)
     }
-}
 
-/// The k-th largest value, k the largest count with `k / (n + 1) <= rate`: what is above it has at most k - 1
-/// calibration values at or above itself.
-fn limit(ascending: &[f32], rate: RejectRate) -> Option<f32> {
-    let ranks = (ascending.len() + 1) as f64;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "at least 0 and at most n"
-    )]
-    let mut k = (rate.0 * ranks).floor() as usize;
-    // The product rounds; the p-value's quotient, which the limit must agree with, rounds otherwise.
-    while k > 0 && k as f64 / ranks > rate.0 {
-        k -= 1;
+    /// Frames that were taken for another product.
+    pub fn confused(&self) -> usize {
+        self.count() - self.distances.partition_point(|&distance| distance < CONFUSED)
     }
-    while (k + 1) as f64 / ranks <= rate.0 {
-        k += 1;
+
+    fn limits_at(&self, radius: usize, score: usize) -> Limits {
+        // Not empty by construction, and a rank is at most n.
+        let at = |ascending: &[f32], rank: usize| ascending[ascending.len().saturating_sub(rank)];
+        Limits { radius: at(&self.distances, radius), threshold: at(&self.scores, score) }
     }
-    let index = ascending.len().checked_sub(k)?;
-    ascending.get(index).copied()
 }
 
 #[cfg(test)]
@@ -226,8 +254,9 @@ mod tests {
 
     use super::*;
 
+    /// Distances are a thousandth of the scores.
     fn calibration(scores: Vec<f32>) -> Calibration {
-        let distances = scores.clone();
+        let distances = scores.iter().map(|score| score / 1000.0).collect();
         Calibration::new(scores, distances, "test").unwrap()
     }
 
@@ -237,31 +266,50 @@ mod tests {
 
     #[test]
     fn limits_worked_by_hand() {
-        let check = |n: u16, share: f64, expected: Option<f32>| {
-            let scores = (1..=n).map(f32::from).collect();
-            assert_eq!(calibration(scores).score_threshold(rate(share)), expected, "{n} {share}");
+        let check = |n: u16, share: f64, expected: Option<(f32, f32)>| {
+            let found = calibration((1..=n).map(f32::from).collect()).limits(rate(share));
+            let found = found.ok().map(|limits| (limits.radius * 1000.0, limits.threshold));
+            assert_eq!(found, expected, "{n} {share}");
         };
-        // 1 / (n + 1) is the smallest rate: only what is above every frame fails.
-        check(99, 0.01, Some(99.0));
-        check(99, 0.0099, None);
-        check(99, 0.05, Some(95.0));
-        check(9, 0.1, Some(9.0));
-        check(1, 0.5, Some(1.0));
+        // Two ranks, one each: only what is above every frame is refused.
+        check(99, 0.02, Some((99.0, 99.0)));
+        check(99, 0.0199, None);
+        check(99, 0.05, Some((99.0, 96.0)));
+        // Forty ranks: a tenth for the radius.
+        check(399, 0.1, Some((396.0, 364.0)));
+        check(3, 0.5, Some((3.0, 3.0)));
+        check(1, 0.5, None);
     }
 
     #[test]
-    fn the_budget_says_how_many_frames_it_needs() {
-        let check = |total: f64, expected: usize| {
-            let budget = Budget::split(rate(total));
-            assert_eq!(budget.frames_needed(), expected, "{total}");
+    fn a_rate_says_how_many_frames_it_needs() {
+        let check = |share: f64, expected: usize| {
+            assert_eq!(frames_needed(rate(share), 0), expected, "{share}");
         };
         check(0.01, 199);
         check(0.02, 99);
         check(0.001, 1999);
         check(0.999, 2);
-        let short = calibration(vec![1.0; 198]).supports(&Budget::split(rate(0.01)));
-        assert_eq!(short, Err(CalibrationTooSmall { have: 198, need: 199 }));
-        assert!(calibration(vec![1.0; 199]).supports(&Budget::split(rate(0.01))).is_ok());
+        let short = calibration(vec![1.0; 198]).limits(rate(0.01));
+        assert_eq!(short, Err(CalibrationTooSmall { have: 198, confused: 0, need: 199 }));
+        assert!(calibration(vec![1.0; 199]).limits(rate(0.01)).is_ok());
+        assert!((calibration(vec![1.0; 199]).smallest_rate() - 0.01).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_frame_that_was_taken_for_another_product_does_not_open_the_radius() {
+        let mut distances = vec![0.1_f32; 398];
+        distances.push(CONFUSED);
+        let scores: Vec<f32> = (1..=399_u16).map(f32::from).collect();
+        let calibration = Calibration::new(scores, distances, "test").unwrap();
+        // Eight ranks: the confused frame's, the radius', and six of the score.
+        let limits = calibration.limits(rate(0.02)).unwrap();
+        assert_eq!(limits, Limits { radius: 0.1, threshold: 394.0 });
+        let refused = calibration.limits(rate(0.005));
+        assert_eq!(refused, Err(CalibrationTooSmall { have: 399, confused: 1, need: 599 }));
+        assert_eq!(calibration.outermost_limits().map(|limits| limits.radius), Some(0.1));
+        let all = Calibration::new(vec![1.0], vec![CONFUSED], "test").unwrap();
+        assert_eq!(all.outermost_limits(), None);
     }
 
     #[test]
@@ -281,34 +329,43 @@ mod tests {
 
     proptest! {
         #[test]
-        fn above_the_limit_is_the_same_as_a_p_value_within_the_rate(
+        fn above_a_limit_both_p_values_add_up_to_the_rate_at_most(
             // Few distinct values, so that there are ties.
             scores in prop::collection::vec((0_u8..20).prop_map(f32::from), 1..300),
-            value in (0_u8..22).prop_map(f32::from),
-            share in 0.001_f64..0.999,
+            share in prop_oneof![0.001_f64..0.999, RejectRate::LEAST..1e-3],
         ) {
             let calibration = calibration(scores);
-            let p = calibration.score_p_value(value);
-            match calibration.score_threshold(rate(share)) {
-                Some(limit) => prop_assert_eq!(value > limit, p <= share),
-                None => prop_assert!(p > share),
+            if let Ok(limits) = calibration.limits(rate(share)) {
+                let refused = calibration.score_p_value(limits.threshold + 0.5)
+                    + calibration.distance_p_value(limits.radius + 0.0005);
+                prop_assert!(refused <= share + 1e-12);
+            } else {
+                prop_assert!(calibration.smallest_rate() > share);
             }
         }
 
         #[test]
         fn a_frame_of_the_calibration_itself_is_refused_at_most_at_the_rate(
-            scores in prop::collection::vec(0.0_f32..1.0, 2..200),
-            share in 0.01_f64..0.5,
+            // Some are confused.
+            parts in prop::collection::vec(
+                (0.0_f32..1.0, (0.0_f32..1.1).prop_map(|d| if d < 1.0 { d } else { CONFUSED })),
+                5..200,
+            ),
+            share in 0.05_f64..0.5,
         ) {
-            // Leave one out: the average over all n is what exchangeability promises.
-            let refused = (0..scores.len())
+            // Leave one out: the average over all n is what exchangeability promises, for both limits together.
+            let refused = (0..parts.len())
                 .filter(|&out| {
-                    let mut rest = scores.clone();
-                    let value = rest.remove(out);
-                    calibration(rest).score_p_value(value) <= share
+                    let mut rest = parts.clone();
+                    let (score, distance) = rest.remove(out);
+                    let (scores, distances) = rest.into_iter().unzip();
+                    let calibration = Calibration::new(scores, distances, "test").unwrap();
+                    calibration.limits(rate(share)).is_ok_and(|limits| {
+                        score > limits.threshold || distance > limits.radius
+                    })
                 })
                 .count();
-            prop_assert!(refused as f64 / scores.len() as f64 <= share);
+            prop_assert!(refused as f64 / parts.len() as f64 <= share);
         }
 
         #[test]

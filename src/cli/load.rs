@@ -51,7 +51,7 @@ impl Model {
     }
 
     pub(super) fn judge(&self, settings: &JudgeSettings) -> Result<Judge, Fault> {
-        Judge::new(&self.products, &settings.budget, settings.unrated)
+        Judge::new(&self.products, settings.reject_rate, settings.unrated)
             .or_fault(Class::Configuration)
     }
 

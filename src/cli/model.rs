@@ -93,11 +93,10 @@ fn show(model: &load::Model) -> String {
     for class in &model.products {
         let calibration =
             class.calibration.as_ref().map_or("no calibration".into(), |calibration| {
-                let n = calibration.count();
-                // Half of the budget is the score's, and a rate needs rate * (n + 1) >= 1.
                 format!(
-                    "{n} calibration frames, supports a false-reject rate of {:.4}",
-                    2.0 / (n as f64 + 1.0)
+                    "{} calibration frames, supports a false-reject rate of {:.4}",
+                    calibration.count(),
+                    calibration.smallest_rate()
                 )
             });
         lines.push(format!("product      {:width$}  {calibration}", class.name));

@@ -133,7 +133,7 @@ pub(super) const KEYS: &[Key] = &[
         value: "\"latest\"",
         default: Default::Value,
         meaning: "When the engine is slower than the camera: \"latest\" drops and counts the oldest frame,\n\
-                  \"every\" drops nothing and holds the camera back.",
+                  \"every\" drops nothing and holds the camera back; while it waits, so do the other cameras.",
     },
     Key {
         table: "camera",

@@ -108,7 +108,7 @@ mod tests {
         );
         check(
             &format!("[judge]\nfalse_reject_rate = 1.5\n{CAMERA}"),
-            "\"judge.false_reject_rate\" is 1.5, but it must lie between 0 and 1, both excluded",
+            "\"judge.false_reject_rate\" is 1.5, but it must be at least 0.000001 and less than 1",
         );
         check(
             &format!("{CAMERA}overflow = \"newest\"\n"),

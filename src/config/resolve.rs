@@ -8,7 +8,7 @@ use std::{
 };
 
 use bundle::{
-    calibration::{Budget, RejectRate},
+    calibration::RejectRate,
     geometry::{Geometry, Size},
 };
 
@@ -64,7 +64,7 @@ pub struct EngineSettings {
 #[derive(Clone, Debug)]
 pub struct JudgeSettings {
     /// The operator's false-reject rate, split between radius and score.
-    pub budget: Budget,
+    pub reject_rate: RejectRate,
     /// What happens when the calibration is too small for it.
     pub unrated: Unrated,
 }
@@ -171,7 +171,7 @@ fn engine(raw: RawEngine, folder: &Path) -> Result<EngineSettings, ConfigError> 
 
 fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {
     Ok(JudgeSettings {
-        budget: budget("judge.false_reject_rate", raw.false_reject_rate.unwrap_or(0.01))?,
+        reject_rate: reject_rate("judge.false_reject_rate", raw.false_reject_rate.unwrap_or(0.01))?,
         unrated: match raw.allow_unrated {
             Some(true) => Unrated::Allowed,
             Some(false) | None => Unrated::Refused,
@@ -179,11 +179,11 @@ fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {
     })
 }
 
-/// The budget for a false-reject rate, which `path` names.
-fn budget(path: &str, rate: f64) -> Result<Budget, ConfigError> {
+/// A false-reject rate, which `path` names.
+fn reject_rate(path: &str, rate: f64) -> Result<RejectRate, ConfigError> {
     // The bundle's own message would not name the key.
-    RejectRate::new(rate).map(Budget::split).map_err(|_not_a_rate| {
-        value(path, &rate.to_string(), "it must lie between 0 and 1, both excluded")
+    RejectRate::new(rate).map_err(|_not_a_rate| {
+        value(path, &rate.to_string(), "it must be at least 0.000001 and less than 1")
     })
 }
 

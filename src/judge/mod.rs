@@ -8,7 +8,7 @@ mod evidence;
 mod standard;
 
 use bundle::{
-    calibration::{Budget, CalibrationTooSmall},
+    calibration::{CalibrationTooSmall, RejectRate},
     prototype,
     schema::Class,
 };
@@ -26,7 +26,7 @@ pub struct Accepted(());
 pub enum Unrated {
     /// The judge is not appointed.
     Refused,
-    /// The strictest rate that the calibration supports is used, and every verdict is marked.
+    /// Only what is beyond every calibration frame is refused, and every verdict is marked.
     Allowed,
 }
 
@@ -41,14 +41,14 @@ impl Judge {
     /// A judge for the products of a model.
     pub fn new(
         classes: &[Class],
-        budget: &Budget,
+        rate: RejectRate,
         unrated: Unrated,
     ) -> Result<Self, ClassTooSmall> {
         let standards = classes
             .iter()
-            .map(|class| Standard::new(class, budget, unrated))
+            .map(|class| Standard::new(class, rate, unrated))
             .collect::<Result<_, _>>()?;
-        Ok(Self { standards, reject_rate: budget.total.get() })
+        Ok(Self { standards, reject_rate: rate.get() })
     }
 
     /// Whether any product's verdicts do not hold the operator's rate.
@@ -92,11 +92,11 @@ impl Judge {
             recognition: Some(Recognition {
                 product: standard.product.clone(),
                 distance,
-                radius: standard.radius,
+                radius: standard.limits.map(|limits| limits.radius),
             }),
             score: Some(evidence.score),
             p_value: standard.p_value(evidence.score),
-            threshold: standard.threshold,
+            threshold: standard.limits.map(|limits| limits.threshold),
             reject_rate: self.reject_rate,
             unrated: standard.unrated,
             reason: None,
@@ -107,8 +107,9 @@ impl Judge {
 /// A product whose calibration cannot support the operator's rate.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error(
-    "product \"{product}\" has {have} calibration frames, but a false-reject rate of {rate} needs {need}: \
-     calibrate on more good parts, choose a higher judge.false_reject_rate, or set judge.allow_unrated = true"
+    "product \"{product}\" has {have} calibration frames{}, but a false-reject rate of {rate} needs {need}: \
+     calibrate on more good parts, choose a higher judge.false_reject_rate, or set judge.allow_unrated = true",
+    if *confused > 0 { format!(", {confused} of them taken for another product") } else { String::new() }
 )]
 pub struct ClassTooSmall {
     /// The product.
@@ -117,12 +118,20 @@ pub struct ClassTooSmall {
     pub rate: f64,
     /// Calibration frames there are.
     pub have: usize,
+    /// Of these, frames that were taken for another product.
+    pub confused: usize,
     /// Calibration frames that the rate needs.
     pub need: usize,
 }
 
 impl ClassTooSmall {
-    fn new(product: &str, rate: f64, cause: &CalibrationTooSmall) -> Self {
-        Self { product: product.into(), rate, have: cause.have, need: cause.need }
+    fn new(product: &str, rate: RejectRate, cause: &CalibrationTooSmall) -> Self {
+        Self {
+            product: product.into(),
+            rate: rate.get(),
+            have: cause.have,
+            confused: cause.confused,
+            need: cause.need,
+        }
     }
 }

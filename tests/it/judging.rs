@@ -1,7 +1,7 @@
 //! The judge's promises, over evidence and calibrations that nobody thought of.
 
 use bundle::{
-    calibration::{Budget, Calibration, RejectRate},
+    calibration::{Calibration, RejectRate},
     prototype::Prototype,
     schema::Class,
 };
@@ -21,8 +21,8 @@ fn class(name: &str, direction: [f32; 2], scores: Vec<f32>) -> Class {
     }
 }
 
-fn budget(rate: f64) -> Budget {
-    Budget::split(RejectRate::new(rate).unwrap())
+fn reject(rate: f64) -> RejectRate {
+    RejectRate::new(rate).unwrap()
 }
 
 fn evidence(score: f32) -> Evidence {
@@ -37,7 +37,7 @@ proptest! {
         scores in prop::collection::vec(0.0_f32..1.0, 1..50),
     ) {
         let classes = [class("cap", [1.0, 0.0], scores)];
-        let judge = Judge::new(&classes, &budget(0.1), Unrated::Allowed).unwrap();
+        let judge = Judge::new(&classes, reject(0.1), Unrated::Allowed).unwrap();
         let is_finite = score.is_finite() && embedding.iter().all(|value| value.is_finite());
         let len = embedding.len();
         let verdict = judge.decide(&Evidence { score, embedding });
@@ -53,7 +53,7 @@ proptest! {
         more in 0.0_f32..1.0,
     ) {
         let classes = [class("cap", [1.0, 0.0], scores)];
-        let judge = Judge::new(&classes, &budget(rate), Unrated::Allowed).unwrap();
+        let judge = Judge::new(&classes, reject(rate), Unrated::Allowed).unwrap();
         let [lower, higher] = [low, low + more].map(|score| judge.decide(&evidence(score)));
         prop_assert!(lower.decision.is_pass() || !higher.decision.is_pass());
         prop_assert!(lower.p_value >= higher.p_value);
@@ -64,16 +64,15 @@ proptest! {
         scores in prop::collection::vec(0.0_f32..1.0, 19..200),
         score in 0.0_f32..1.2,
     ) {
-        let budget = budget(0.1);
-        let n = scores.len() as f64;
-        let rate = budget.score.get();
         let classes = [class("cap", [1.0, 0.0], scores)];
-        let Ok(judge) = Judge::new(&classes, &budget, Unrated::Refused) else {
-            return Err(TestCaseError::reject(format!("n = {n} does not support 0.1")));
-        };
+        let judge = Judge::new(&classes, reject(0.1), Unrated::Refused).unwrap();
         let verdict = judge.decide(&evidence(score));
         let p = verdict.p_value.unwrap();
-        prop_assert_eq!(verdict.decision == Decision::Fail, p <= rate, "p {} rate {}", p, rate);
+        let at_threshold = judge.decide(&evidence(verdict.threshold.unwrap()));
+        prop_assert!(at_threshold.decision.is_pass());
+        let is_fail = verdict.decision == Decision::Fail;
+        prop_assert_eq!(is_fail, p < at_threshold.p_value.unwrap(), "p {}", p);
+        prop_assert!(!is_fail || p <= 0.1, "p {}", p);
     }
 }
 
@@ -81,7 +80,7 @@ proptest! {
 fn the_nearest_product_is_recognised_and_nothing_outside_its_radius_passes() {
     let scores: Vec<f32> = (0..99).map(|index| index as f32 / 100.0).collect();
     let classes = [class("cap", [1.0, 0.0], scores.clone()), class("gear", [0.0, 1.0], scores)];
-    let judge = Judge::new(&classes, &budget(0.02), Unrated::Refused).unwrap();
+    let judge = Judge::new(&classes, reject(0.02), Unrated::Refused).unwrap();
     let decide =
         |embedding: [f32; 2]| judge.decide(&Evidence { score: 0.1, embedding: embedding.to_vec() });
     let product = |embedding| decide(embedding).recognition.unwrap().product.to_string();
@@ -96,9 +95,9 @@ fn the_nearest_product_is_recognised_and_nothing_outside_its_radius_passes() {
 fn a_product_without_calibration_never_passes() {
     let bare = Class { calibration: None, ..class("cap", [1.0, 0.0], vec![1.0]) };
     let refused =
-        Judge::new(std::slice::from_ref(&bare), &budget(0.01), Unrated::Refused).unwrap_err();
+        Judge::new(std::slice::from_ref(&bare), reject(0.01), Unrated::Refused).unwrap_err();
     assert_eq!((refused.have, refused.need), (0, 199));
-    let judge = Judge::new(&[bare], &budget(0.01), Unrated::Allowed).unwrap();
+    let judge = Judge::new(&[bare], reject(0.01), Unrated::Allowed).unwrap();
     let verdict = judge.decide(&evidence(0.0));
     assert_eq!(verdict.decision, Decision::UnknownProduct);
     assert!(verdict.unrated);
@@ -108,9 +107,9 @@ fn a_product_without_calibration_never_passes() {
 #[test]
 fn a_calibration_too_small_for_the_rate_is_held_against_its_highest_score() {
     let classes = [class("cap", [1.0, 0.0], vec![0.1, 0.2, 0.3])];
-    let refused = Judge::new(&classes, &budget(0.01), Unrated::Refused).unwrap_err();
+    let refused = Judge::new(&classes, reject(0.01), Unrated::Refused).unwrap_err();
     assert_eq!((refused.have, refused.need), (3, 199));
-    let judge = Judge::new(&classes, &budget(0.01), Unrated::Allowed).unwrap();
+    let judge = Judge::new(&classes, reject(0.01), Unrated::Allowed).unwrap();
     assert!(judge.decide(&evidence(0.3)).decision.is_pass());
     let verdict = judge.decide(&evidence(0.31));
     assert_eq!(verdict.decision, Decision::Fail);

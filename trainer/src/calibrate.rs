@@ -4,7 +4,7 @@
 //! whose nearest prototype is another product's counts as infinitely far for its own.
 
 use bundle::{
-    calibration::Calibration,
+    calibration::{CONFUSED, Calibration},
     prototype::{Prototype, nearest},
 };
 use indicatif::ProgressBar;
@@ -17,8 +17,6 @@ use crate::{
 
 /// Images that are decoded and judged together.
 const BATCH: usize = 8;
-/// Beyond every cosine distance: a confused part must be refused by any radius that can be chosen.
-const CONFUSED: f32 = 2.0;
 
 /// What one good part showed.
 #[derive(Clone, Debug)]
