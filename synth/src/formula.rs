@@ -1,14 +1,16 @@
 //! Classes of pictures that formulas generate, for pretraining without photographs.
 //!
 //! Formula-driven supervised learning (Kataoka et al., ACCV 2020; radial contours: Kataoka et al., CVPR 2022).
-//! A class is a set of parameters drawn from the seed; a picture varies place, turn, size, light, colour and
-//! noise, which a class must be recognised through. Pure and cheap: rendered in parallel, never stored.
+//! A class is a design in one of a few palettes; a picture varies place, turn, size, light, contrast, colour and
+//! noise, which a class must be recognised through. Many classes share a palette, and every design comes in several:
+//! neither colour nor shape alone tells a class, so that a teacher must learn both.
+//! Pure and cheap: rendered in parallel, never stored.
 
 use bundle::geometry::{RgbImage, Size};
 use rand::{Rng, RngExt as _};
 
 use crate::{
-    field::{Colour, Place, at, blend, cells, clouds, inside, lit, mix as mixed, noise},
+    field::{Colour, Place, at, blend, cells, clouds, inside, lit, mix as mixed, noise, segment},
     seeds::{Purpose, stream},
 };
 
@@ -19,13 +21,34 @@ pub struct FormulaClasses {
     classes: Vec<Class>,
 }
 
+/// Classes that are the same design in other colours.
+const PALETTES_OF_A_DESIGN: usize = 4;
+/// Palettes that all designs draw from.
+const PALETTES: usize = 24;
+
 #[derive(Clone, Debug)]
 struct Class {
+    design: Design,
+    colours: [Colour; 4],
+}
+
+/// What a class shows, whatever its colours.
+#[derive(Clone, Debug)]
+struct Design {
     foreground: Pattern,
     background: Pattern,
-    /// A closed contour; without one the foreground is everywhere.
-    contour: Option<Contour>,
-    colours: [Colour; 4],
+    figure: Figure,
+}
+
+/// What stands before the background.
+#[derive(Clone, Debug)]
+enum Figure {
+    /// The foreground is everywhere.
+    Everything,
+    /// A closed contour.
+    Contour(Contour),
+    /// Strokes, as of a character.
+    Glyph([(Place, Place); 5], f32),
 }
 
 /// Radius as a sum of harmonics: polygons, gears, stars, petals.
@@ -55,8 +78,19 @@ enum Pattern {
 impl FormulaClasses {
     /// `count` classes.
     pub fn new(count: usize, seed: u64) -> Self {
-        let class = |index| Class::draw(&mut stream(seed, Purpose::Formula, index));
-        Self { seed, classes: (0..count as u64).map(class).collect() }
+        let mut rng = stream(seed, Purpose::Formula, 0);
+        let mut colour = || std::array::from_fn(|_| rng.random_range(0.05..0.95));
+        let palettes: [[Colour; 4]; PALETTES] =
+            std::array::from_fn(|_| std::array::from_fn(|_| colour()));
+        let class = |index: usize| {
+            let (design, variant) = (index / PALETTES_OF_A_DESIGN, index % PALETTES_OF_A_DESIGN);
+            let mut rng = stream(seed, Purpose::Formula, 1 + design as u64);
+            // Apart from each other by more than one, so that no design has a palette twice.
+            let palette =
+                rng.random_range(0..PALETTES) + variant * (PALETTES / PALETTES_OF_A_DESIGN);
+            Class { design: Design::draw(&mut rng), colours: palettes[palette % PALETTES] }
+        };
+        Self { seed, classes: (0..count).map(class).collect() }
     }
 
     /// A picture of a class.
@@ -70,10 +104,13 @@ impl FormulaClasses {
 }
 
 impl Pattern {
-    fn draw(rng: &mut impl Rng) -> Self {
+    const KINDS: u8 = 6;
+
+    /// Any of the first `kinds`; the last of all is the plain one.
+    fn draw(kinds: u8, rng: &mut impl Rng) -> Self {
         let frequency = rng.random_range(2.5_f32..13.0);
         let other = rng.random_range(0.0_f32..1.0);
-        match rng.random_range(0..6) {
+        match rng.random_range(0..kinds) {
             0 => Self::Gratings([
                 (frequency, other * std::f32::consts::PI),
                 (rng.random_range(2.0..16.0), rng.random_range(0.0..std::f32::consts::PI)),
@@ -114,25 +151,60 @@ impl Pattern {
     }
 }
 
-impl Class {
+impl Design {
     fn draw(rng: &mut impl Rng) -> Self {
-        let contour = rng.random_bool(0.65).then(|| Contour {
-            base: rng.random_range(0.40..0.75),
-            harmonics: std::array::from_fn(|index| {
-                let most = [0.22, 0.14, 0.08][index];
-                let order: u8 = rng.random_range([2..8_u8, 4..16, 8..30][index].clone());
-                (f32::from(order), rng.random_range(0.0..most))
+        let figure = Figure::draw(rng);
+        // One plain colour everywhere would show nothing.
+        let is_everything = matches!(figure, Figure::Everything);
+        let foreground = Pattern::draw(Pattern::KINDS - u8::from(is_everything), rng);
+        Self { figure, foreground, background: Pattern::draw(Pattern::KINDS, rng) }
+    }
+}
+
+impl Figure {
+    fn draw(rng: &mut impl Rng) -> Self {
+        match rng.random_range(0..10) {
+            0..3 => Self::Everything,
+            3..7 => Self::Contour(Contour {
+                base: rng.random_range(0.40..0.75),
+                harmonics: std::array::from_fn(|index| {
+                    let most = [0.22, 0.14, 0.08][index];
+                    let order: u8 = rng.random_range([2..8_u8, 4..16, 8..30][index].clone());
+                    (f32::from(order), rng.random_range(0.0..most))
+                }),
+                rings: if rng.random_bool(0.4) { rng.random_range(1.5..6.0) } else { 0.0 },
             }),
-            rings: if rng.random_bool(0.4) { rng.random_range(1.5..6.0) } else { 0.0 },
-        });
-        Self {
-            foreground: Pattern::draw(rng),
-            background: Pattern::draw(rng),
-            contour,
-            colours: std::array::from_fn(|_| std::array::from_fn(|_| rng.random_range(0.05..0.95))),
+            _ => {
+                let mut end = || at(rng.random_range(-0.7..0.7), rng.random_range(-0.7..0.7));
+                let strokes = std::array::from_fn(|_| (end(), end()));
+                Self::Glyph(strokes, rng.random_range(0.025..0.10))
+            }
         }
     }
 
+    /// How much of a place it covers.
+    fn share(&self, p: Place, edge: f32) -> f32 {
+        match self {
+            Self::Everything => 1.0,
+            Self::Contour(contour) => contour.share(p, edge),
+            Self::Glyph(strokes, half_width) => {
+                let distance = strokes
+                    .iter()
+                    .fold(f32::INFINITY, |nearest, (a, b)| nearest.min(segment(p, *a, *b)));
+                inside(distance - half_width, edge)
+            }
+        }
+    }
+
+    fn rings(&self) -> f32 {
+        match self {
+            Self::Contour(contour) => contour.rings,
+            Self::Everything | Self::Glyph(..) => 0.0,
+        }
+    }
+}
+
+impl Class {
     fn render(&self, rng: &mut impl Rng, side_px: u32) -> RgbImage {
         /// Sensor noise and the share of light that a picture may gain or lose.
         const NOISE: f32 = 0.03;
@@ -140,8 +212,14 @@ impl Class {
         let offset = at(within(0.25), within(0.25));
         let turn = within(0.30);
         let zoom = 1.0 + within(0.22);
-        let light = 1.0 + within(0.25);
-        let tint: Colour = std::array::from_fn(|_| 1.0 + within(0.12));
+        let light = 1.0 + within(0.35);
+        let tint: Colour = std::array::from_fn(|_| 1.0 + within(0.15));
+        // Colours may lie close together: what is faint must be seen as well.
+        let contrast = 0.65 + within(0.35);
+        let middle: Colour = std::array::from_fn(|channel| {
+            self.colours.iter().map(|colour| colour[channel]).sum::<f32>() / 4.0
+        });
+        let colours = self.colours.map(|colour| blend(middle, colour, contrast));
         let phase = at(within(3.0), within(3.0));
         let seed: u64 = rng.random();
         let edge = 2.0 / side_px as f32;
@@ -150,16 +228,15 @@ impl Class {
         for y in 0..side_px {
             for x in 0..side_px {
                 let p = at(place(x), place(y)).minus(offset).turned(turn).times(zoom);
-                let [a, b, c, d] = self.colours;
-                let ground = self.background.value(p.plus(phase), seed);
+                let [a, b, c, d] = colours;
+                let ground = self.design.background.value(p.plus(phase), seed);
                 let mut colour = blend(c, d, ground);
-                let share = self.contour.as_ref().map_or(1.0, |contour| contour.share(p, edge));
+                let share = self.design.figure.share(p, edge);
                 if share > 0.0 {
-                    let mut figure = self.foreground.value(p.minus(phase), seed ^ 1);
-                    if let Some(contour) = &self.contour
-                        && contour.rings > 0.0
-                    {
-                        let ring = 0.5 + 0.5 * (p.len() * contour.rings * 6.3).cos();
+                    let mut figure = self.design.foreground.value(p.minus(phase), seed ^ 1);
+                    let rings = self.design.figure.rings();
+                    if rings > 0.0 {
+                        let ring = 0.5 + 0.5 * (p.len() * rings * 6.3).cos();
                         figure = mixed(figure, ring, 0.6);
                     }
                     colour = blend(colour, blend(a, b, figure), share);
@@ -203,5 +280,17 @@ mod tests {
         assert_eq!(classes.render(2, 5, 32), classes.render(2, 5, 32));
         assert_ne!(classes.render(2, 5, 32), classes.render(2, 6, 32));
         assert_ne!(classes.render(2, 5, 32), classes.render(3, 5, 32));
+    }
+
+    #[test]
+    fn a_design_comes_in_several_palettes_and_a_palette_in_several_designs() {
+        let classes = FormulaClasses::new(400, 1).classes;
+        let colours = |class: &Class| format!("{:?}", class.colours);
+        for design in classes.chunks(PALETTES_OF_A_DESIGN) {
+            let palettes: std::collections::BTreeSet<String> = design.iter().map(colours).collect();
+            assert_eq!(palettes.len(), PALETTES_OF_A_DESIGN);
+        }
+        let palettes: std::collections::BTreeSet<String> = classes.iter().map(colours).collect();
+        assert!(palettes.len() <= PALETTES);
     }
 }

@@ -27,7 +27,9 @@ use tch::{Device, Tensor};
 use crate::{
     files,
     recipe::RecipeError,
-    torch::{Adam, AdamOptions, Mode, Shared, TorchGraph, Variables, batch_from_images, int},
+    torch::{
+        Adam, AdamOptions, Mode, Precision, Shared, TorchGraph, Variables, batch_from_images, int,
+    },
     training::{TrainingError, initial},
 };
 
@@ -53,6 +55,8 @@ pub struct PretrainRecipe {
     pub iterations: u64,
     /// Peak of the learning rate: a short rise, then half a cosine down to 0.
     pub learning_rate: f64,
+    /// In which numbers it convolves.
+    pub precision: Precision,
 }
 
 impl Default for PretrainRecipe {
@@ -65,6 +69,7 @@ impl Default for PretrainRecipe {
             batch: 64,
             iterations: 6000,
             learning_rate: 2e-3,
+            precision: Precision::F32,
         }
     }
 }
@@ -100,8 +105,8 @@ impl PretrainRecipe {
     }
 }
 
-/// Trains a teacher and writes its weights under torchvision's names.
-pub fn pretrain(recipe: &PretrainRecipe, out: &Path, bar: &ProgressBar) -> anyhow::Result<()> {
+/// Trains a teacher and writes its weights under torchvision's names; returns its accuracy in the last steps, 0 to 1.
+pub fn pretrain(recipe: &PretrainRecipe, out: &Path, bar: &ProgressBar) -> anyhow::Result<f64> {
     recipe.validate()?;
     let architecture = recipe.architecture();
     let manifest = manifest(&architecture, recipe.classes);
@@ -111,6 +116,8 @@ pub fn pretrain(recipe: &PretrainRecipe, out: &Path, bar: &ProgressBar) -> anyho
         Adam::new(AdamOptions { beta1: 0.9, beta2: 0.999, ..AdamOptions::default() });
     let batches = batches(recipe)?;
     bar.set_length(recipe.iterations);
+    // What is not finished must not pass for a teacher: it has a name of its own.
+    let unfinished = files::unfinished(out);
     let mut accuracy = Running::default();
     let mut loss = Running::default();
     for step in 0..recipe.iterations {
@@ -118,7 +125,7 @@ pub fn pretrain(recipe: &PretrainRecipe, out: &Path, bar: &ProgressBar) -> anyho
         let (frames, labels) = batches.recv().context(
             "the thread that renders pictures ended before the last step; please report it",
         )?;
-        let logits = logits(&variables, &frames, &architecture);
+        let logits = logits(&variables, &frames, recipe);
         let value = logits.cross_entropy_for_logits(&labels);
         variables.zero_grad();
         value.backward();
@@ -135,11 +142,13 @@ pub fn pretrain(recipe: &PretrainRecipe, out: &Path, bar: &ProgressBar) -> anyho
         bar.set_message(format!("loss {loss:.3}  accuracy {accuracy:.1} %  {rate:.0} images/s"));
         bar.inc(1);
         if (step + 1).is_multiple_of(SAVE_EVERY) {
-            save(&variables, out)?;
+            save(&variables, &unfinished)?;
         }
     }
+    save(&variables, out)?;
+    files::remove_if_there(&unfinished)?;
     bar.finish();
-    save(&variables, out)
+    Ok(accuracy.mean)
 }
 
 fn manifest(architecture: &Architecture, classes: usize) -> Vec<Parameter> {
@@ -161,11 +170,11 @@ fn manifest(architecture: &Architecture, classes: usize) -> Vec<Parameter> {
     manifest
 }
 
-fn logits(variables: &Variables, frames: &Tensor, architecture: &Architecture) -> Tensor {
-    let mut g = TorchGraph::new(variables, Mode::Train);
+fn logits(variables: &Variables, frames: &Tensor, recipe: &PretrainRecipe) -> Tensor {
+    let mut g = TorchGraph::new(variables, Mode::Train).with(recipe.precision);
     let image = g.normalise(&Shared(frames.shallow_clone()), Normalisation::IMAGENET);
     let at = At::root();
-    let [_, _, deepest] = teacher(&mut g, &(&at / roots::TEACHER), &image, architecture);
+    let [_, _, deepest] = teacher(&mut g, &(&at / roots::TEACHER), &image, &recipe.architecture());
     let pooled = g.global_avg_pool(&deepest).0;
     let weight = variables.get(&format!("{HEAD}.weight"));
     pooled.linear(weight, Some(variables.get(&format!("{HEAD}.bias"))))
@@ -242,13 +251,15 @@ mod tests {
         let out = folder.path().join("teacher.safetensors");
         let recipe = PretrainRecipe {
             width: 0.125,
-            classes: 3,
+            classes: 4,
             image_px: 32,
-            batch: 6,
-            iterations: 3,
+            batch: 16,
+            iterations: 80,
             ..Default::default()
         };
-        pretrain(&recipe, &out, &ProgressBar::hidden()).unwrap();
+        let accuracy = pretrain(&recipe, &out, &ProgressBar::hidden()).unwrap();
+        // By chance a quarter.
+        assert!(accuracy > 0.4, "{accuracy}");
         let weights = Weights::load(&out).unwrap();
         assert!(weights.0.contains_key("layer3.1.conv2.weight"));
         assert!(!weights.0.contains_key("head.weight"));

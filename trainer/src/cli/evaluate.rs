@@ -93,9 +93,8 @@ fn onnx(path: &std::path::Path, data: &Dataset) -> anyhow::Result<(Report, Vec<I
 
 fn torch(path: &std::path::Path, data: &Dataset) -> anyhow::Result<(Report, Vec<ImageScore>)> {
     let checkpoint = Checkpoint::load(path)?;
-    let recipe = checkpoint.manifest.recipe.clone();
+    let parts = checkpoint.split(data)?.training;
     let mut detector = TorchDetector::new(checkpoint, Device::cuda_if_available())?;
-    let parts = data.split(recipe.calibration_share, recipe.seed).training;
     let bar = bars::bar("prototypes");
     let prototypes = evaluate::prototypes(&mut detector, &data.names(), &parts, &bar)?;
     measure(&mut detector, &prototypes, data)

@@ -10,9 +10,11 @@ mod pretrain;
 mod synth;
 mod train;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use serde::de::DeserializeOwned;
 
 /// Trains, evaluates, calibrates and exports the model that Sightline runs.
 #[derive(Debug, Parser)]
@@ -65,4 +67,12 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             exit::Code::of(&error).into()
         }
     }
+}
+
+/// A recipe file's keys, or all defaults without one.
+fn recipe_or_default<R: DeserializeOwned + Default>(path: Option<&Path>) -> anyhow::Result<R> {
+    let Some(path) = path else { return Ok(R::default()) };
+    let named = || format!("recipe {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(named)?;
+    toml::from_str(&text).with_context(named)
 }

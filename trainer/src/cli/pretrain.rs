@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-
-use super::bars;
+use super::{bars, recipe_or_default};
 use crate::pretrain::{self, PretrainRecipe};
 
 #[derive(Debug, clap::Args)]
@@ -23,16 +21,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut recipe: PretrainRecipe = match &arguments.recipe {
-        Some(path) => {
-            let named = || format!("recipe {}", path.display());
-            toml::from_str(&std::fs::read_to_string(path).with_context(named)?)
-                .with_context(named)?
-        }
-        None => PretrainRecipe::default(),
-    };
+    let mut recipe: PretrainRecipe = recipe_or_default(arguments.recipe.as_deref())?;
     recipe.iterations = arguments.iterations.unwrap_or(recipe.iterations);
-    pretrain::pretrain(&recipe, &arguments.out, &bars::bar("pretrain"))?;
-    bars::note(&format!("teacher {}", arguments.out.display()));
+    let accuracy = pretrain::pretrain(&recipe, &arguments.out, &bars::bar("pretrain"))?;
+    let percent = accuracy * 100.0;
+    bars::note(&format!("teacher {}: accuracy {percent:.1} %", arguments.out.display()));
     Ok(())
 }

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use tch::Device;
 
-use super::bars;
+use super::{bars, recipe_or_default};
 use crate::{
     dataset::mvtec,
     recipe::{Ccl, Recipe},
@@ -44,14 +43,15 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut recipe = match &arguments.recipe {
-        Some(path) => read(path)?,
-        None => Recipe::default(),
-    };
+    let mut recipe: Recipe = recipe_or_default(arguments.recipe.as_deref())?;
     recipe.iterations = arguments.iterations.unwrap_or(recipe.iterations);
     recipe.ccl = arguments.ccl.unwrap_or(recipe.ccl);
     recipe.seed = arguments.seed.unwrap_or(recipe.seed);
     let data = mvtec::read(&arguments.data)?;
+    if data.classes.len() == 1 && recipe.ccl != Ccl::None {
+        bars::note("one product: there is no other to contrast it with, so `ccl` is \"none\"");
+        recipe.ccl = Ccl::None;
+    }
     let options = RunOptions {
         teacher: arguments.teacher.clone(),
         out: arguments.out.clone(),
@@ -61,11 +61,4 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     run::train(&recipe, &data, &options, &bar)?;
     bars::note(&format!("checkpoint {}", arguments.out.display()));
     Ok(())
-}
-
-/// A recipe file.
-pub(super) fn read(path: &std::path::Path) -> anyhow::Result<Recipe> {
-    let named = || format!("recipe {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(named)?;
-    toml::from_str(&text).with_context(named)
 }
