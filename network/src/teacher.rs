@@ -3,6 +3,11 @@
 use crate::residual::{Resolution, stage};
 use crate::{Architecture, BatchNorm, Conv2d, Graph, MaxPool2d, Path};
 
+/// Whether a parameter of torchvision's classifier is none of the teacher's: its last stage or its head.
+pub fn is_classifiers(name: &str) -> bool {
+    name.starts_with("layer4.") || name.starts_with("fc.")
+}
+
 /// Features of stages 1, 2, 3 at strides 4, 8, 16 of the normalised image `[N, 3, H, W]`.
 /// Parameter names below `at` are torchvision's.
 pub fn teacher<G: Graph>(

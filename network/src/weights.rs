@@ -168,6 +168,13 @@ impl Weights {
         )
     }
 
+    /// Without the tensors whose names `is_unused` knows.
+    #[must_use]
+    pub fn without(mut self, is_unused: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|name, _| !is_unused(name));
+        self
+    }
+
     /// Accepts only weights that have exactly the manifest's names and shapes.
     pub fn check(self, manifest: &[Parameter]) -> Result<Checked, WeightsError> {
         let mut mismatch = Mismatch::default();

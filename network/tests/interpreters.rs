@@ -209,11 +209,15 @@ fn onnx_own_checker_takes_the_exported_models() {
     let packages = root().join(".deps/python");
     assert!(packages.is_dir(), "{} is not there; run make test once", packages.display());
     let folder = tempfile::tempdir().unwrap();
+    let mut paths = vec![root().join("models/demo.onnx")];
     for (name, arch) in architectures() {
         let manifest = Shapes::of(&arch).0.parameters;
         let weights = Weights::random(&manifest, 5).check(&manifest).unwrap();
         let path = folder.path().join(format!("{name}.onnx"));
         std::fs::write(&path, onnx::bytes(&onnx::detector_model(&arch, &weights))).unwrap();
+        paths.push(path);
+    }
+    for path in paths {
         let script =
             "import onnx, sys; onnx.checker.check_model(onnx.load(sys.argv[1]), full_check=True)";
         let output = Command::new("python3")
@@ -222,7 +226,8 @@ fn onnx_own_checker_takes_the_exported_models() {
             .env("PYTHONPATH", &packages)
             .output()
             .unwrap();
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {told}", path.display());
     }
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use network::weights::Weights;
 use serde::{Deserialize, Serialize};
 
+use crate::dataset::{self, Dataset, Split};
 use crate::recipe::Recipe;
 
 const KEY: &str = "sightline.checkpoint";
@@ -52,6 +53,35 @@ impl Checkpoint {
         let metadata = HashMap::from([(KEY.to_owned(), manifest)]);
         let bytes = self.weights.to_safetensors(Some(metadata)).context("write the weights")?;
         crate::files::write_atomically(path, &bytes)
+    }
+
+    /// The parts that the run learned from and those that it never saw.
+    ///
+    /// Refuses a data set whose images are no longer those of the run, where parts that it learned from could pass
+    /// for held-out ones, and a run that has not ended.
+    pub fn split(&self, data: &Dataset) -> anyhow::Result<Split> {
+        let Manifest { recipe, steps, classes, data_fingerprint, .. } = &self.manifest;
+        if *steps < recipe.iterations {
+            bail!(
+                "the checkpoint is that of an unfinished run, {steps} of {} steps; train to the end",
+                recipe.iterations
+            );
+        }
+        let root = data.root.display();
+        if data.names() != *classes {
+            bail!(
+                "the checkpoint was trained on {classes:?}, but {root} holds {:?}; name the data set it was trained on",
+                data.names()
+            );
+        }
+        let split = data.split(recipe.calibration_share, recipe.seed);
+        if dataset::fingerprint_of(&data.root, &split.training)? != *data_fingerprint {
+            bail!(
+                "{root} no longer holds the images that the checkpoint learned from, so that none can be said to be \
+                 held out; restore them, or train anew"
+            );
+        }
+        Ok(split)
     }
 
     /// Reads it.

@@ -221,7 +221,9 @@ pub fn prototypes(
 
 /// The score of an image: that of its worst tile.
 pub fn worst(tiles: &[Answer]) -> f32 {
-    tiles.iter().map(|tile| tile.score).fold(f32::NEG_INFINITY, f32::max)
+    // `f32::max` would lose a NaN.
+    let higher = |a: f32, b: f32| if a.is_nan() || a > b { a } else { b };
+    tiles.iter().map(|tile| tile.score).fold(f32::NEG_INFINITY, higher)
 }
 
 /// The direction of an image's embedding: for one tile bit for bit, else that of the tiles' sum.

@@ -58,22 +58,14 @@ pub fn export(
     options: &ExportOptions,
     bar: impl Fn(&'static str) -> ProgressBar,
 ) -> anyhow::Result<Agreement> {
+    let split = checkpoint.split(data)?;
     let manifest = &checkpoint.manifest;
-    if data.names() != manifest.classes {
-        bail!(
-            "the checkpoint was trained on {:?}, but {} holds {:?}; name the data set it was trained on",
-            manifest.classes,
-            data.root.display(),
-            data.names()
-        );
-    }
     let recipe = &manifest.recipe;
     let (shapes, _) = Shapes::of(&recipe.architecture);
     let weights = checkpoint.weights.clone().check(&shapes.parameters)?;
     let network = onnx::bytes(&onnx::detector_model(&recipe.architecture, &weights));
     let mut deployed = OnnxDetector::new(&network, recipe.geometry())?;
 
-    let split = data.split(recipe.calibration_share, recipe.seed);
     let names = data.names();
     let prototypes =
         evaluate::prototypes(&mut deployed, &names, &split.training, &bar("prototypes"))?;
@@ -145,7 +137,8 @@ fn verify(bytes: &[u8], checkpoint: &Checkpoint) -> anyhow::Result<Agreement> {
     let document = model_file::read_bytes(bytes)?.document;
     let mut deployed = OnnxDetector::new(bytes, document.geometry.clone())?;
     let mut torch = TorchDetector::new(checkpoint.clone(), Device::Cpu)?;
-    let inputs = document.golden.iter().map(GoldenFrame::decode).collect::<Result<Vec<_>, _>>()?;
+    let mut inputs =
+        document.golden.iter().map(GoldenFrame::decode).collect::<Result<Vec<_>, _>>()?;
     for (golden, input) in document.golden.iter().zip(&inputs) {
         let answer = one(&mut deployed, input)?;
         let deviation =
@@ -161,6 +154,9 @@ fn verify(bytes: &[u8], checkpoint: &Checkpoint) -> anyhow::Result<Agreement> {
             );
         }
     }
+    // A full batch, however few the products are.
+    let largest = BATCHES.into_iter().max().unwrap_or(1);
+    inputs = inputs.iter().cycle().take(inputs.len().max(largest)).cloned().collect();
     let agreement = agreement(&mut deployed, &mut torch, &inputs)?;
     // Written so that a NaN is refused.
     let agrees = agreement.map <= AGREEMENT && agreement.score <= AGREEMENT;

@@ -155,3 +155,57 @@ impl fmt::Display for LineReport {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use synth::{defect::Defect, product::Product};
+
+    use super::*;
+
+    #[test]
+    fn a_part_counts_by_its_first_frame_at_rest() {
+        // Frames of one part each, two of them at rest; decision and product of both.
+        let mut lines = Vec::new();
+        let mut truth = Vec::new();
+        let mut part = |defect: Option<(Defect, f64)>, verdicts: [(&str, &str); 2]| {
+            let number = truth.len() as u64 / 3 + 1;
+            for (index, (decision, product)) in
+                std::iter::once(("fail", "gear")).chain(verdicts).enumerate()
+            {
+                let frame = truth.len() as u64 + 1;
+                let is_rest = index > 0;
+                truth.push(FrameTruth {
+                    frame,
+                    state: if is_rest { State::Rest } else { State::Moving },
+                    part: is_rest.then_some(number),
+                    product: is_rest.then_some(Product::Cap),
+                    defect: defect.filter(|_| is_rest).map(|(kind, _)| kind),
+                    area_fraction: defect.filter(|_| is_rest).map_or(0.0, |(_, area)| area),
+                });
+                lines.push(VerdictLine {
+                    frame,
+                    origin: None,
+                    decision: decision.into(),
+                    product: Some(product.into()),
+                    score: None,
+                });
+            }
+        };
+        part(None, [("pass", "cap"), ("fail", "cap")]);
+        part(None, [("unknown-product", "gear"), ("pass", "cap")]);
+        part(None, [("pass", "gear"), ("pass", "cap")]);
+        part(Some((Defect::Stain, 0.03)), [("fail", "cap"), ("pass", "cap")]);
+        part(Some((Defect::Stain, 0.012)), [("pass", "cap"), ("fail", "cap")]);
+        part(Some((Defect::Scratch, 0.001)), [("unknown-product", "gear"), ("pass", "cap")]);
+        let report = LineReport::of(&lines, &truth).unwrap();
+        let counts = ProductCounts { good: 3, good_refused: 1, confused: 1 };
+        assert_eq!(report.products, BTreeMap::from([("cap".to_owned(), counts)]));
+        let found = |refused, all| Found { refused, all };
+        assert_eq!(report.bins, [found(1, 1), found(0, 0), found(0, 1), found(1, 1)]);
+        assert_eq!(report.large, found(1, 2));
+        assert_eq!(report.good_frames, found(2, 6));
+        assert_eq!(report.other_frames, BTreeMap::from([("fail".to_owned(), 6)]));
+        assert!(report.to_string().contains("missed: cap stain  1 of 2"), "{report}");
+        assert!(LineReport::of(&lines[1..], &truth).is_err());
+    }
+}

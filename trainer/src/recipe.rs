@@ -150,6 +150,14 @@ impl Recipe {
         check("batch_classes", classes as f64, (1..=64).contains(&classes), "in 1..=64")?;
         let images = self.batch_images_per_class;
         check("batch_images_per_class", images as f64, (1..=64).contains(&images), "in 1..=64")?;
+        // Without another class nothing repels, without another image nothing attracts.
+        if self.ccl != Ccl::None {
+            check("batch_classes", classes as f64, classes > 1, "above 1, or `ccl` be \"none\"")?;
+        }
+        if self.ccl.global() {
+            let range = "above 1, or `ccl` be \"none\" or \"local\"";
+            check("batch_images_per_class", images as f64, images > 1, range)?;
+        }
         let locations = self.local_locations_max;
         check("local_locations_max", locations as f64, locations > 0, "above 0")?;
         for (key, value) in [
@@ -195,5 +203,37 @@ impl Recipe {
     /// The factor on both learning rates at a step counted from 0.
     pub fn decay(&self, step: u64) -> f64 {
         if (step as f64) < self.decay_at * self.iterations as f64 { 1.0 } else { 0.1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rates_fall_to_a_tenth_at_four_fifths() {
+        let recipe = Recipe { iterations: 100, ..Recipe::default() };
+        let rates = [0, 79, 80, 99].map(|step| recipe.decay(step));
+        assert!(
+            rates.iter().zip([1.0, 1.0, 0.1, 0.1]).all(|(a, b): (&f64, f64)| (a - b).abs() < 1e-12)
+        );
+    }
+
+    #[test]
+    fn a_batch_in_which_nothing_can_be_contrasted_is_refused() {
+        let check = |classes, images, ccl, is_fine| {
+            let recipe = Recipe {
+                batch_classes: classes,
+                batch_images_per_class: images,
+                ccl,
+                ..Recipe::default()
+            };
+            assert_eq!(recipe.validate().is_ok(), is_fine, "{classes} {images} {ccl:?}");
+        };
+        check(1, 16, Ccl::Both, false);
+        check(1, 16, Ccl::None, true);
+        check(16, 1, Ccl::Global, false);
+        check(16, 1, Ccl::Local, true);
+        check(2, 2, Ccl::Both, true);
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use indicatif::ProgressBar;
 use network::weights::Weights;
 use tch::Device;
@@ -23,12 +23,15 @@ use crate::{
         sampler::Sampler,
         store::Store,
     },
+    files,
     recipe::Recipe,
     training::{StepReport, Trainer},
 };
 
 /// Steps between checkpoints: some minutes on a small machine.
 const CHECKPOINT_EVERY: u64 = 100;
+/// Undisturbed batches after the last step, from which batch normalisation takes its statistics: a thousand images.
+const SETTLING_BATCHES: u64 = 64;
 
 /// Where a run reads and writes.
 #[derive(Clone, Debug)]
@@ -49,7 +52,9 @@ pub fn train(
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
     recipe.validate()?;
-    let teacher = Weights::load(&options.teacher)?.under(network::detector::roots::TEACHER);
+    let teacher = Weights::load(&options.teacher)?
+        .without(network::teacher::is_classifiers)
+        .under(network::detector::roots::TEACHER);
     let parts = data.split(recipe.calibration_share, recipe.seed).training;
     let fingerprint = dataset::fingerprint_of(&data.root, &parts)?;
     let class_of_image: Vec<usize> = parts.iter().map(|part| part.class).collect();
@@ -63,39 +68,48 @@ pub fn train(
         store: Store::new(recipe.geometry(), parts.into_iter().map(|part| part.path).collect()),
         class_of_image,
         sampler,
-        views: recipe.ccl.local(),
+        views_before_step: if recipe.ccl.local() { recipe.iterations } else { 0 },
         seed: recipe.seed,
     };
     let mut trainer = Trainer::new(recipe.clone(), &teacher, options.device)?;
-    let batches = Prefetch::start(Arc::new(source), 0..recipe.iterations)?;
+    let batches = Prefetch::start(Arc::new(source), 0..recipe.iterations + SETTLING_BATCHES)?;
     let mut log = Log::create(&options.out)?;
-    let save = |trainer: &Trainer| {
+    // What is not finished must not pass for a model: it has a name of its own.
+    let unfinished = files::unfinished(&options.out);
+    let save = |trainer: &Trainer, path: &Path| {
         let manifest =
             Manifest::new(recipe.clone(), trainer.steps(), data.names(), fingerprint.clone());
-        Checkpoint { manifest, weights: trainer.weights() }.save(&options.out)
+        Checkpoint { manifest, weights: trainer.weights() }.save(path)
+    };
+    let early = |trainer: &Trainer| {
+        // Its own panic was printed.
+        anyhow::anyhow!(
+            "the thread that makes batches ended at step {} of {}; please report it",
+            trainer.steps(),
+            recipe.iterations
+        )
     };
     bar.set_length(recipe.iterations);
-    while let Some(batch) = batches.next() {
-        let batch = batch?;
+    while trainer.steps() < recipe.iterations {
+        // With the time that the batch was waited for.
         let started = Instant::now();
+        let batch = batches.next().ok_or_else(|| early(&trainer))??;
         let report = trainer.step(&batch)?;
         let images_per_second = batch.classes.len() as f64 / started.elapsed().as_secs_f64();
         log.row(trainer.steps(), &report, images_per_second)?;
         bar.set_message(message(&report, images_per_second));
         bar.inc(1);
         if trainer.steps().is_multiple_of(CHECKPOINT_EVERY) {
-            save(&trainer)?;
+            save(&trainer, &unfinished)?;
         }
     }
-    save(&trainer)?;
-    if trainer.steps() < recipe.iterations {
-        // Its own panic was printed; the checkpoint must not pass for a finished one.
-        bail!(
-            "the thread that makes batches ended at step {} of {}; please report it",
-            trainer.steps(),
-            recipe.iterations
-        );
+    bar.set_message("batch normalisation settles");
+    for done in 0..SETTLING_BATCHES {
+        let batch = batches.next().ok_or_else(|| early(&trainer))??;
+        trainer.settle(&batch, done);
     }
+    save(&trainer, &options.out)?;
+    files::remove_if_there(&unfinished)?;
     bar.finish();
     Ok(())
 }

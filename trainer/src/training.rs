@@ -73,6 +73,7 @@ pub enum TrainingError {
 #[derive(Debug)]
 pub struct Trainer {
     recipe: Recipe,
+    device: Device,
     frozen: Variables,
     trained: Variables,
     optimiser: Adam,
@@ -98,6 +99,7 @@ impl Trainer {
             trained: Variables::new(&trained, &fresh, device, |_| true),
             optimiser,
             step: 0,
+            device,
             recipe,
         })
     }
@@ -108,15 +110,10 @@ impl Trainer {
         let at = Path::root();
         let count = batch.frames.size()[0];
         let local_on = self.recipe.ccl.local() && batch.views.is_some();
-        let features: [Tensor; 3] = no_grad(|| {
-            let frames = match &batch.views {
-                Some(views) if local_on => Tensor::cat(&[&batch.frames, views], 0),
-                _ => batch.frames.shallow_clone(),
-            };
-            let mut g = TorchGraph::new(&self.frozen, Mode::Eval).with(self.recipe.precision);
-            let image = g.normalise(&Shared(frames), Normalisation::IMAGENET);
-            teacher(&mut g, &(&at / roots::TEACHER), &image, arch).map(|feature| feature.0)
-        });
+        let features = match &batch.views {
+            Some(views) if local_on => self.features(&Tensor::cat(&[&batch.frames, views], 0)),
+            _ => self.features(&batch.frames),
+        };
         let mut g = TorchGraph::new(&self.trained, Mode::Train).with(self.recipe.precision);
         let shared = features.each_ref().map(|f| Shared(f.shallow_clone()));
         // The projector normalises each image alone, so both views may pass it as one batch.
@@ -175,6 +172,35 @@ impl Trainer {
         });
         self.step += 1;
         Ok(report)
+    }
+
+    /// The frozen teacher's features of frames u8 `[N, H, W, 3]`.
+    fn features(&self, frames: &Tensor) -> [Tensor; 3] {
+        no_grad(|| {
+            let mut g = TorchGraph::new(&self.frozen, Mode::Eval).with(self.recipe.precision);
+            let image = g.normalise(&Shared(frames.to(self.device)), Normalisation::IMAGENET);
+            let at = Path::root() / roots::TEACHER;
+            teacher(&mut g, &at, &image, &self.recipe.architecture).map(|feature| feature.0)
+        })
+    }
+
+    /// Measures the running statistics of batch normalisation anew, on one more undisturbed batch after `done` others.
+    ///
+    /// While training they follow the last ten batches or so, some of which carry noise that no deployed frame has
+    /// and all of which saw other weights. The mean over many batches of the finished network is what it is deployed
+    /// with (Wu and Johnson, "Rethinking Batch in BatchNorm", 2021).
+    pub fn settle(&self, batch: &Batch, done: u64) {
+        let arch = &self.recipe.architecture;
+        let at = Path::root();
+        let features = self.features(&batch.frames).map(Shared);
+        no_grad(|| {
+            let mut g = TorchGraph::new(&self.trained, Mode::Train)
+                .with(self.recipe.precision)
+                .with_momentum(1.0 / (done + 1) as f64);
+            let projected = projector(&mut g, &(&at / roots::PROJECTOR), &features, arch);
+            let code = bottleneck(&mut g, &(&at / roots::BOTTLENECK), &projected, arch);
+            decoder(&mut g, &(&at / roots::DECODER), &code, arch);
+        });
     }
 
     /// Gaussian noise at a random share of the locations, in some of the batches (as RD++ and
@@ -241,4 +267,103 @@ pub fn checked_detector(
 ) -> Result<Checked, network::weights::WeightsError> {
     let (shapes, _) = Shapes::of(&recipe.architecture);
     weights.check(&shapes.parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use network::{Architecture, ProjectorKind};
+
+    use super::*;
+
+    fn recipe() -> Recipe {
+        Recipe {
+            architecture: Architecture {
+                width: 0.125,
+                projector: ProjectorKind::Dense,
+                ..Architecture::resnet18(32)
+            },
+            iterations: 40,
+            noise_probability: 0.0,
+            ..Recipe::default()
+        }
+    }
+
+    fn trainer(recipe: &Recipe) -> Trainer {
+        let prefix = format!("{}.", roots::TEACHER);
+        let (shapes, _) = Shapes::of(&recipe.architecture);
+        let teacher: Vec<_> =
+            shapes.parameters.into_iter().filter(|p| p.name.starts_with(&prefix)).collect();
+        Trainer::new(recipe.clone(), &Weights::random(&teacher, 1), Device::Cpu).unwrap()
+    }
+
+    /// Four images of two classes, and another view of each.
+    fn batch() -> Batch {
+        tch::manual_seed(5);
+        let frames = || Tensor::randint(255, [4, 32, 32, 3], (Kind::Uint8, Device::Cpu));
+        Batch { frames: frames(), views: Some(frames()), classes: vec![0, 0, 1, 1] }
+    }
+
+    /// The largest change of a trained value below a root.
+    fn largest_change(before: &Weights, after: &Weights, root: &str) -> f32 {
+        let below = before.0.iter().filter(|(name, _)| {
+            name.starts_with(&format!("{root}.")) && !name.contains(".running_")
+        });
+        below
+            .flat_map(|(name, weight)| weight.values.iter().zip(&after.0[name].values))
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn the_first_step_of_adam_is_each_parts_learning_rate_and_the_teacher_stays() {
+        let recipe = recipe();
+        let mut trainer = trainer(&recipe);
+        let before = trainer.weights();
+        trainer.step(&batch()).unwrap();
+        let after = trainer.weights();
+        assert!(largest_change(&before, &after, roots::TEACHER) == 0.0);
+        for (root, rate) in [
+            (roots::PROJECTOR, recipe.projector_learning_rate),
+            (roots::BOTTLENECK, recipe.learning_rate),
+            (roots::DECODER, recipe.learning_rate),
+        ] {
+            // The first step is the sign of the gradient times the rate.
+            let change = f64::from(largest_change(&before, &after, root));
+            assert!((change - rate).abs() < 0.02 * rate, "{root} {change} {rate}");
+        }
+    }
+
+    #[test]
+    fn every_loss_falls() {
+        let mut trainer = trainer(&recipe());
+        let batch = batch();
+        let reports: Vec<StepReport> = (0..40).map(|_| trainer.step(&batch).unwrap()).collect();
+        let (first, last) = (reports[0], reports[39]);
+        assert!(last.reconstruction < 0.7 * first.reconstruction, "{first:?} {last:?}");
+        assert!(last.local < first.local, "{first:?} {last:?}");
+        assert!(last.global < first.global, "{first:?} {last:?}");
+    }
+
+    #[test]
+    fn settled_statistics_are_those_of_the_batch() {
+        let mut trainer = trainer(&recipe());
+        let batch = batch();
+        for _ in 0..3 {
+            trainer.step(&batch).unwrap();
+        }
+        trainer.settle(&batch, 0);
+        let settled = trainer.weights();
+        // The same batch again changes nothing: the mean of equal statistics.
+        trainer.settle(&batch, 1);
+        let again = trainer.weights();
+        let mut statistics = 0;
+        for (name, weight) in settled.0.iter().filter(|(name, _)| name.contains(".running_")) {
+            for (a, b) in weight.values.iter().zip(&again.0[name].values) {
+                assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{name} {a} {b}");
+                statistics += 1;
+            }
+        }
+        assert!(statistics > 0);
+        assert!(largest_change(&settled, &again, roots::DECODER) == 0.0);
+    }
 }

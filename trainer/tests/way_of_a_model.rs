@@ -112,6 +112,18 @@ fn a_model_is_made_measured_exported_and_calibrated() {
     train("line.safetensors");
     let log = std::fs::read_to_string(scratch.path("line.log.jsonl")).unwrap();
     assert_eq!(log.lines().count(), 5);
+    assert!(!scratch.path("line.safetensors.unfinished").exists());
+    std::fs::copy(scratch.path("parts/cap/test/good/00000.png"), scratch.path("more.png")).unwrap();
+
+    // A part that is captured after the training could be taken for one that was held out.
+    std::fs::copy(scratch.path("more.png"), scratch.path("parts/cap/train/good/later.png"))
+        .unwrap();
+    scratch.fails(
+        &["export", "line.safetensors", "--data", "parts", "--out", "line.onnx"],
+        7,
+        &["no longer holds the images"],
+    );
+    std::fs::remove_file(scratch.path("parts/cap/train/good/later.png")).unwrap();
 
     // The same seed, the same weights.
     train("again.safetensors");
@@ -166,6 +178,40 @@ fn a_model_is_made_measured_exported_and_calibrated() {
     let calibrated = bundle::model_file::read(&scratch.path("line.onnx")).unwrap();
     assert_eq!(frames(&calibrated), [12, 12]);
     assert_eq!(calibrated.document.golden, file.document.golden);
+}
+
+#[test]
+fn a_whole_classifier_serves_as_teacher() {
+    let scratch = Scratch::new();
+    products(&scratch);
+    teacher(&scratch);
+    std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
+    // What torchvision's file has beyond the third stage.
+    let path = scratch.path("teacher.safetensors");
+    let mut weights = network::weights::Weights::load(&path).unwrap();
+    for name in ["layer4.0.conv1.weight", "fc.weight"] {
+        let weight = network::weights::Weight { shape: vec![1], values: vec![0.5] };
+        weights.0.insert(name.into(), weight);
+    }
+    std::fs::write(&path, weights.to_safetensors(None).unwrap()).unwrap();
+    let train = [
+        "train",
+        "--data",
+        "parts",
+        "--teacher",
+        "teacher.safetensors",
+        "--recipe",
+        "recipe.toml",
+        "--iterations",
+        "1",
+        "--out",
+        "line.safetensors",
+    ];
+    scratch.ok(&train);
+    // And what it has not is still an error.
+    weights.0.insert("layer5.weight".into(), weights.0["fc.weight"].clone());
+    std::fs::write(&path, weights.to_safetensors(None).unwrap()).unwrap();
+    scratch.fails(&train, 4, &["layer5.weight"]);
 }
 
 #[test]

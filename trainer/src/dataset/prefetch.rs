@@ -24,8 +24,8 @@ pub struct Source {
     pub class_of_image: Vec<usize>,
     /// Which images a step gets.
     pub sampler: Sampler,
-    /// Whether the second view is needed.
-    pub views: bool,
+    /// The steps that need the second view: all before this one.
+    pub views_before_step: u64,
     /// Seed of the augmentation.
     pub seed: u64,
 }
@@ -84,7 +84,7 @@ impl Source {
             frames.push(inputs[tile].clone());
             classes.push(draw.class);
         }
-        let views = self.views.then(|| {
+        let views = (step < self.views_before_step).then(|| {
             let views: Vec<_> =
                 frames.iter().map(|image| augment::strong(image, &mut rng)).collect();
             batch_from_images(views.iter())

@@ -109,6 +109,72 @@ mod tests {
         assert!((loss - expected).abs() < 1e-8, "{loss} {expected}");
     }
 
+    /// The definition in loops over numbers: `[image][channel][location]` for each scale.
+    fn naive(features: [&[Vec<Vec<Vec<f64>>>; 3]; 4], negative: &[usize]) -> f64 {
+        let [teacher, teacher_view, projected, projected_view] = features;
+        let at = |image: &Vec<Vec<f64>>, place: usize| -> Vec<f64> {
+            image.iter().map(|channel| channel[place]).collect()
+        };
+        let cosine = |a: &[f64], b: &[f64]| {
+            let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+            dot(a, b) / (dot(a, a).sqrt() * dot(b, b).sqrt())
+        };
+        let (mut sum, mut count) = (0.0, 0);
+        for scale in 0..3 {
+            let (mut of_scale, mut terms) = (0.0, 0);
+            for image in 0..teacher[scale].len() {
+                for place in 0..teacher[scale][image][0].len() {
+                    let own = at(&teacher[scale][image], place);
+                    let similar =
+                        |other: usize| cosine(&own, &at(&teacher_view[scale][image], other));
+                    let partner = (0..teacher_view[scale][image][0].len())
+                        .max_by(|&a, &b| similar(a).total_cmp(&similar(b)))
+                        .unwrap();
+                    let anchor = at(&projected[scale][image], place);
+                    let positive = at(&projected_view[scale][image], partner);
+                    let repelled = at(&projected[scale][negative[image]], place);
+                    let [plus, minus] = [positive, repelled]
+                        .map(|other| (cosine(&anchor, &other) / TEMPERATURE).exp());
+                    of_scale -= (plus / (plus + minus)).ln();
+                    terms += 1;
+                }
+            }
+            sum += of_scale / f64::from(terms);
+            count += 1;
+        }
+        sum / f64::from(count)
+    }
+
+    #[test]
+    fn equals_the_definition_in_loops() {
+        use rand::{RngExt as _, SeedableRng as _};
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+        // Three images; each scale of another size and channel count.
+        let sizes = [(3, 2, 3), (4, 2, 2), (5, 1, 3)];
+        let mut draw = || -> [Vec<Vec<Vec<f64>>>; 3] {
+            sizes.map(|(channels, rows, columns)| {
+                let mut channel =
+                    || (0..rows * columns).map(|_| rng.random_range(-1.0..1.0)).collect();
+                (0..3).map(|_| (0..channels).map(|_| channel()).collect()).collect()
+            })
+        };
+        let numbers = [draw(), draw(), draw(), draw()];
+        let tensors = numbers.each_ref().map(|feature| {
+            std::array::from_fn::<Tensor, 3, _>(|scale| {
+                let (channels, rows, columns) = sizes[scale];
+                let flat: Vec<f64> = feature[scale].iter().flatten().flatten().copied().collect();
+                let shape = [3, i64::from(channels), i64::from(rows), i64::from(columns)];
+                Tensor::from_slice(&flat).to_kind(Kind::Float).view(shape)
+            })
+        });
+        let negative = [2, 0, 1];
+        let [f, f_view, p, p_view] = &tensors;
+        let loss = local_contrastive(f, f_view, p, p_view, Some(&negative), |_| None);
+        let expected = naive(numbers.each_ref(), &negative);
+        let loss = loss.double_value(&[]);
+        assert!((loss - expected).abs() < 1e-4, "{loss} {expected}");
+    }
+
     #[test]
     fn stays_finite_where_exponentials_would_overflow() {
         // s+ = -1, s- = 1: (s- - s+) / t = 40, and e^40 / e^40 in f32 is far from the limit, but

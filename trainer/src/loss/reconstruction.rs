@@ -39,6 +39,16 @@ mod tests {
     }
 
     #[test]
+    fn each_image_weighs_the_same_whatever_its_magnitude() {
+        // cos 0.96 and cos 0; as one vector of both images the large one would decide.
+        let pair = |a: &[f32], b: &[f32]| Tensor::cat(&[feature(a), feature(b)], 0);
+        let f = [0, 1, 2].map(|_| pair(&[3.0, 4.0], &[100.0, 0.0]));
+        let g = [0, 1, 2].map(|_| pair(&[4.0, 3.0], &[0.0, 100.0]));
+        let loss = reconstruction(&f, &g).double_value(&[]);
+        assert!((loss - 3.0 * 0.52).abs() < 1e-6, "{loss}");
+    }
+
+    #[test]
     fn gradient_reaches_the_student_only() {
         let f: [Tensor; 3] = std::array::from_fn(|_| feature(&[1.0, 0.0]).set_requires_grad(true));
         let g: [Tensor; 3] = std::array::from_fn(|_| feature(&[1.0, 1.0]).set_requires_grad(true));

@@ -71,3 +71,42 @@ impl Adam {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use network::{
+        shapes::{Parameter, ParameterKind},
+        weights::{Weight, Weights},
+    };
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn three_steps_worked_by_hand() {
+        let manifest = [Parameter {
+            name: "w".into(),
+            shape: vec![1],
+            kind: ParameterKind::Kernel { fan_in: 1 },
+        }];
+        let weights =
+            Weights([("w".to_owned(), Weight { shape: vec![1], values: vec![1.0] })].into());
+        let weights = weights.check(&manifest).unwrap();
+        let variables = Variables::new(&manifest, &weights, Device::Cpu, |_| true);
+        let mut adam = Adam::new(AdamOptions { beta1: 0.5, ..AdamOptions::default() });
+        let mut values = Vec::new();
+        for slope in [2.0, -1.0, 4.0] {
+            variables.zero_grad();
+            (variables.get("w") * slope).sum(tch::Kind::Float).backward();
+            adam.step(&variables, |_| 0.1);
+            values.push(variables.get("w").double_value(&[0]));
+        }
+        // By the paper's algorithm 1 with beta1 0.5, beta2 0.999, rate 0.1:
+        // m / (1 - 0.5^t) = 2, 0, 2.2857143;
+        // v / (1 - 0.999^t) = 4, 2.49925, 7.004003.
+        let expected = [0.9, 0.9, 0.9 - 0.1 * 2.285_714_3 / 7.004_003_f64.sqrt()];
+        for (found, expected) in values.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{values:?} {expected}");
+        }
+    }
+}

@@ -39,12 +39,20 @@ pub struct TorchGraph<'v> {
     variables: &'v Variables,
     mode: Mode,
     precision: Precision,
+    /// The weight of this batch in the running statistics.
+    momentum: f64,
 }
 
 impl<'v> TorchGraph<'v> {
     /// An interpreter over these variables.
     pub fn new(variables: &'v Variables, mode: Mode) -> Self {
-        Self { variables, mode, precision: Precision::F32 }
+        Self { variables, mode, precision: Precision::F32, momentum: BATCH_NORM_MOMENTUM }
+    }
+
+    /// The same with another weight of this batch in the running statistics.
+    #[must_use]
+    pub fn with_momentum(self, momentum: f64) -> Self {
+        Self { momentum, ..self }
     }
 
     /// The same with convolutions in this precision.
@@ -105,7 +113,7 @@ impl Graph for TorchGraph<'_> {
             of("running_mean"),
             of("running_var"),
             self.mode == Mode::Train,
-            BATCH_NORM_MOMENTUM,
+            self.momentum,
             f64::from(NORM_EPS),
             false,
         ))
