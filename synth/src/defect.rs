@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     field::{Colour, Place, at, blend, inside, lit, noise, segment, step},
-    product::{Flaw, Product, Variation, look},
+    product::{Flaw, Product, look},
     render::{Part, Placed, scene},
     seeds::{Purpose, stream},
 };
@@ -78,10 +78,15 @@ pub struct Defective {
     direction: f32,
     /// What is corrected until the area fits; its meaning depends on the kind.
     size: f32,
-    /// Darker or brighter than what is around it.
+    /// A dark stain or scratch, or a bright one; for a print, whether it is turned as well.
     dark: bool,
     piece: usize,
 }
+
+const SCRATCH_DARK: Colour = [0.10, 0.09, 0.09];
+const SCRATCH_BRIGHT: Colour = [0.93, 0.92, 0.90];
+const STAIN_DARK: Colour = [0.13, 0.10, 0.05];
+const STAIN_BRIGHT: Colour = [0.86, 0.84, 0.70];
 
 /// A print beside its place is off by at least this, in product coordinates: 13 pixels of 256.
 const PRINT_OFF_LEAST: f32 = 0.1;
@@ -161,12 +166,20 @@ impl Defective {
             Defect::Deformation => 1.6 * radius,
             Defect::Misprint => (0.4 * area.sqrt()).max(PRINT_OFF_LEAST),
         };
+        let centre = place_on(part, rng);
+        let under = look(product, centre, part.variation(), &Flaw::default()).0;
         Self {
             kind,
-            centre: place_on(product, part.variation(), rng),
+            centre,
             direction: rng.random_range(0.0..std::f32::consts::TAU),
             size,
-            dark: rng.random_bool(0.5),
+            dark: match kind {
+                Defect::Scratch => is_dark([SCRATCH_DARK, SCRATCH_BRIGHT], under, rng),
+                Defect::Stain => is_dark([STAIN_DARK, STAIN_BRIGHT], under, rng),
+                Defect::Hole | Defect::MissingPart | Defect::Misprint | Defect::Deformation => {
+                    rng.random_bool(0.5)
+                }
+            },
             piece: piece(product, area_fraction, rng),
             seed: rng.random(),
         }
@@ -223,7 +236,7 @@ impl Defective {
                 ));
                 let fray = half_width * (0.75 + 0.5 * noise(part_seed ^ 0x15, p.times(30.0)));
                 let share = inside(distance - fray, 0.008);
-                let ink = if self.dark { [0.10, 0.09, 0.09] } else { [0.93, 0.92, 0.90] };
+                let ink = if self.dark { SCRATCH_DARK } else { SCRATCH_BRIGHT };
                 blend(colour, ink, 0.8 * share)
             }
             Defect::Hole => {
@@ -235,24 +248,43 @@ impl Defective {
             Defect::Stain => {
                 let edge = self.size * (1.05 + 0.7 * ragged);
                 let share = 1.0 - step(0.75 * edge, 1.1 * edge, q.len());
-                let blot = if self.dark { [0.13, 0.10, 0.05] } else { [0.86, 0.84, 0.70] };
+                let blot = if self.dark { STAIN_DARK } else { STAIN_BRIGHT };
                 blend(colour, blot, 0.68 * share)
             }
         }
     }
 }
 
-/// A place on the product, away from its rim.
-fn place_on(product: Product, v: &Variation, rng: &mut impl Rng) -> Place {
+/// Which of two inks a defect has: either where both stand out from the ground, else the one that does. What has the
+/// colour of its ground is nothing that a camera could see.
+fn is_dark([dark, bright]: [Colour; 2], under: Colour, rng: &mut impl Rng) -> bool {
+    /// Of full scale, in the channel where it is largest.
+    const STANDS_OUT: f32 = 0.4;
+    let contrast = |ink: Colour| {
+        ink.iter().zip(under).map(|(ink, under)| (ink - under).abs()).fold(0.0, f32::max)
+    };
+    match (contrast(dark), contrast(bright)) {
+        (with_dark, with_bright) if with_dark.min(with_bright) > STANDS_OUT => rng.random_bool(0.5),
+        (with_dark, with_bright) => with_dark > with_bright,
+    }
+}
+
+/// A place on the product that the camera sees, away from the product's rim.
+fn place_on(part: &Part, rng: &mut impl Rng) -> Place {
     /// More than enough: a third of the frame at least is product.
     const TRIES: usize = 200;
     const MARGIN: f32 = 0.05;
+    /// Of half a frame: what lies further out is hardly seen.
+    const SEEN: f32 = 0.85;
+    let (product, v) = (part.product(), part.variation());
     let flaw = Flaw::default();
     for _ in 0..TRIES {
         let p = at(rng.random_range(-0.72..0.72), rng.random_range(-0.72..0.72));
         let around = [(0.0, 0.0), (MARGIN, 0.0), (-MARGIN, 0.0), (0.0, MARGIN), (0.0, -MARGIN)];
         let covered = |(dx, dy)| look(product, p.plus(at(dx, dy)), v, &flaw).1 > 0.9;
-        if around.into_iter().all(covered) {
+        let frame = part.frame_from_part(p);
+        let is_seen = frame.x.abs().max(frame.y.abs()) < SEEN;
+        if is_seen && around.into_iter().all(covered) {
             return p;
         }
     }

@@ -55,6 +55,12 @@ impl Part {
         frame.minus(v.offset).turned(-v.angle).times(1.0 / v.scale)
     }
 
+    /// Where the camera sees a place of the part.
+    pub(crate) fn frame_from_part(&self, part: Place) -> Place {
+        let v = &self.variation;
+        part.times(v.scale).turned(v.angle).plus(v.offset)
+    }
+
     /// Colour and coverage at a place of the frame, the part lying at rest.
     fn seen(&self, frame: Place) -> (Colour, f32) {
         let v = &self.variation;
