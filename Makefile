@@ -20,6 +20,7 @@ test: install-test
 
 ## check-style: formatting, clippy, dependencies
 check-style: install-test
+	@tools/install-cargo-deny
 	tools/check-style
 
 ## docs: the API documentation
