@@ -1,11 +1,8 @@
 //! Time: the only module that reads a clock.
 //!
-//! Owns the seam [`Clock`], so that what depends on time can be tested without waiting.
+//! Owns the seam [`Clock`], so that nothing else can depend on the machine's.
 
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A source of time.
 pub trait Clock: Send + Sync {
@@ -36,28 +33,5 @@ impl Clock for SystemClock {
 
     fn wall(&self) -> SystemTime {
         SystemTime::now()
-    }
-}
-
-/// A clock that stands still until it is moved.
-#[derive(Debug, Default)]
-pub struct SimulatedClock {
-    elapsed: Mutex<Duration>,
-}
-
-impl SimulatedClock {
-    /// Moves time on.
-    pub fn advance(&self, by: Duration) {
-        *self.elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += by;
-    }
-}
-
-impl Clock for SimulatedClock {
-    fn monotonic(&self) -> Duration {
-        *self.elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn wall(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.monotonic()
     }
 }

@@ -4,7 +4,15 @@
 //! engine, sink) and the deadline for it. Every frame that it takes from a channel gets its one disposition here.
 //! Must not know how frames are made, how they are judged, or how lines look.
 
-use std::{fmt, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, select};
 
@@ -78,6 +86,7 @@ impl Station {
         let accounts: Vec<_> =
             lanes.iter().map(|lane| (lane.id.clone(), Arc::clone(&lane.counters))).collect();
         let (notify, notices) = crossbeam_channel::bounded(1);
+        let is_output_waited_for = sink.is_waited_for();
         let worker = Worker {
             inspector,
             sink,
@@ -107,13 +116,19 @@ impl Station {
             })?);
         }
         drop(event);
-        let mut drain = Drain { stop, notices, within: drain_within, is_asked_for: false };
+        let mut drain = Drain {
+            stop,
+            notices,
+            within: drain_within,
+            is_asked_for: false,
+            is_output_waited_for,
+            accounts,
+        };
         let failures = drain.cameras(&playing, &events)?;
         drain.engine()?;
         let done = finish(engine, playing)?;
         drain.sink(done.sink)?;
-        let balances =
-            accounts.into_iter().map(|(id, counters)| (id, counters.balance())).collect();
+        let balances = drain.balances().collect();
         Ok(Report {
             summary: done.summary,
             balances,
@@ -144,6 +159,10 @@ enum Notice {
     OutputGone,
 }
 
+/// Who is late when lines wait for a reader.
+const OUTPUT_ASLEEP: &str =
+    "sink-stdout, for nothing reads standard output: end its reader, or write to a file";
+
 /// Waits for each part's end in the order of the flow: without a limit while nobody asks for it, within one
 /// as soon as somebody does.
 struct Drain<'a> {
@@ -152,6 +171,9 @@ struct Drain<'a> {
     notices: Receiver<Notice>,
     within: Duration,
     is_asked_for: bool,
+    /// Whether the engine waits for standard output's reader, and with it everything before the engine.
+    is_output_waited_for: Arc<AtomicBool>,
+    accounts: Vec<(CameraId, Arc<Counters>)>,
 }
 
 impl Drain<'_> {
@@ -171,7 +193,7 @@ impl Drain<'_> {
                     Err(RecvTimeoutError::Timeout) => {
                         let names: Vec<_> =
                             running.iter().map(|id| format!("camera {id}")).collect();
-                        return Err(self.late(&names.join(", ")));
+                        return Err(self.late(Class::Camera, &names.join(", ")));
                     }
                 }
             } else {
@@ -225,29 +247,47 @@ impl Drain<'_> {
             match self.notices.recv_timeout(self.within) {
                 Ok(Notice::OutputGone) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => return Err(self.late("engine-0")),
+                Err(RecvTimeoutError::Timeout) => return Err(self.late(Class::Engine, "engine-0")),
             }
         }
     }
 
     /// Waits until every line is written.
-    fn sink(&self, sink: Stdout) -> Result<(), Fault> {
-        let within = self.is_asked_for.then_some(self.within);
-        match sink.finish(within) {
-            None => Err(self.late("sink-stdout")),
-            Some(Ok(())) => Ok(()),
-            Some(Err(error)) => {
-                let line = format!("standard output cannot be written: {error}");
-                Err(Fault::new(Class::Output, line))
+    fn sink(&mut self, sink: Stdout) -> Result<(), Fault> {
+        let closing = sink.close();
+        if !self.is_asked_for {
+            select! {
+                // Disconnected: it never gets an item.
+                recv(closing.ended()) -> _ => {}
+                recv(self.stop) -> _ => self.is_asked_for = true,
             }
         }
+        if self.is_asked_for
+            && closing.ended().recv_timeout(self.within) == Err(RecvTimeoutError::Timeout)
+        {
+            return Err(self.late(Class::Output, OUTPUT_ASLEEP));
+        }
+        closing.join().map_err(|error| {
+            Fault::new(Class::Output, format!("standard output cannot be written: {error}"))
+        })
     }
 
-    fn late(&self, who: &str) -> Fault {
+    /// Names who is late, and gives the account as it stands.
+    fn late(&self, class: Class, who: &str) -> Fault {
+        let (class, who) = if self.is_output_waited_for.load(Ordering::Relaxed) {
+            (Class::Output, OUTPUT_ASLEEP)
+        } else {
+            (class, who)
+        };
         let seconds = self.within.as_secs_f64();
-        let line =
-            format!("not drained within {seconds} s: {who}; frames in flight are not judged");
-        Fault::new(Class::Bug, line)
+        let accounts: Vec<_> =
+            self.balances().map(|(id, balance)| format!("camera {id}: {balance}")).collect();
+        let accounts = accounts.join("; ");
+        Fault::new(class, format!("not drained within {seconds} s: {who} ({accounts})"))
+    }
+
+    fn balances(&self) -> impl Iterator<Item = (CameraId, Balance)> + '_ {
+        self.accounts.iter().map(|(id, counters)| (id.clone(), counters.balance()))
     }
 }
 

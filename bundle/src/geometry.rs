@@ -187,6 +187,12 @@ impl<'a> RgbView<'a> {
         &self.bytes[start..start + self.size.width as usize * 3]
     }
 
+    /// A copy of the pixels, without padding.
+    pub fn to_image(&self) -> RgbImage {
+        let Size { width, height } = self.size;
+        self.cut(Region { x: 0, y: 0, width, height })
+    }
+
     /// All pixels without a copy; `None` when rows are padded.
     pub fn packed(&self) -> Option<&'a [u8]> {
         let row = self.size.width as usize * 3;

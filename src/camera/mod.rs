@@ -127,6 +127,14 @@ impl Playing {
         self.stop.ask();
     }
 
+    /// Stops it and lets go of the frames that are still on their way, which would hold its thread; `false`
+    /// when that panicked.
+    pub fn end(self, frames: &Receiver<Frame>) -> bool {
+        self.stop();
+        for _unwanted in frames {}
+        self.join()
+    }
+
     /// Waits for its end; `false` when its thread panicked.
     pub fn join(self) -> bool {
         self.thread.join().is_ok()
@@ -158,11 +166,9 @@ pub enum CameraError {
         /// In GStreamer's words.
         what: String,
     },
-    /// The launch line is none.
-    #[error("the pipeline `{line}` cannot be built: {cause}")]
+    /// The launch line is none. It is not shown: there may be a password in it.
+    #[error("the preset's launch line cannot be built: {cause}")]
     Launch {
-        /// The whole line.
-        line: String,
         /// GStreamer's words.
         cause: String,
     },
@@ -185,7 +191,7 @@ pub enum CameraError {
         expected: &'static str,
     },
     /// The pipeline posted an error.
-    #[error("{element}: {message}{}", detail(.debug))]
+    #[error("{element}: {message}{}{}", detail(.debug), advice(.remedy.as_deref()))]
     Pipeline {
         /// The element that failed.
         element: String,
@@ -193,12 +199,16 @@ pub enum CameraError {
         message: String,
         /// The last line of its details.
         debug: String,
+        /// What the preset says of it.
+        remedy: Option<String>,
     },
     /// The pipeline plays and nothing comes.
-    #[error("no frame within {} s: check that the camera streams", within.as_secs())]
+    #[error("no frame within {} s{}", within.as_secs(), advice(.remedy.as_deref()))]
     Silent {
         /// How long was waited.
         within: Duration,
+        /// What the preset says of it.
+        remedy: Option<String>,
     },
     /// What came out of the pipeline is no picture.
     #[error("the pipeline gave a buffer that is no RGB picture: {0}")]
@@ -206,6 +216,21 @@ pub enum CameraError {
     /// A thread could not be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
+}
+
+impl CameraError {
+    /// With what the preset says about such a failure.
+    #[must_use]
+    fn with_remedy(mut self, advised: Option<String>) -> Self {
+        if let Self::Pipeline { remedy, .. } | Self::Silent { remedy, .. } = &mut self {
+            *remedy = advised;
+        }
+        self
+    }
+}
+
+fn advice(remedy: Option<&str>) -> String {
+    remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default()
 }
 
 fn detail(debug: &str) -> String {

@@ -34,7 +34,7 @@ impl Pipeline {
             "{source} ! identity name={TAIL} silent=true ! {tail} ! capsfilter caps=video/x-raw,format=RGB \
              ! appsink name={FRAMES} max-buffers=1 drop=false sync={paced} qos=false enable-last-sample=false"
         );
-        let wrong = |cause: &str| CameraError::Launch { line: line.clone(), cause: cause.into() };
+        let wrong = |cause: &str| CameraError::Launch { cause: cause.into() };
         let mut context = gst::ParseContext::new();
         let built =
             gst::parse::launch_full(&line, Some(&mut context), gst::ParseFlags::FATAL_ERRORS);
@@ -65,6 +65,15 @@ impl Pipeline {
         self.elements.bus()
     }
 
+    /// How long a frame lasts at the rate that was negotiated; `None` where frames come as they like.
+    pub(super) fn frame_duration(&self) -> Option<gst::ClockTime> {
+        let caps = self.tail.current_caps()?;
+        let rate = caps.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
+        let (frames, seconds) =
+            (u64::try_from(rate.numer()).ok()?, u64::try_from(rate.denom()).ok()?);
+        gst::ClockTime::SECOND.mul_div_round(seconds, frames)
+    }
+
     /// Lets it play; why it does not is told by the bus, if anywhere.
     pub(super) fn play(&self) -> Result<(), CameraError> {
         match self.elements.set_state(gst::State::Playing) {
@@ -92,6 +101,7 @@ impl Pipeline {
             element: "pipeline".into(),
             message: "it does not play".into(),
             debug: String::new(),
+            remedy: None,
         })
     }
 }
@@ -109,6 +119,7 @@ pub(super) fn failure(message: &gst::Message) -> Option<CameraError> {
         element: element.map_or_else(|| "pipeline".into(), |name| name.to_string()),
         message: error.error().message().trim_end_matches('.').replace('\n', " "),
         debug: debug.trim_end_matches('.').to_owned(),
+        remedy: None,
     })
 }
 

@@ -67,9 +67,7 @@ impl FullResolution for FullBuffer {
         let converted = gstreamer_video::convert_sample(&self.sample, &caps, Some(CONVERT_WITHIN))
             .map_err(|error| error.to_string())?;
         let mapped = MappedFrame::of(&converted).map_err(|error| error.to_string())?;
-        let view = mapped.view();
-        let pixels = (0..mapped.size.height).flat_map(|y| view.row(y).iter().copied()).collect();
-        Ok(RgbImage { size: mapped.size, pixels })
+        Ok(mapped.view().to_image())
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Preset {
     pub description: String,
     /// Whether the source gives frames at its own pace, so that nothing downstream may pace them.
     pub live: bool,
+    /// What to look at when it fails, for people; may name parameters as `launch` does.
+    remedy: Option<String>,
     launch: String,
     stills: Option<String>,
     #[serde(default = "scale_default")]
@@ -195,6 +197,16 @@ impl Filled<'_> {
     /// A parameter's value.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
+    }
+
+    /// What to look at when it fails.
+    pub fn remedy(&self) -> Option<String> {
+        self.preset.remedy.as_ref().map(|remedy| {
+            let fill = |text: String, (name, value): (&String, &String)| {
+                text.replace(&format!("{{{name}}}"), value)
+            };
+            self.values.iter().fold(remedy.clone(), fill)
+        })
     }
 
     /// The launch line of the source.

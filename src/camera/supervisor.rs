@@ -42,6 +42,8 @@ pub(super) struct Parts {
     clock: Arc<dyn Clock>,
     repeat: bool,
     first_frame_within: Duration,
+    /// What the preset says when it fails.
+    remedy: Option<String>,
     /// Set by the callback, so that a source which never gives a frame is found out.
     has_frames: Arc<AtomicBool>,
     /// Why the callback gave up.
@@ -75,10 +77,7 @@ impl Parts {
         let feed = match stills {
             Some((_, paths)) => Some(Feed {
                 source: pipeline.element::<AppSrc>("stills").ok_or_else(|| {
-                    CameraError::Launch {
-                        line: source.clone(),
-                        cause: "it has no appsrc named stills".into(),
-                    }
+                    CameraError::Launch { cause: "it has no appsrc named stills".into() }
                 })?,
                 paths,
                 per_second: rate(filled.value("rate"))?,
@@ -110,6 +109,7 @@ impl Parts {
             clock,
             repeat: options.repeat,
             first_frame_within: options.first_frame_within,
+            remedy: filled.remedy(),
             has_frames,
             failure,
         };
@@ -127,7 +127,7 @@ impl Parts {
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         let event = match failure.map_or(played, Err) {
             Ok(()) => CameraEvent::Ended(self.id),
-            Err(error) => CameraEvent::Failed(self.id, error),
+            Err(error) => CameraEvent::Failed(self.id, error.with_remedy(self.remedy)),
         };
         // Nobody listens: the station itself has ended.
         let _nobody = events.send(event);
@@ -162,7 +162,8 @@ impl Parts {
             let Some(message) = bus.timed_pop(LOOK_UP_EVERY) else {
                 let waited = self.clock.monotonic().saturating_sub(started);
                 if !self.has_frames.load(Ordering::Acquire) && waited > self.first_frame_within {
-                    return Err(CameraError::Silent { within: self.first_frame_within });
+                    let within = self.first_frame_within;
+                    return Err(CameraError::Silent { within, remedy: None });
                 }
                 continue;
             };
@@ -173,8 +174,12 @@ impl Parts {
             match message.view() {
                 gst::MessageView::Eos(_) if !self.start_again() => return Ok(()),
                 gst::MessageView::Error(_) => {
-                    // The missing plug-in was told before, in another message.
-                    let error = missing.take().or_else(|| pipeline::failure(&message));
+                    // A missing plug-in is told before, in another message; where frames came, it was not needed.
+                    let has_frames = self.has_frames.load(Ordering::Acquire);
+                    let error = missing
+                        .take()
+                        .filter(|_| !has_frames)
+                        .or_else(|| pipeline::failure(&message));
                     return error.map_or(Ok(()), Err);
                 }
                 gst::MessageView::Element(_) => {
@@ -211,9 +216,15 @@ impl Parts {
         let dropped = match dropped {
             gst::GenericFormattedValue::Buffers(Some(count)) => *count,
             gst::GenericFormattedValue::Default(Some(count)) => *count,
+            // A camera's driver tells no count, but the time that the gap took (v4l2src).
+            gst::GenericFormattedValue::Undefined(_) => {
+                let (.., duration) = qos.get();
+                self.counters
+                    .lost_upstream(frames_within(duration, self.pipeline.frame_duration()));
+                return;
+            }
             // Told in bytes or in time: no number of frames follows from that.
-            gst::GenericFormattedValue::Undefined(_)
-            | gst::GenericFormattedValue::Default(None)
+            gst::GenericFormattedValue::Default(None)
             | gst::GenericFormattedValue::Buffers(None)
             | gst::GenericFormattedValue::Bytes(_)
             | gst::GenericFormattedValue::Time(_)
@@ -222,6 +233,17 @@ impl Parts {
         };
         let before = lost.insert(source, dropped).unwrap_or(0);
         self.counters.lost_upstream(dropped.saturating_sub(before));
+    }
+}
+
+/// How many frames a gap of that duration swallowed: at least one.
+fn frames_within(gap: Option<gst::ClockTime>, frame: Option<gst::ClockTime>) -> u64 {
+    match (gap, frame) {
+        (Some(gap), Some(frame)) if !frame.is_zero() => {
+            // To the nearest: both durations are rounded to nanoseconds.
+            ((gap + frame / 2).nseconds() / frame.nseconds()).max(1)
+        }
+        _ => 1,
     }
 }
 
@@ -315,5 +337,24 @@ impl Capture {
                 Err(gst::FlowError::Error)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_counted_in_frames() {
+        let check = |gap_ms: Option<u64>, frame_ms: Option<u64>, expected| {
+            let time = |ms: Option<u64>| ms.map(gst::ClockTime::from_mseconds);
+            assert_eq!(frames_within(time(gap_ms), time(frame_ms)), expected, "{gap_ms:?}");
+        };
+        check(Some(100), Some(33), 3);
+        check(Some(33), Some(33), 1);
+        check(Some(1), Some(33), 1);
+        check(Some(100), None, 1);
+        check(None, Some(33), 1);
+        check(Some(100), Some(0), 1);
     }
 }

@@ -37,9 +37,5 @@ fn push_and_pull(pipeline: &Pipeline, picture: &RgbImage) -> Result<RgbImage, Ca
     let pulled = pipeline.sink.try_pull_sample(WITHIN).ok_or_else(|| {
         pipeline.failure().unwrap_or_else(|| CameraError::Buffer("the tail gave no picture".into()))
     })?;
-    let mapped = MappedFrame::of(&pulled)?;
-    let view = mapped.view();
-    let size = view.size();
-    let pixels = (0..size.height).flat_map(|y| view.row(y).iter().copied()).collect();
-    Ok(RgbImage { size, pixels })
+    Ok(MappedFrame::of(&pulled)?.view().to_image())
 }

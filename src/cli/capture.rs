@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use bundle::geometry::{RgbImage, Size};
+use bundle::geometry::Size;
 use crossbeam_channel::{Receiver, select};
 
 use super::{Global, cameras, print};
@@ -20,9 +20,7 @@ use crate::{
     config::{CameraSettings, Scaling},
     fault::{Class, Fault},
     frame::{Frame, Picture},
-    images,
-    ledger::FaultReason,
-    shutdown,
+    images, shutdown,
 };
 
 #[derive(Debug, clap::Args)]
@@ -85,7 +83,6 @@ pub(super) fn run(arguments: &Arguments, _global: &Global) -> anyhow::Result<()>
     let folder = folder(&arguments.into, &arguments.product)?;
     let camera =
         Camera::open(options, clock).map_err(|error| cameras::failed(&settings.name, &error))?;
-    let counters = Arc::clone(camera.counters());
     let frames = camera.frames().clone();
     let (event, events) = crossbeam_channel::bounded(1);
     let playing = camera.play(event).map_err(|error| {
@@ -94,12 +91,7 @@ pub(super) fn run(arguments: &Arguments, _global: &Global) -> anyhow::Result<()>
     let mut recording =
         Recording { arguments, next: next_number(&folder)?, folder, seen: 0, kept: 0 };
     let outcome = recording.keep(&frames, &stop);
-    playing.stop();
-    // Frames that are still on their way would hold the camera's thread; none of them is wanted.
-    for _frame in &frames {
-        counters.faulted(FaultReason::Abandoned);
-    }
-    let is_sound = playing.join();
+    let is_sound = playing.end(&frames);
     outcome?;
     if !is_sound {
         return Err(Fault::new(Class::Bug, "the camera's thread panicked; please report it").into());
@@ -226,11 +218,8 @@ impl Recording<'_> {
                 Ok(())
             }
             Picture::Pixels(pixels) => {
-                let view = pixels.view();
-                let size = view.size();
-                let pixels = (0..size.height).flat_map(|y| view.row(y).iter().copied()).collect();
                 let path = self.folder.join(format!("{:06}.png", self.next));
-                images::write_png(&path, &RgbImage { size, pixels })?;
+                images::write_png(&path, &pixels.view().to_image())?;
                 self.next += 1;
                 self.kept += 1;
                 Ok(())

@@ -7,13 +7,10 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
-use bundle::{
-    calibration::{Budget, RejectRate},
-    geometry::RgbImage,
-};
+use bundle::{calibration::RejectRate, geometry::RgbImage};
 
 use super::{Global, load, print};
 use crate::{
@@ -22,7 +19,7 @@ use crate::{
     engine::OnnxOptions,
     fault::{Class, Fault, OrFault as _},
     images,
-    inspector::{Inspection, Inspector},
+    inspector::{InspectError, Inspection, Inspector},
     judge::Unrated,
     overlay,
     sinks::line::{ModelLabel, Origin, VerdictLine},
@@ -71,6 +68,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> {
     let images = images::find(&arguments.paths)?;
+    let overlays = match &arguments.overlay {
+        Some(folder) => overlays(&images, folder)?,
+        None => Vec::new(),
+    };
     let (inspector, model) = load(arguments, global)?;
     let width = images.iter().map(|image| image.path.display().to_string().chars().count()).max();
     let document = &model.file.document;
@@ -83,8 +84,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         clock: SystemClock::start(),
         path_width: width.unwrap_or(0).clamp("image".len(), 80),
         summary: Summary::default(),
-        unreadable: 0,
-        drawn: BTreeSet::new(),
+        unjudged: 0,
+        overlays,
     };
     if !arguments.json {
         print::line(&table_row(
@@ -96,7 +97,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         ))?;
     }
     for (index, image) in images.iter().enumerate() {
-        work.one(index as u64 + 1, image)?;
+        work.one(index, image)?;
     }
     work.close(images.len())
 }
@@ -106,7 +107,7 @@ fn load(arguments: &Arguments, global: &Global) -> anyhow::Result<(Inspector, lo
         Fault::new(Class::Usage, format!("--reject-rate {}: {error}", arguments.reject_rate))
     })?;
     let judge = JudgeSettings {
-        budget: Budget::split(rate),
+        reject_rate: rate,
         unrated: if arguments.allow_unrated { Unrated::Allowed } else { Unrated::Refused },
     };
     let engine = EngineSettings {
@@ -125,40 +126,55 @@ struct Work<'a> {
     clock: SystemClock,
     path_width: usize,
     summary: Summary,
-    unreadable: usize,
-    /// Pictures of this run, so that two images of one name do not share one.
-    drawn: BTreeSet<PathBuf>,
+    /// Images that cannot be decoded or do not fit the model's geometry.
+    unjudged: usize,
+    /// Where each image's picture goes; empty when none is wanted.
+    overlays: Vec<PathBuf>,
 }
 
 impl Work<'_> {
-    fn one(&mut self, number: u64, image: &images::Image) -> anyhow::Result<()> {
+    fn one(&mut self, index: usize, image: &images::Image) -> anyhow::Result<()> {
+        let number = index as u64 + 1;
         let time = self.clock.wall();
         let started = self.clock.monotonic();
         let frame = match images::decode(&image.path) {
             Ok(frame) => frame,
             Err(reason) => {
-                self.unreadable += 1;
-                print::note(&format!("{}: {reason}", image.path.display()));
-                let rate = self.arguments.reject_rate;
-                let verdict = Verdict::fault(rate, format!("cannot be decoded: {reason}"));
-                let latency = self.clock.monotonic().saturating_sub(started);
-                let origin = origin(number, &image.path, time, latency, None);
-                return self.tell(&VerdictLine { origin, verdict });
+                return self.unjudged(number, image, format!("cannot be decoded: {reason}"));
             }
         };
         let began = self.clock.monotonic();
-        let inspection = self.inspector.inspect(frame.view()).or_fault(Class::Engine)?;
+        let inspection = match self.inspector.inspect(frame.view()) {
+            Ok(inspection) => inspection,
+            // This image alone: the others may fit.
+            Err(error @ InspectError::Geometry(_)) => {
+                return self.unjudged(number, image, crate::fault::one_line(&error));
+            }
+            Err(InspectError::Engine(error)) => return Err(error).or_fault(Class::Engine)?,
+        };
         let ended = self.clock.monotonic();
         let inference = ended.saturating_sub(began);
         let latency = ended.saturating_sub(started);
         self.summary.latency.add(latency);
         self.summary.inference.add(inference);
-        if let Some(folder) = &self.arguments.overlay {
-            let path = unused(&mut self.drawn, &folder.join(&image.below));
-            images::write_png(&path, &self.picture(&frame, &inspection))?;
+        if let Some(path) = self.overlays.get(index) {
+            images::write_png(path, &self.picture(&frame, &inspection))?;
         }
         let origin = origin(number, &image.path, time, latency, Some(inference));
         self.tell(&VerdictLine { origin, verdict: inspection.verdict })
+    }
+
+    fn unjudged(
+        &mut self,
+        number: u64,
+        image: &images::Image,
+        reason: String,
+    ) -> anyhow::Result<()> {
+        self.unjudged += 1;
+        print::note(&format!("{}: {reason}", image.path.display()));
+        let verdict = Verdict::fault(self.arguments.reject_rate, reason);
+        let origin = origin(number, &image.path, self.clock.wall(), Duration::ZERO, None);
+        self.tell(&VerdictLine { origin, verdict })
     }
 
     fn picture(&self, frame: &RgbImage, inspection: &Inspection) -> RgbImage {
@@ -199,14 +215,14 @@ impl Work<'_> {
     fn close(self, images: usize) -> anyhow::Result<()> {
         if !self.arguments.json {
             print::line(&format!(
-                "\n{images} images, {} unreadable\n{}",
-                self.unreadable, self.summary
+                "\n{images} images, {} not judged\n{}",
+                self.unjudged, self.summary
             ))?;
         }
-        if self.unreadable > 0 {
+        if self.unjudged > 0 {
             let line = format!(
-                "{} of {images} images cannot be read; they are listed above",
-                self.unreadable
+                "{} of {images} images cannot be judged; they are listed above",
+                self.unjudged
             );
             return Err(Fault::new(Class::Data, line).into());
         }
@@ -235,8 +251,8 @@ fn origin(
     number: u64,
     path: &Path,
     time: SystemTime,
-    latency: std::time::Duration,
-    inference: Option<std::time::Duration>,
+    latency: Duration,
+    inference: Option<Duration>,
 ) -> Origin {
     Origin {
         camera: Arc::from("inspect"),
@@ -250,13 +266,30 @@ fn origin(
     }
 }
 
-/// `path` as a PNG, or with a number where this run already drew one there.
-fn unused(drawn: &mut BTreeSet<PathBuf>, path: &Path) -> PathBuf {
-    let mut candidate = path.with_extension("png");
-    let mut number = 2;
-    while !drawn.insert(candidate.clone()) {
-        candidate = path.with_extension(format!("{number}.png"));
-        number += 1;
+/// A picture's path for each image: its own below `folder` as a PNG, with a number where two would be the same.
+/// None of them may be an image that is to be judged.
+fn overlays(images: &[images::Image], folder: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let originals: BTreeSet<PathBuf> =
+        images.iter().filter_map(|image| image.path.canonicalize().ok()).collect();
+    let mut drawn = BTreeSet::new();
+    let mut overlays = Vec::with_capacity(images.len());
+    for image in images {
+        let path = folder.join(&image.below);
+        let mut candidate = path.with_extension("png");
+        let mut number = 2;
+        while !drawn.insert(candidate.clone()) {
+            candidate = path.with_extension(format!("{number}.png"));
+            number += 1;
+        }
+        if candidate.canonicalize().is_ok_and(|path| originals.contains(&path)) {
+            let line = format!(
+                "--overlay {} would overwrite {}; name another folder",
+                folder.display(),
+                candidate.display()
+            );
+            return Err(Fault::new(Class::Usage, line));
+        }
+        overlays.push(candidate);
     }
-    candidate
+    Ok(overlays)
 }

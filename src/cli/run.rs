@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         Fault::new(Class::Output, format!("a thread cannot be started: {error}"))
     })?;
     introduce(&settings, &model, &inspector);
-    let reject_rate = settings.judge.budget.total.get();
+    let reject_rate = settings.judge.reject_rate.get();
     let drain_within = Station::DRAIN_WITHIN;
     let station = Station { cameras: opened, inspector, sink, clock, reject_rate, drain_within };
     let report = station.run(&stop)?;
@@ -101,7 +101,7 @@ fn introduce(settings: &Settings, model: &load::Model, inspector: &crate::inspec
         document.model.name,
         document.model.version,
         document.classes.len(),
-        settings.judge.budget.total.get() * 100.0,
+        settings.judge.reject_rate.get() * 100.0,
         cameras.join(", ")
     ));
     let unrated: Vec<_> = inspector.judge().unrated_products().collect();
@@ -144,7 +144,7 @@ fn close(report: &Report, is_text: bool) -> anyhow::Result<()> {
     } else {
         print::note(&format!("\n{report}"));
     }
-    if let Some((id, error)) = report.failures.first() {
+    if let Some((id, error)) = report.failures.last() {
         // The others were logged when they failed.
         let line = format!("camera {id}: {}", crate::fault::one_line(error));
         return Err(Fault::new(Class::Camera, line).into());

@@ -109,11 +109,14 @@ pub enum LibraryError {
         /// Its version.
         version: Version,
     },
-    /// The loader or the library's constructors did not come back.
-    #[error("{} could not be loaded within {} s; is it on a network share that is away?", path.display(), PROBE_TIMEOUT.as_secs())]
+    /// A file system, the loader or the library's constructors did not come back.
+    #[error(
+        "ONNX Runtime's library could not be loaded within {} s from {places}; is that on a network share that is away?",
+        PROBE_TIMEOUT.as_secs()
+    )]
     Stuck {
-        /// The file.
-        path: PathBuf,
+        /// Where it was looked for.
+        places: String,
     },
     /// No thread for the probe.
     #[error("no thread to load ONNX Runtime's library with: {0}")]
@@ -132,8 +135,25 @@ pub struct Probed {
 
 /// Finds the library and asks it for its version.
 pub fn probe(search: &Search) -> Result<Probed, LibraryError> {
-    let path = find(search)?;
-    probe_file(&path, PROBE_TIMEOUT, load)
+    let search = search.clone();
+    let places = search.places();
+    within(PROBE_TIMEOUT, &places, move || load(&find(&search)?))
+}
+
+impl Search {
+    /// Where is looked, for a person.
+    fn places(&self) -> String {
+        if let Some(path) = self.named.as_ref().or(self.environment.as_ref().map(|(_, path)| path))
+        {
+            return path.display().to_string();
+        }
+        let mut looked: Vec<String> =
+            self.folders.iter().map(|folder| folder.display().to_string()).collect();
+        if self.system {
+            looked.push("the system's library path".into());
+        }
+        looked.join(", ")
+    }
 }
 
 fn find(search: &Search) -> Result<PathBuf, LibraryError> {
@@ -153,12 +173,7 @@ fn find(search: &Search) -> Result<PathBuf, LibraryError> {
             return Ok(PathBuf::from(name));
         }
     }
-    let mut looked: Vec<String> =
-        search.folders.iter().map(|folder| folder.display().to_string()).collect();
-    if search.system {
-        looked.push("the system's library path".into());
-    }
-    Err(LibraryError::NotFound { looked: looked.join(", ") })
+    Err(LibraryError::NotFound { looked: search.places() })
 }
 
 fn named(path: &Path, named_by: &str) -> Result<PathBuf, LibraryError> {
@@ -191,25 +206,24 @@ fn in_folder(folder: &Path) -> Option<PathBuf> {
     Some(std::path::absolute(&path).unwrap_or(path))
 }
 
-/// Runs `load` on a thread of its own: neither the loader nor a constructor can be interrupted.
-fn probe_file(
-    path: &Path,
+/// Probes on a thread of its own: neither a file system, nor the loader, nor a constructor can be interrupted.
+fn within(
     timeout: Duration,
-    load: fn(&Path) -> Result<Probed, LibraryError>,
+    places: &str,
+    probe: impl FnOnce() -> Result<Probed, LibraryError> + Send + 'static,
 ) -> Result<Probed, LibraryError> {
     let (answer, answered) = crossbeam_channel::bounded(1);
-    let owned = path.to_path_buf();
     std::thread::Builder::new()
         .name("ort-probe".into())
         .spawn(move || {
             // Nobody waits any more after the time-out.
-            drop(answer.send(load(&owned)));
+            drop(answer.send(probe()));
         })
         .map_err(LibraryError::NoThread)?;
     match answered.recv_timeout(timeout) {
         Ok(result) => result,
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            Err(LibraryError::Stuck { path: path.to_path_buf() })
+            Err(LibraryError::Stuck { places: places.into() })
         }
     }
 }
@@ -269,12 +283,13 @@ mod tests {
 
     #[test]
     fn a_library_that_does_not_come_back_is_given_up() {
-        fn asleep(_: &Path) -> Result<Probed, LibraryError> {
+        let asleep = || {
             std::thread::park();
             Err(LibraryError::NotFound { looked: String::new() })
-        }
-        let result = probe_file(Path::new("slow.so"), Duration::from_millis(20), asleep);
-        assert!(matches!(result, Err(LibraryError::Stuck { .. })));
+        };
+        let stuck = within(Duration::from_millis(20), "slow.so", asleep).unwrap_err();
+        assert!(matches!(stuck, LibraryError::Stuck { .. }));
+        assert!(stuck.to_string().contains("slow.so"), "{stuck}");
     }
 
     #[test]

@@ -140,16 +140,10 @@ impl Engine for Onnx {
         if input.size() != self.input {
             return Err(EngineError::InputSize { got: input.size(), want: self.input });
         }
-        let inference = if let Some(view) = tensor_view(input) {
-            Self::run(&mut self.session, &view)
-        } else {
-            pack(input, &mut self.packed);
-            ArrayView4::from_shape(tensor_shape(self.input), &self.packed)
-                .map_err(|error| ort::Error::new(error.to_string()))
-                .and_then(|view| Self::run(&mut self.session, &view))
-        };
-        let inference =
-            inference.map_err(|error| EngineError::Run { cause: first_line(error.message()) })?;
+        let inference = tensor(input, &mut self.packed)
+            .map_err(|error| ort::Error::new(error.to_string()))
+            .and_then(|tensor| Self::run(&mut self.session, &tensor))
+            .map_err(|error| EngineError::Run { cause: first_line(error.message()) })?;
         let [_, height, width, _] = tensor_shape(self.input);
         if inference.anomaly_map.dim() != (height, width) {
             let what = format!(
@@ -162,9 +156,18 @@ impl Engine for Onnx {
     }
 }
 
-/// The frame's own memory as `[1, H, W, 3]`; `None` when its rows are padded.
-pub fn tensor_view<'a>(frame: &RgbView<'a>) -> Option<ArrayView4<'a, u8>> {
-    ArrayView4::from_shape(tensor_shape(frame.size()), frame.packed()?).ok()
+/// The frame as `[1, H, W, 3]`: its own memory, or a copy in `packed` when its rows are padded.
+pub fn tensor<'a>(
+    frame: &RgbView<'a>,
+    packed: &'a mut Vec<u8>,
+) -> Result<ArrayView4<'a, u8>, ndarray::ShapeError> {
+    let bytes = if let Some(bytes) = frame.packed() {
+        bytes
+    } else {
+        pack(frame, packed);
+        packed
+    };
+    ArrayView4::from_shape(tensor_shape(frame.size()), bytes)
 }
 
 fn tensor_shape(size: Size) -> [usize; 4] {

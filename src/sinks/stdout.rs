@@ -6,6 +6,10 @@
 
 use std::{
     io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -61,6 +65,14 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Stdout {
     lines: Sender<VerdictLine>,
+    /// Whether a giver waits for the reader right now.
+    is_waited_for: Arc<AtomicBool>,
+    closing: Closing,
+}
+
+/// The sink without its queue: it writes what is left.
+#[derive(Debug)]
+pub struct Closing {
     /// Never gets an item: disconnected when the thread ends.
     ended: Receiver<std::convert::Infallible>,
     thread: JoinHandle<io::Result<()>>,
@@ -81,16 +93,24 @@ impl Stdout {
             drop(alive);
             written
         })?;
-        Ok(Self { lines, ended, thread })
+        let closing = Closing { ended, thread };
+        Ok(Self { lines, is_waited_for: Arc::default(), closing })
+    }
+
+    /// Says whether a giver waits for a reader that sleeps.
+    pub fn is_waited_for(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_waited_for)
     }
 
     /// Hands a line over.
     pub fn hand(&self, line: VerdictLine, when_full: WhenFull) -> Handed {
         match when_full {
-            WhenFull::Wait => match self.lines.send(line) {
-                Ok(()) => Handed::Queued,
-                Err(_gone) => Handed::Closed,
-            },
+            WhenFull::Wait => {
+                self.is_waited_for.store(self.lines.is_full(), Ordering::Relaxed);
+                let sent = self.lines.send(line);
+                self.is_waited_for.store(false, Ordering::Relaxed);
+                if sent.is_ok() { Handed::Queued } else { Handed::Closed }
+            }
             WhenFull::Lose => match self.lines.try_send(line) {
                 Ok(()) => Handed::Queued,
                 Err(TrySendError::Full(_)) => Handed::Lost,
@@ -99,19 +119,22 @@ impl Stdout {
         }
     }
 
-    /// Writes what is queued and ends the thread; `None` when a reader that sleeps made that take longer than
-    /// `within`.
-    pub fn finish(self, within: Option<Duration>) -> Option<io::Result<()>> {
-        drop(self.lines);
-        if let Some(within) = within
-            && self.ended.recv_timeout(within) == Err(RecvTimeoutError::Timeout)
-        {
-            return None;
-        }
+    /// Takes no more lines.
+    pub fn close(self) -> Closing {
+        self.closing
+    }
+}
+
+impl Closing {
+    /// Disconnected as soon as everything is written, or nothing can be.
+    pub fn ended(&self) -> &Receiver<std::convert::Infallible> {
+        &self.ended
+    }
+
+    /// Waits for the thread, and says whether everything was written.
+    pub fn join(self) -> io::Result<()> {
         let ended = self.thread.join();
-        Some(
-            ended.unwrap_or_else(|_panic| Err(io::Error::other("the thread sink-stdout panicked"))),
-        )
+        ended.unwrap_or_else(|_panic| Err(io::Error::other("the thread sink-stdout panicked")))
     }
 }
 
@@ -126,21 +149,21 @@ impl<W: Write> Writer<W> {
         loop {
             match queue.recv_timeout(STATUS_EVERY) {
                 Ok(line) => {
-                    self.erase_status()?;
+                    self.erase_status();
                     self.write(&line)?;
                     // One flush for what came together, none while more is waiting.
                     while let Ok(line) = queue.try_recv() {
                         self.write(&line)?;
                     }
                     self.out.flush()?;
-                    self.draw_status()?;
+                    self.draw_status();
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    self.erase_status()?;
-                    self.draw_status()?;
+                    self.erase_status();
+                    self.draw_status();
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    self.erase_status()?;
+                    self.erase_status();
                     return self.out.flush();
                 }
             }
@@ -156,16 +179,48 @@ impl<W: Write> Writer<W> {
         self.out.write_all(b"\n")
     }
 
-    fn erase_status(&mut self) -> io::Result<()> {
-        let Some(status) = &mut self.status else { return Ok(()) };
-        status.terminal.write_all(b"\r\x1b[K")?;
-        status.terminal.flush()
+    fn erase_status(&mut self) {
+        self.show(|_status| "\r\x1b[K".into());
     }
 
-    fn draw_status(&mut self) -> io::Result<()> {
-        let Some(status) = &mut self.status else { return Ok(()) };
-        let text = (status.text)();
-        status.terminal.write_all(text.as_bytes())?;
-        status.terminal.flush()
+    fn draw_status(&mut self) {
+        self.show(|status| (status.text)());
+    }
+
+    fn show(&mut self, text: impl FnOnce(&Status) -> String) {
+        let Some(status) = &mut self.status else { return };
+        let text = text(status);
+        let terminal = &mut status.terminal;
+        // A terminal that was closed: the inspection goes on without a status line.
+        if terminal.write_all(text.as_bytes()).and_then(|()| terminal.flush()).is_err() {
+            self.status = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A terminal whose other side is gone.
+    struct Lost;
+
+    impl Write for Lost {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::Error::other("input/output error"))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_lost_terminal_costs_the_status_line_and_nothing_else() {
+        let status = Status { terminal: Box::new(Lost), text: Box::new(|| "10/s".into()) };
+        let sink = Stdout::start(io::sink(), Style::Text, Some(status)).unwrap();
+        std::thread::sleep(2 * STATUS_EVERY);
+        assert!(sink.closing.ended.is_empty() && !sink.closing.thread.is_finished());
+        sink.close().join().unwrap();
     }
 }

@@ -254,3 +254,47 @@ fn a_camera_that_fails_while_it_plays() {
         assert!(told.contains("captured 0 = judged 0"), "{told}");
     }
 }
+
+/// GStreamer with the plug-ins that `files` lists and no others.
+fn with_plugins(scratch: &Scratch, files: &[&str], arguments: &[&str]) -> std::process::Output {
+    let folder = scratch.path("plugins");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in files {
+        let name = format!("libgst{name}.so");
+        let installed =
+            format!("/usr/lib/{}-linux-gnu/gstreamer-1.0/{name}", std::env::consts::ARCH);
+        std::os::unix::fs::symlink(installed, folder.join(name)).unwrap();
+    }
+    let mut command = scratch.command(arguments);
+    command
+        .env("GST_PLUGIN_SYSTEM_PATH_1_0", &folder)
+        .env("GST_PLUGIN_PATH_1_0", "")
+        .env("GST_REGISTRY_1_0", scratch.path("registry"));
+    command.output().unwrap()
+}
+
+#[test]
+fn an_element_that_is_missing_is_told_with_its_package() {
+    let scratch = scratch();
+    scratch.write("line.toml", camera("preset = \"test\"\n"));
+    let output = with_plugins(&scratch, &["coreelements"], &["run", "line.toml"]);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(6), "{told}");
+    let package = "no element \"videotestsrc\": install the package gstreamer1.0-plugins-base";
+    assert!(told.contains(package), "{told}");
+}
+
+#[test]
+fn a_decoder_that_is_missing_is_told_with_what_it_decodes() {
+    let scratch = scratch();
+    let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo.webm");
+    let location = format!("preset = \"files\"\nparameters = {{ location = \"{clip}\" }}\n");
+    scratch.write("line.toml", camera(&location));
+    // All that plays the clip, but for VP8's decoder.
+    let plugins =
+        ["coreelements", "playback", "typefindfunctions", "app", "videoconvertscale", "matroska"];
+    let output = with_plugins(&scratch, &plugins, &["run", "line.toml"]);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(6), "{told}");
+    assert!(told.contains("GStreamer has no VP8") && told.contains("install "), "{told}");
+}

@@ -23,7 +23,7 @@ fn check_says_line_by_line_what_holds() {
         "ok      model: ",
         "golden frames agree",
         "ok      camera top",
-        "plays: the first frame has 640x480 pixels",
+        "plays: the first frame has 32x32 pixels",
     ] {
         assert!(told.contains(word), "`{word}` is not in: {told}");
     }

@@ -2,39 +2,22 @@
 
 use std::ops::Mul as _;
 
-use bundle::{
-    geometry::{RgbView, Size},
-    schema::Document,
-};
-use sightline::engine::{Candidate, Engine, EngineError, Inference, Refusal, Verified};
+use bundle::schema::Document;
+use sightline::engine::{Candidate, Engine as _, Inference, Refusal, Verified};
 
-use crate::support::{self, Scratch, stderr};
+use crate::support::{self, Around, Scratch, stderr};
 
-/// An engine that answers almost as the inner one does.
-struct Off {
-    inner: Verified,
-    score: f32,
-    embedding: f32,
-    map: f32,
-}
-
-impl Engine for Off {
-    fn input_size(&self) -> Size {
-        self.inner.input_size()
-    }
-
-    fn infer(&mut self, input: &RgbView<'_>) -> Result<Inference, EngineError> {
-        let inference = self.inner.infer(input)?;
-        Ok(Inference {
-            score: inference.score.mul(self.score),
-            embedding: inference.embedding.mul(self.embedding),
-            anomaly_map: inference.anomaly_map.mul(self.map),
-        })
-    }
-}
-
+/// Verifies an engine that answers almost as the real one does.
 fn verify(document: &Document, score: f32, embedding: f32, map: f32) -> Result<Verified, Refusal> {
-    Candidate::new(Off { inner: support::engine(), score, embedding, map }).verify(document)
+    let off = Around::engine(move |engine, input| {
+        let inference = engine.infer(input)?;
+        Ok(Inference {
+            score: inference.score.mul(score),
+            embedding: inference.embedding.mul(embedding),
+            anomaly_map: inference.anomaly_map.mul(map),
+        })
+    });
+    Candidate::new(off).verify(document)
 }
 
 #[test]

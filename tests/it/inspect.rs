@@ -38,7 +38,7 @@ fn the_table_ends_with_a_summary() {
     let output = scratch.run(&[&["inspect", "parts/0.png"], &ALLOWED[..]].concat());
     let text = stdout(&output);
     assert!(text.starts_with("image"), "{text}");
-    assert!(text.contains("1 images, 0 unreadable"), "{text}");
+    assert!(text.contains("1 images, 0 not judged"), "{text}");
 }
 
 #[test]
@@ -48,6 +48,16 @@ fn overlays_mirror_the_folder_and_show_two_frames_and_a_bar() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let picture = image::open(scratch.path("heat/large.png")).unwrap();
     assert_eq!((picture.width(), picture.height()), (2 * 128 + 4, 96 + 6));
+}
+
+#[test]
+fn an_overlay_never_overwrites_an_image() {
+    let scratch = scratch_with_parts();
+    let before = std::fs::read(scratch.path("parts/0.png")).unwrap();
+    let output = scratch.run(&[&["inspect", "parts", "--overlay", "parts"], &ALLOWED[..]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("would overwrite parts/0.png"), "{}", stderr(&output));
+    assert_eq!(std::fs::read(scratch.path("parts/0.png")).unwrap(), before);
 }
 
 #[test]
@@ -65,7 +75,7 @@ fn a_corrupt_image_is_told_and_the_others_are_judged() {
         lines[1]
     );
     assert!(
-        stderr(&output).contains("sightline: 1 of 5 images cannot be read"),
+        stderr(&output).contains("sightline: 1 of 5 images cannot be judged"),
         "{}",
         stderr(&output)
     );

@@ -14,6 +14,7 @@ mod support;
 
 mod bad_input;
 mod check_and_capture;
+mod demo;
 mod golden_refusal;
 mod inspect;
 mod judging;

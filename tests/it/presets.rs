@@ -42,7 +42,7 @@ fn find(name: &str) -> Preset {
     Preset::find(name, Platform::Any).unwrap()
 }
 
-/// A camera that streams H.264 over RTSP, on a port of its own.
+/// A camera that streams sound and H.264 over RTSP, on a port of its own.
 fn rtsp_server() -> u16 {
     gst::init().unwrap();
     let server = rtsp::RTSPServer::new();
@@ -50,8 +50,10 @@ fn rtsp_server() -> u16 {
     server.set_address("127.0.0.1");
     let factory = rtsp::RTSPMediaFactory::new();
     factory.set_launch(
-        "( videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1 \
-         ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0 config-interval=1 )",
+        // Sound comes first, as from many cameras: the preset must not take it for the picture.
+        "( audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay0 \
+         videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1 \
+         ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay1 config-interval=1 )",
     );
     server.mount_points().unwrap().add_factory("/line", factory);
     let (port, bound) = std::sync::mpsc::channel();
@@ -110,12 +112,14 @@ fn a_network_camera_that_is_not_there_is_a_failure_with_its_reason() {
     // Nothing listens on port 1.
     let told = failure(options(find("rtsp"), &[("location", "rtsp://127.0.0.1:1/line")]));
     assert!(told.starts_with("rtspsrc: "), "{told}");
+    assert!(told.contains("does rtsp://127.0.0.1:1/line answer"), "{told}");
 }
 
 #[test]
 fn a_usb_camera_that_is_not_there_is_a_failure_that_names_its_device() {
     let told = failure(options(find("usb"), &[("device", "/dev/video99")]));
-    assert!(told.starts_with("v4l2src: ") && told.contains("/dev/video99"), "{told}");
+    assert!(told.starts_with("v4l2src: "), "{told}");
+    assert!(told.contains("is /dev/video99 plugged in, may this user read it"), "{told}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use bundle::{
 };
 use network::{Architecture, onnx, shapes, weights::Weights};
 use sightline::engine::{
-    Engine as _, Inference, Onnx, OnnxOptions, Runtime, Verified, library::Search,
+    Engine, EngineError, Inference, Onnx, OnnxOptions, Runtime, Verified, library::Search,
 };
 
 /// The smallest input that the network takes.
@@ -94,6 +94,31 @@ pub fn engine() -> Verified {
         .unwrap()
         .verify(&unverifiable())
         .unwrap()
+}
+
+/// The verified engine with something of a test's around each inference.
+pub struct Around<F> {
+    inner: Verified,
+    infer: F,
+}
+
+impl<F: FnMut(&mut Verified, &RgbView<'_>) -> Result<Inference, EngineError> + Send> Around<F> {
+    /// `infer` gets the tiny network's engine and the input.
+    pub fn engine(infer: F) -> Self {
+        Self { inner: engine(), infer }
+    }
+}
+
+impl<F: FnMut(&mut Verified, &RgbView<'_>) -> Result<Inference, EngineError> + Send> Engine
+    for Around<F>
+{
+    fn input_size(&self) -> Size {
+        self.inner.input_size()
+    }
+
+    fn infer(&mut self, input: &RgbView<'_>) -> Result<Inference, EngineError> {
+        (self.infer)(&mut self.inner, input)
+    }
 }
 
 /// What the tiny network says about a picture of its own size.
@@ -172,8 +197,7 @@ impl Scratch {
 
     /// Writes a picture as PNG.
     pub fn write_picture(&self, name: &str, image: &RgbView<'_>) {
-        let size = image.size();
-        let pixels: Vec<u8> = (0..size.height).flat_map(|y| image.row(y).to_vec()).collect();
+        let RgbImage { size, pixels } = image.to_image();
         std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
         image::save_buffer(
             self.path(name),

@@ -8,15 +8,15 @@ use std::{
 };
 
 use bundle::{
-    calibration::{Budget, RejectRate},
-    geometry::{Geometry, RgbView, Size},
+    calibration::RejectRate,
+    geometry::{Geometry, RgbImage, RgbView, Size},
 };
 use crossbeam_channel::Receiver;
 use sightline::{
     camera::{Camera, CameraOptions, Platform, Preset},
     channel::Overflow,
     clock::{Clock, SystemClock},
-    engine::{Engine, EngineError, Inference, Verified, golden::Candidate},
+    engine::{Engine, EngineError, golden::Candidate},
     frame::{CameraId, Picture},
     inspector::Inspector,
     judge::{Judge, Unrated},
@@ -29,7 +29,7 @@ use sightline::{
     station::{Report, Station},
 };
 
-use crate::support::{self, SIDE, Scratch, json_lines, picture, stderr};
+use crate::support::{self, Around, SIDE, Scratch, json_lines, picture, stderr};
 
 const INPUT: Size = Size { width: SIDE, height: SIDE };
 
@@ -53,23 +53,6 @@ fn options(preset: &str, parameters: &[(&str, &str)]) -> CameraOptions {
 
 fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock::start())
-}
-
-/// An engine that takes its time.
-struct Slowed {
-    engine: Verified,
-    by: Duration,
-}
-
-impl Engine for Slowed {
-    fn input_size(&self) -> Size {
-        self.engine.input_size()
-    }
-
-    fn infer(&mut self, input: &RgbView<'_>) -> Result<Inference, EngineError> {
-        std::thread::sleep(self.by);
-        self.engine.infer(input)
-    }
 }
 
 /// Standard output, kept.
@@ -96,8 +79,8 @@ impl io::Write for Kept {
 
 fn station(cameras: Vec<CameraOptions>, engine: impl Engine + 'static, out: Kept) -> Station {
     let document = support::document(99);
-    let budget = Budget::split(RejectRate::new(0.02).unwrap());
-    let judge = Judge::new(&document.classes, &budget, Unrated::Refused).unwrap();
+    let rate = RejectRate::new(0.02).unwrap();
+    let judge = Judge::new(&document.classes, rate, Unrated::Refused).unwrap();
     let engine = Candidate::new(engine).verify(&document).unwrap();
     let inspector = Inspector::new(engine, Geometry::square(SIDE), judge);
     let clock = clock();
@@ -129,8 +112,12 @@ fn balance(report: &Report) -> Balance {
     report.balances[0].1
 }
 
-fn slowed(by_millis: u64) -> Slowed {
-    Slowed { engine: support::engine(), by: Duration::from_millis(by_millis) }
+/// An engine that takes its time.
+fn slowed(by_millis: u64) -> impl Engine {
+    Around::engine(move |engine, input| {
+        std::thread::sleep(Duration::from_millis(by_millis));
+        engine.infer(input)
+    })
 }
 
 #[test]
@@ -205,8 +192,11 @@ impl io::Write for Told {
 }
 
 /// Runs a station and asks it to stop as soon as the first line is written.
-fn run_until_the_first_line(is_stuck: bool) -> Result<Report, sightline::fault::Fault> {
-    let mut station = station(vec![options("test", &[])], slowed(5), Kept::default());
+fn run_until_the_first_line(
+    camera: CameraOptions,
+    is_stuck: bool,
+) -> Result<Report, sightline::fault::Fault> {
+    let mut station = station(vec![camera], slowed(5), Kept::default());
     let (written, first_line) = crossbeam_channel::bounded(1);
     station.sink = Stdout::start(Told { written, is_stuck }, Style::Text, None).unwrap();
     if is_stuck {
@@ -215,6 +205,10 @@ fn run_until_the_first_line(is_stuck: bool) -> Result<Report, sightline::fault::
     let (request, stop) = crossbeam_channel::bounded(1);
     let asker = std::thread::spawn(move || {
         first_line.recv().unwrap();
+        if is_stuck {
+            // Until whatever can fill up has.
+            std::thread::sleep(Duration::from_secs(2));
+        }
         request.send(StopRequested).unwrap();
     });
     let report = station.run(&stop);
@@ -224,14 +218,21 @@ fn run_until_the_first_line(is_stuck: bool) -> Result<Report, sightline::fault::
 
 #[test]
 fn a_request_to_stop_drains_what_was_captured() {
-    let balance = balance(&run_until_the_first_line(false).unwrap());
+    let balance = balance(&run_until_the_first_line(options("test", &[]), false).unwrap());
     assert!(balance.is_settled() && balance.judged > 0, "{balance}");
 }
 
 #[test]
 fn a_reader_that_sleeps_does_not_keep_a_stopped_station_alive() {
-    let fault = run_until_the_first_line(true).unwrap_err();
-    assert!(fault.to_string().contains("not drained within 0.5 s"), "{fault}");
+    // A clip that is judged to its end, with lines left; and one that holds a full queue, the engine and the camera.
+    for frames in ["20", "1000"] {
+        let camera = options("test", &[("frames", frames)]);
+        let fault = run_until_the_first_line(camera, true).unwrap_err();
+        let told = fault.to_string();
+        assert!(told.starts_with("not drained within 0.5 s: sink-stdout"), "{told}");
+        assert!(told.contains("captured"), "{told}");
+        assert_eq!(fault.class.exit_code(), 8);
+    }
 }
 
 /// Writes nothing after the first line, as a pipe whose reader has gone.
@@ -256,31 +257,18 @@ fn an_output_that_is_gone_ends_the_run() {
     assert!(fault.to_string().contains("standard output"), "{fault}");
 }
 
-/// An engine that does not take any frame but the golden ones.
-struct Broken {
-    engine: Verified,
-    golden: usize,
-}
-
-impl Engine for Broken {
-    fn input_size(&self) -> Size {
-        self.engine.input_size()
-    }
-
-    fn infer(&mut self, input: &RgbView<'_>) -> Result<Inference, EngineError> {
-        if self.golden == 0 {
-            return Err(EngineError::Run { cause: "out of memory".into() });
-        }
-        self.golden -= 1;
-        self.engine.infer(input)
-    }
-}
-
 #[test]
 fn a_frame_that_the_engine_failed_at_is_a_fault_and_never_a_pass() {
     let out = Kept::default();
-    let golden = support::document(99).golden.len();
-    let engine = Broken { engine: support::engine(), golden };
+    // It takes the golden frames and no other.
+    let mut golden = support::document(99).golden.len();
+    let engine = Around::engine(move |engine, input| {
+        if golden == 0 {
+            return Err(EngineError::Run { cause: "out of memory".into() });
+        }
+        golden -= 1;
+        engine.infer(input)
+    });
     let camera = options("test", &[("frames", "5")]);
     let report = station(vec![camera], engine, out.clone()).run(&never()).unwrap();
     let balance = balance(&report);
@@ -320,27 +308,6 @@ fn stills_are_numbered_in_order_and_a_corrupt_one_is_one_fault_in_its_place() {
     }
 }
 
-/// What the engine's input pointed at, and how many pictures it was given.
-#[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<usize>>>);
-
-struct Watched {
-    engine: Verified,
-    seen: Seen,
-}
-
-impl Engine for Watched {
-    fn input_size(&self) -> Size {
-        self.engine.input_size()
-    }
-
-    fn infer(&mut self, input: &RgbView<'_>) -> Result<Inference, EngineError> {
-        let tensor = sightline::engine::onnx::tensor_view(input).unwrap();
-        self.seen.0.lock().unwrap().push(tensor.as_ptr() as usize);
-        self.engine.infer(input)
-    }
-}
-
 #[test]
 fn the_tensor_is_the_mapped_buffer_itself() {
     let clock = clock();
@@ -349,12 +316,19 @@ fn the_tensor_is_the_mapped_buffer_itself() {
     let (event, _events) = crossbeam_channel::bounded(1);
     let playing = camera.play(event).unwrap();
     let document = support::document(99);
-    let budget = Budget::split(RejectRate::new(0.02).unwrap());
-    let judge = Judge::new(&document.classes, &budget, Unrated::Refused).unwrap();
-    let seen = Seen::default();
-    let engine = Watched { engine: support::engine(), seen: seen.clone() };
+    let rate = RejectRate::new(0.02).unwrap();
+    let judge = Judge::new(&document.classes, rate, Unrated::Refused).unwrap();
+    let seen: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let watch = Arc::clone(&seen);
+    let engine = Around::engine(move |engine, input| {
+        // What the engine itself hands to ONNX Runtime.
+        let mut packed = Vec::new();
+        let tensor = sightline::engine::onnx::tensor(input, &mut packed).unwrap();
+        watch.lock().unwrap().push(tensor.as_ptr() as usize);
+        engine.infer(input)
+    });
     let engine = Candidate::new(engine).verify(&document).unwrap();
-    seen.0.lock().unwrap().clear();
+    seen.lock().unwrap().clear();
     let mut inspector = Inspector::new(engine, Geometry::square(SIDE), judge);
     let mut mapped = Vec::new();
     for frame in &frames {
@@ -365,34 +339,58 @@ fn the_tensor_is_the_mapped_buffer_itself() {
     }
     assert!(playing.join());
     assert_eq!(mapped.len(), 3);
-    assert_eq!(*seen.0.lock().unwrap(), mapped);
+    assert_eq!(*seen.lock().unwrap(), mapped);
+}
+
+#[test]
+fn padded_rows_are_packed_and_nothing_else_is_copied() {
+    let rows: Vec<u8> = (0..32).collect();
+    let size = Size { width: 2, height: 2 };
+    let mut packed = Vec::new();
+    let padded = RgbView::new(size, 8, &rows).unwrap();
+    let tensor = sightline::engine::onnx::tensor(&padded, &mut packed).unwrap();
+    let bytes: Vec<u8> = tensor.iter().copied().collect();
+    assert_eq!(bytes, [0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13]);
+    let whole = RgbView::new(size, 6, &rows).unwrap();
+    let tensor = sightline::engine::onnx::tensor(&whole, &mut packed).unwrap();
+    assert_eq!(tensor.as_ptr(), rows.as_ptr());
+}
+
+/// Mean difference of two pictures of one size, in grey levels.
+fn difference(a: &RgbImage, b: &RgbImage) -> f64 {
+    let sum: u64 = a.pixels.iter().zip(&b.pixels).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    sum as f64 / a.pixels.len() as f64
 }
 
 #[test]
 fn a_frame_can_carry_the_buffer_that_it_was_scaled_from() {
+    let caps = "video/x-raw,format=NV12,width=320,height=200";
     let camera = CameraOptions {
         keep_full: true,
-        ..options(
-            "test",
-            &[("frames", "2"), ("caps", "video/x-raw,format=NV12,width=320,height=200")],
-        )
+        ..options("test", &[("frames", "3"), ("pattern", "snow"), ("caps", caps)])
     };
     let camera = Camera::open(camera, clock()).unwrap();
     let frames = camera.frames().clone();
     let (event, _events) = crossbeam_channel::bounded(1);
     let playing = camera.play(event).unwrap();
-    let mut count = 0;
+    let (mut scaled, mut from_full) = (Vec::new(), Vec::new());
     for frame in &frames {
         let full = frame.full.as_ref().unwrap().to_rgb().unwrap();
         assert_eq!(full.size, Size { width: 320, height: 200 });
-        // SMPTE bars: white on the left (75 %), and no black picture.
-        assert!(full.pixels[0] > 150, "{:?}", &full.pixels[..3]);
         let Picture::Pixels(pixels) = &frame.picture else { panic!("{frame:?}") };
-        assert_eq!(pixels.view().size(), INPUT);
-        count += 1;
+        scaled.push(pixels.view().to_image());
+        from_full.extend(Geometry::square(SIDE).input_from_frame(&full.view()).unwrap());
     }
     assert!(playing.join());
-    assert_eq!(count, 2);
+    assert_eq!(scaled.len(), 3);
+    for (index, scaled) in scaled.iter().enumerate() {
+        assert_eq!(scaled.size, INPUT);
+        // Snow is another picture in every frame: each is nearest to its own.
+        let nearest = (0..3).min_by(|&a, &b| {
+            difference(scaled, &from_full[a]).total_cmp(&difference(scaled, &from_full[b]))
+        });
+        assert_eq!(nearest, Some(index));
+    }
 }
 
 /// In a process of its own: other tests would grow this one's memory.
