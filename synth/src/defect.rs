@@ -220,7 +220,7 @@ impl Defective {
                 let distance = q.len() / self.size;
                 let side = (q.angle() - self.direction).cos();
                 let slope = (1.0 - distance).max(0.0) * distance * 4.0;
-                lit(colour, 1.0 + 0.4 * side * slope)
+                lit(colour, 1.0 + 0.65 * side * slope)
             }
             Defect::Scratch => {
                 let area = std::f32::consts::PI * self.size * self.size;
@@ -249,7 +249,7 @@ impl Defective {
                 let edge = self.size * (1.05 + 0.7 * ragged);
                 let share = 1.0 - step(0.75 * edge, 1.1 * edge, q.len());
                 let blot = if self.dark { STAIN_DARK } else { STAIN_BRIGHT };
-                blend(colour, blot, 0.68 * share)
+                blend(colour, blot, 0.8 * share)
             }
         }
     }
@@ -259,7 +259,7 @@ impl Defective {
 /// colour of its ground is nothing that a camera could see.
 fn is_dark([dark, bright]: [Colour; 2], under: Colour, rng: &mut impl Rng) -> bool {
     /// Of full scale, in the channel where it is largest.
-    const STANDS_OUT: f32 = 0.4;
+    const STANDS_OUT: f32 = 0.5;
     let contrast = |ink: Colour| {
         ink.iter().zip(under).map(|(ink, under)| (ink - under).abs()).fold(0.0, f32::max)
     };

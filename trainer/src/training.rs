@@ -188,7 +188,7 @@ impl Trainer {
     ///
     /// While training they follow the last ten batches or so, some of which carry noise that no deployed frame has
     /// and all of which saw other weights. The mean over many batches of the finished network is what it is deployed
-    /// with (Wu and Johnson, "Rethinking Batch in BatchNorm", 2021).
+    /// with (Wu and Johnson 2021, arXiv 2105.07576).
     pub fn settle(&self, batch: &Batch, done: u64) {
         let arch = &self.recipe.architecture;
         let at = Path::root();
