@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     field::{Colour, Place, at, blend, inside, lit, noise, segment, step},
     product::{Flaw, Product, look},
-    render::{Part, Placed, scene},
+    render::{Part, Placed, RUBBER, scene},
     seeds::{Purpose, stream},
 };
 
@@ -78,15 +78,18 @@ pub struct Defective {
     direction: f32,
     /// What is corrected until the area fits; its meaning depends on the kind.
     size: f32,
-    /// A dark stain or scratch, or a bright one; for a print, whether it is turned as well.
-    dark: bool,
+    /// Of a stain or a scratch.
+    ink: Colour,
+    /// Whether a print is turned as well as displaced.
+    is_turned: bool,
     piece: usize,
 }
 
-const SCRATCH_DARK: Colour = [0.10, 0.09, 0.09];
-const SCRATCH_BRIGHT: Colour = [0.93, 0.92, 0.90];
-const STAIN_DARK: Colour = [0.13, 0.10, 0.05];
-const STAIN_BRIGHT: Colour = [0.86, 0.84, 0.70];
+/// Dirt in a scratch, and bare metal or fibre.
+const SCRATCHES: [Colour; 2] = [[0.10, 0.09, 0.09], [0.93, 0.92, 0.90]];
+/// Oil, rust, lime, coolant.
+const STAINS: [Colour; 4] =
+    [[0.13, 0.10, 0.05], [0.32, 0.17, 0.06], [0.86, 0.84, 0.70], [0.08, 0.38, 0.62]];
 
 /// A print beside its place is off by at least this, in product coordinates: 13 pixels of 256.
 const PRINT_OFF_LEAST: f32 = 0.1;
@@ -167,19 +170,13 @@ impl Defective {
             Defect::Misprint => (0.4 * area.sqrt()).max(PRINT_OFF_LEAST),
         };
         let centre = place_on(part, rng);
-        let under = look(product, centre, part.variation(), &Flaw::default()).0;
         Self {
             kind,
             centre,
             direction: rng.random_range(0.0..std::f32::consts::TAU),
             size,
-            dark: match kind {
-                Defect::Scratch => is_dark([SCRATCH_DARK, SCRATCH_BRIGHT], under, rng),
-                Defect::Stain => is_dark([STAIN_DARK, STAIN_BRIGHT], under, rng),
-                Defect::Hole | Defect::MissingPart | Defect::Misprint | Defect::Deformation => {
-                    rng.random_bool(0.5)
-                }
-            },
+            ink: ink(if kind == Defect::Stain { &STAINS } else { &SCRATCHES }, part, rng),
+            is_turned: rng.random_bool(0.5),
             piece: piece(product, area_fraction, rng),
             seed: rng.random(),
         }
@@ -190,7 +187,7 @@ impl Defective {
             Defect::MissingPart => Flaw { missing: Some(self.piece), print: None },
             Defect::Misprint => {
                 let by = at(self.direction.cos(), self.direction.sin()).times(self.size.min(0.3));
-                let turn = if self.dark { self.size.min(0.3) } else { 0.0 };
+                let turn = if self.is_turned { self.size.min(0.3) } else { 0.0 };
                 Flaw { missing: None, print: Some((by, turn)) }
             }
             Defect::Scratch | Defect::Hole | Defect::Stain | Defect::Deformation => Flaw::default(),
@@ -236,8 +233,7 @@ impl Defective {
                 ));
                 let fray = half_width * (0.75 + 0.5 * noise(part_seed ^ 0x15, p.times(30.0)));
                 let share = inside(distance - fray, 0.008);
-                let ink = if self.dark { SCRATCH_DARK } else { SCRATCH_BRIGHT };
-                blend(colour, ink, 0.8 * share)
+                blend(colour, self.ink, 0.8 * share)
             }
             Defect::Hole => {
                 let edge = self.size * (1.0 + 0.5 * ragged);
@@ -248,25 +244,38 @@ impl Defective {
             Defect::Stain => {
                 let edge = self.size * (1.05 + 0.7 * ragged);
                 let share = 1.0 - step(0.75 * edge, 1.1 * edge, q.len());
-                let blot = if self.dark { STAIN_DARK } else { STAIN_BRIGHT };
-                blend(colour, blot, 0.8 * share)
+                blend(colour, self.ink, 0.8 * share)
             }
         }
     }
 }
 
-/// Which of two inks a defect has: either where both stand out from the ground, else the one that does. What has the
-/// colour of its ground is nothing that a camera could see.
-fn is_dark([dark, bright]: [Colour; 2], under: Colour, rng: &mut impl Rng) -> bool {
+/// Which of several inks a defect has: any that stands out from nearly all of the part and of the belt around it, or the
+/// one that does so most. What has the colour of its ground is nothing that a camera could see.
+fn ink(inks: &[Colour], part: &Part, rng: &mut impl Rng) -> Colour {
     /// Of full scale, in the channel where it is largest.
-    const STANDS_OUT: f32 = 0.5;
-    let contrast = |ink: Colour| {
-        ink.iter().zip(under).map(|(ink, under)| (ink - under).abs()).fold(0.0, f32::max)
+    const STANDS_OUT: f32 = 0.4;
+    /// Places that are looked at; the ink may be like a tenth of them.
+    const PLACES: usize = 100;
+    let grounds: Vec<Colour> = (0..PLACES)
+        .map(|_| {
+            let p = at(rng.random_range(-0.8..0.8), rng.random_range(-0.8..0.8));
+            let (colour, coverage) = look(part.product(), p, part.variation(), &Flaw::default());
+            blend(RUBBER, colour, coverage)
+        })
+        .collect();
+    let contrast = |ink: &Colour| {
+        let mut contrasts: Vec<f32> = grounds
+            .iter()
+            .map(|ground| ink.iter().zip(ground).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
+            .collect();
+        contrasts.sort_by(f32::total_cmp);
+        contrasts[PLACES / 10]
     };
-    match (contrast(dark), contrast(bright)) {
-        (with_dark, with_bright) if with_dark.min(with_bright) > STANDS_OUT => rng.random_bool(0.5),
-        (with_dark, with_bright) => with_dark > with_bright,
-    }
+    let mut ranked: Vec<(f32, Colour)> = inks.iter().map(|ink| (contrast(ink), *ink)).collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let visible = ranked.iter().filter(|(contrast, _)| *contrast > STANDS_OUT).count().max(1);
+    ranked[rng.random_range(0..visible)].1
 }
 
 /// A place on the product that the camera sees, away from the product's rim.

@@ -14,6 +14,8 @@ use crate::{
 
 /// Standard deviation of the sensor's noise, of full scale: 2 of 255.
 const NOISE_SIGMA: f32 = 0.008;
+/// The belt's colour.
+pub(crate) const RUBBER: Colour = [0.17, 0.18, 0.19];
 /// Half the length of a web's sheet: at rest it fills the frame whatever the vibration.
 const SHEET_HALF: f32 = 1.03;
 /// Of the belt's texture; the belt is the same on every line.
@@ -135,7 +137,6 @@ pub(crate) fn scene(size: Size, belt_shift: f32, parts: &[Placed<'_>]) -> Vec<Co
 }
 
 fn belt(p: Place) -> Colour {
-    const RUBBER: Colour = [0.17, 0.18, 0.19];
     let rib = 0.04 * (p.x * 40.0).sin() * (p.y * 40.0).sin();
     let grain = 0.12 * (noise(BELT_SEED, p.times(60.0)) - 0.5);
     lit(RUBBER, 1.0 + rib + grain + 0.08 * (clouds(BELT_SEED, p.times(1.5)) - 0.5))

@@ -28,6 +28,9 @@ pub struct Manifest {
     pub classes: Vec<String>,
     /// Fingerprint of the training data.
     pub data_fingerprint: String,
+    /// The run whose weights this one began with; `None` for one that began with a teacher.
+    #[serde(default)]
+    pub refines: Option<Box<Manifest>>,
 }
 
 /// Weights with their manifest.
@@ -42,7 +45,7 @@ pub struct Checkpoint {
 impl Manifest {
     /// The manifest of a run.
     pub fn new(recipe: Recipe, steps: u64, classes: Vec<String>, data_fingerprint: String) -> Self {
-        Self { format: FORMAT, recipe, steps, classes, data_fingerprint }
+        Self { format: FORMAT, recipe, steps, classes, data_fingerprint, refines: None }
     }
 }
 

@@ -33,11 +33,20 @@ const CHECKPOINT_EVERY: u64 = 100;
 /// Undisturbed batches after the last step, from which batch normalisation takes its statistics: a thousand images.
 const SETTLING_BATCHES: u64 = 64;
 
+/// What a run begins with.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// Weights of the frozen teacher, torchvision's names; everything else is drawn from the seed.
+    Teacher(PathBuf),
+    /// The checkpoint of another run with the same architecture, all of it.
+    Checkpoint(PathBuf),
+}
+
 /// Where a run reads and writes.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// Weights of the frozen teacher, torchvision's names.
-    pub teacher: PathBuf,
+    /// What it begins with.
+    pub start: Start,
     /// The checkpoint; the log lies beside it, with the extension `log.jsonl`.
     pub out: PathBuf,
     /// What it runs on.
@@ -52,9 +61,7 @@ pub fn train(
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
     recipe.validate()?;
-    let teacher = Weights::load(&options.teacher)?
-        .without(network::teacher::is_classifiers)
-        .under(network::detector::roots::TEACHER);
+    let (mut trainer, refines) = begin(recipe, options)?;
     let parts = data.split(recipe.calibration_share, recipe.seed).training;
     let fingerprint = dataset::fingerprint_of(&data.root, &parts)?;
     let class_of_image: Vec<usize> = parts.iter().map(|part| part.class).collect();
@@ -71,14 +78,15 @@ pub fn train(
         views_before_step: if recipe.ccl.local() { recipe.iterations } else { 0 },
         seed: recipe.seed,
     };
-    let mut trainer = Trainer::new(recipe.clone(), &teacher, options.device)?;
     let batches = Prefetch::start(Arc::new(source), 0..recipe.iterations + SETTLING_BATCHES)?;
     let mut log = Log::create(&options.out)?;
     // What is not finished must not pass for a model: it has a name of its own.
     let unfinished = files::unfinished(&options.out);
     let save = |trainer: &Trainer, path: &Path| {
-        let manifest =
-            Manifest::new(recipe.clone(), trainer.steps(), data.names(), fingerprint.clone());
+        let manifest = Manifest {
+            refines: refines.clone(),
+            ..Manifest::new(recipe.clone(), trainer.steps(), data.names(), fingerprint.clone())
+        };
         Checkpoint { manifest, weights: trainer.weights() }.save(path)
     };
     let early = |trainer: &Trainer| {
@@ -112,6 +120,26 @@ pub fn train(
     files::remove_if_there(&unfinished)?;
     bar.finish();
     Ok(())
+}
+
+fn begin(
+    recipe: &Recipe,
+    options: &RunOptions,
+) -> anyhow::Result<(Trainer, Option<Box<Manifest>>)> {
+    match &options.start {
+        Start::Teacher(path) => {
+            let teacher = Weights::load(path)?
+                .without(network::teacher::is_classifiers)
+                .under(network::detector::roots::TEACHER);
+            Ok((Trainer::new(recipe.clone(), &teacher, options.device)?, None))
+        }
+        Start::Checkpoint(path) => {
+            let Checkpoint { manifest, weights } = Checkpoint::load(path)?;
+            let trainer = Trainer::refine(recipe.clone(), &weights, options.device)
+                .with_context(|| format!("refine {}", path.display()))?;
+            Ok((trainer, Some(Box::new(manifest))))
+        }
+    }
 }
 
 fn message(report: &StepReport, images_per_second: f64) -> String {

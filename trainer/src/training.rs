@@ -8,7 +8,7 @@ use network::decoder::decoder;
 use network::detector::roots;
 use network::embedding::embedding;
 use network::projector::projector;
-use network::shapes::Shapes;
+use network::shapes::{Parameter, Shapes};
 use network::teacher::teacher;
 use network::weights::{Checked, Weights};
 use network::{Graph as _, Normalisation, Path};
@@ -83,12 +83,28 @@ pub struct Trainer {
 impl Trainer {
     /// A network with this teacher and freshly initialised other parts.
     pub fn new(recipe: Recipe, teacher: &Weights, device: Device) -> anyhow::Result<Self> {
-        let (shapes, _) = Shapes::of(&recipe.architecture);
+        let (_, trained) = manifests(&recipe);
+        let fresh = initial(&trained, recipe.seed);
+        Self::begin(recipe, teacher.clone(), fresh, device)
+    }
+
+    /// A network that goes on with the weights of another run, teacher included.
+    pub fn refine(recipe: Recipe, weights: &Weights, device: Device) -> anyhow::Result<Self> {
         let prefix = format!("{}.", roots::TEACHER);
-        let (frozen, trained): (Vec<_>, Vec<_>) =
-            shapes.parameters.into_iter().partition(|p| p.name.starts_with(&prefix));
-        let teacher = teacher.clone().check(&frozen)?;
-        let fresh = initial(&trained, recipe.seed).check(&trained)?;
+        let (teacher, rest) =
+            weights.0.clone().into_iter().partition(|(name, _)| name.starts_with(&prefix));
+        Self::begin(recipe, Weights(teacher), Weights(rest), device)
+    }
+
+    fn begin(
+        recipe: Recipe,
+        teacher: Weights,
+        rest: Weights,
+        device: Device,
+    ) -> anyhow::Result<Self> {
+        let (frozen, trained) = manifests(&recipe);
+        let teacher = teacher.check(&frozen)?;
+        let rest = rest.check(&trained)?;
         let optimiser = Adam::new(AdamOptions {
             beta1: recipe.beta1,
             beta2: recipe.beta2,
@@ -96,7 +112,7 @@ impl Trainer {
         });
         Ok(Self {
             frozen: Variables::new(&frozen, &teacher, device, |_| false),
-            trained: Variables::new(&trained, &fresh, device, |_| true),
+            trained: Variables::new(&trained, &rest, device, |_| true),
             optimiser,
             step: 0,
             device,
@@ -233,8 +249,15 @@ impl Trainer {
     }
 }
 
+/// The parameters of the teacher, and all others.
+fn manifests(recipe: &Recipe) -> (Vec<Parameter>, Vec<Parameter>) {
+    let (shapes, _) = Shapes::of(&recipe.architecture);
+    let prefix = format!("{}.", roots::TEACHER);
+    shapes.parameters.into_iter().partition(|parameter| parameter.name.starts_with(&prefix))
+}
+
 /// Fresh parameters as PyTorch's ResNet starts: Kaiming-normal kernels, neutral batch norms.
-pub(crate) fn initial(manifest: &[network::shapes::Parameter], seed: u64) -> Weights {
+pub(crate) fn initial(manifest: &[Parameter], seed: u64) -> Weights {
     use network::shapes::ParameterKind as Kind;
     let mut weights = Weights::random(manifest, seed);
     for parameter in manifest {
@@ -331,6 +354,16 @@ mod tests {
             let change = f64::from(largest_change(&before, &after, root));
             assert!((change - rate).abs() < 0.02 * rate, "{root} {change} {rate}");
         }
+    }
+
+    #[test]
+    fn a_refined_network_begins_where_the_other_ended() {
+        let mut first = trainer(&recipe());
+        first.step(&batch()).unwrap();
+        let weights = first.weights();
+        let next = Trainer::refine(recipe(), &weights, Device::Cpu).unwrap();
+        assert_eq!(next.weights(), weights);
+        assert_eq!(next.steps(), 0);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::{
     process::{Command, Output},
 };
 
+use trainer::checkpoint::Checkpoint;
+
 struct Scratch(tempfile::TempDir);
 
 impl Scratch {
@@ -124,6 +126,29 @@ fn a_model_is_made_measured_exported_and_calibrated() {
         &["no longer holds the images"],
     );
     std::fs::remove_file(scratch.path("parts/cap/train/good/later.png")).unwrap();
+
+    // A run goes on with the weights of another, if the network is the same.
+    let refine = |recipe: &'static str| {
+        [
+            "train",
+            "--data",
+            "parts",
+            "--refine",
+            "line.safetensors",
+            "--recipe",
+            recipe,
+            "--iterations",
+            "1",
+            "--out",
+            "refined.safetensors",
+        ]
+    };
+    scratch.ok(&refine("recipe.toml"));
+    let refined = Checkpoint::load(&scratch.path("refined.safetensors")).unwrap();
+    assert_eq!(refined.manifest.steps, 1);
+    assert_eq!(refined.manifest.refines.map(|earlier| earlier.steps), Some(5));
+    std::fs::write(scratch.path("wide.toml"), RECIPE.replace("0.125", "0.25")).unwrap();
+    scratch.fails(&refine("wide.toml"), 4, &["refine line.safetensors", "shape"]);
 
     // The same seed, the same weights.
     train("again.safetensors");

@@ -8,7 +8,7 @@ use super::{bars, recipe_or_default};
 use crate::{
     dataset::mvtec,
     recipe::{Ccl, Recipe},
-    run::{self, RunOptions},
+    run::{self, RunOptions, Start},
 };
 
 #[derive(Debug, clap::Args)]
@@ -18,8 +18,12 @@ pub(super) struct Arguments {
     data: PathBuf,
 
     /// Weights of the frozen teacher (.safetensors, torchvision's names).
-    #[arg(long, value_name = "FILE")]
-    teacher: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "refine")]
+    teacher: Option<PathBuf>,
+
+    /// Instead of a teacher: the checkpoint of an earlier run, whose weights are trained on.
+    #[arg(long, value_name = "FILE", conflicts_with = "teacher")]
+    refine: Option<PathBuf>,
 
     /// The checkpoint to write (.safetensors); a log is written beside it.
     #[arg(long, value_name = "FILE")]
@@ -52,11 +56,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bars::note("one product: there is no other to contrast it with, so `ccl` is \"none\"");
         recipe.ccl = Ccl::None;
     }
-    let options = RunOptions {
-        teacher: arguments.teacher.clone(),
-        out: arguments.out.clone(),
-        device: Device::cuda_if_available(),
+    let start = match (&arguments.refine, &arguments.teacher) {
+        (Some(checkpoint), _) => Start::Checkpoint(checkpoint.clone()),
+        (None, Some(teacher)) => Start::Teacher(teacher.clone()),
+        (None, None) => anyhow::bail!("name a --teacher, or a checkpoint to --refine"),
     };
+    let options =
+        RunOptions { start, out: arguments.out.clone(), device: Device::cuda_if_available() };
     let bar = bars::bar("train");
     run::train(&recipe, &data, &options, &bar)?;
     bars::note(&format!("checkpoint {}", arguments.out.display()));
