@@ -49,7 +49,7 @@ pub enum Handed {
     Queued,
     /// The queue was full.
     Lost,
-    /// Standard output is gone; [`Stdout::finish`] says why.
+    /// Standard output is gone; [`Closing::join`] says why.
     Closed,
 }
 
