@@ -1,8 +1,8 @@
 //! `sightline inspect`: images and folders, offline.
 
-use bundle::geometry::Size;
+use bundle::geometry::{Region, Size};
 
-use crate::support::{Scratch, json_lines, picture, stderr, stdout};
+use crate::support::{self, Scratch, json_lines, picture, stderr, stdout};
 
 const ALLOWED: [&str; 4] = ["--model", "model.onnx", "--reject-rate", "0.02"];
 
@@ -79,6 +79,21 @@ fn a_corrupt_image_is_told_and_the_others_are_judged() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn an_image_that_does_not_fit_is_one_fault_and_the_others_are_judged() {
+    let scratch = scratch_with_parts();
+    let mut document = support::document(99);
+    document.geometry.region = Some(Region { x: 0, y: 0, width: 64, height: 64 });
+    scratch.write("model.onnx", support::model(&document));
+    let output = scratch.run(&[&["inspect", "parts", "--json"], &ALLOWED[..]].concat());
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(7), "{told}");
+    let faults: Vec<bool> =
+        json_lines(&output).iter().map(|line| line["decision"] == "fault").collect();
+    assert_eq!(faults, [true, true, true, true, false], "{told}");
+    assert!(told.contains("parts/0.png: ") && told.contains("4 of 5 images"), "{told}");
 }
 
 #[test]
