@@ -6,17 +6,15 @@
 use bundle::{
     calibration::{CONFUSED, Calibration},
     prototype::{Prototype, nearest},
+    schema::Class,
 };
 use indicatif::ProgressBar;
 
 use crate::{
     dataset::GoodPart,
     detector::Detect,
-    evaluate::{answers, direction, worst},
+    evaluate::{BATCH, answers, direction, worst},
 };
-
-/// Images that are decoded and judged together.
-const BATCH: usize = 8;
 
 /// What one good part showed.
 #[derive(Clone, Debug)]
@@ -52,6 +50,22 @@ pub fn measure(
     }
     bar.finish();
     Ok(measured)
+}
+
+/// The products with the calibration that was measured.
+pub fn classes(
+    prototypes: &[(String, Prototype)],
+    measured: &[Measured],
+    source: &str,
+) -> anyhow::Result<Vec<Class>> {
+    prototypes
+        .iter()
+        .enumerate()
+        .map(|(index, (name, prototype))| {
+            let calibration = of_class(measured, index, source)?;
+            Ok(Class { name: name.clone(), prototype: prototype.clone(), calibration })
+        })
+        .collect()
 }
 
 /// The calibration of one class; `None` when no part of it was measured.

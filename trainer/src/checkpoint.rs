@@ -60,7 +60,7 @@ impl Checkpoint {
 
     /// The parts that the run learned from and those that it never saw.
     ///
-    /// Refuses a data set whose images are no longer those of the run, where parts that it learned from could pass
+    /// Products that the run was not given are left out. Refuses a data set whose images are no longer those of the run, where parts that it learned from could pass
     /// for held-out ones, and a run that has not ended.
     pub fn split(&self, data: &Dataset) -> anyhow::Result<Split> {
         let Manifest { recipe, steps, classes, data_fingerprint, .. } = &self.manifest;
@@ -71,12 +71,8 @@ impl Checkpoint {
             );
         }
         let root = data.root.display();
-        if data.names() != *classes {
-            bail!(
-                "the checkpoint was trained on {classes:?}, but {root} holds {:?}; name the data set it was trained on",
-                data.names()
-            );
-        }
+        let data =
+            data.only(classes).context("name the data set that the checkpoint was trained on")?;
         let split = data.split(recipe.calibration_share, recipe.seed);
         if dataset::fingerprint_of(&data.root, &split.training)? != *data_fingerprint {
             bail!(

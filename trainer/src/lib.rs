@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod detector;
 pub mod deployed;
 pub mod metrics;
+pub mod cluster;
 pub mod evaluate;
 pub mod calibrate;
 pub mod export;

@@ -15,7 +15,7 @@ use synth::line::FrameTruth;
 
 use crate::{
     dataset::Dataset,
-    evaluate::{ImageScore, Report},
+    evaluate::{Decision, ImageScore, Report},
 };
 
 /// The fields of a verdict line that are measured.
@@ -64,8 +64,14 @@ pub fn image_scores(lines: &[VerdictLine], data: &Dataset) -> anyhow::Result<Vec
             let Some(line) = by_file.get(&canonical(&image.path)) else {
                 bail!("{} has no verdict line; was it streamed?", image.path.display());
             };
+            let decision = match line.decision.as_str() {
+                "pass" => Decision::Pass,
+                "fail" => Decision::Fail,
+                "unknown-product" => Decision::UnknownProduct,
+                other => bail!("the verdict about {} is {other}", image.path.display()),
+            };
             let Some(score) = line.score else {
-                bail!("the verdict about {} is {}", image.path.display(), line.decision);
+                bail!("the verdict about {} has no score", image.path.display());
             };
             scores.push(ImageScore {
                 path: image.path.clone(),
@@ -73,6 +79,7 @@ pub fn image_scores(lines: &[VerdictLine], data: &Dataset) -> anyhow::Result<Vec
                 defect: image.defect.clone(),
                 score,
                 recognised: line.product.clone(),
+                decision,
             });
         }
     }
@@ -119,9 +126,13 @@ impl fmt::Display for Shift {
     }
 }
 
+/// The report on what the inspector said; all products of the data set count as known.
+pub fn report(scores: &[ImageScore], data: &Dataset) -> Report {
+    Report::of(scores, &data.names())
+}
+
 /// The change of the mean and of every product's image AUROC, in words.
-pub fn auroc_change(one: &[ImageScore], other: &[ImageScore]) -> String {
-    let (one, other) = (Report::of_scores(one), Report::of_scores(other));
+pub fn auroc_change(one: &Report, other: &Report) -> String {
     let difference = |a: Option<f64>, b: Option<f64>| Some(a? - b?);
     let largest = one
         .products

@@ -1,14 +1,18 @@
 //! `sightline-train evaluate`: AUROC per product, of a model or of the inspector's verdict lines.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
-use bundle::prototype::Prototype;
+use bundle::{calibration::RejectRate, schema::Class};
 use tch::Device;
 
 use super::bars;
 use crate::{
+    calibrate,
     checkpoint::Checkpoint,
-    dataset::{Dataset, mvtec},
+    dataset::{Dataset, Split, mvtec},
     deployed::OnnxDetector,
     detector::{Detect, TorchDetector},
     evaluate::{self, ImageScore, Report},
@@ -18,19 +22,7 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// A checkpoint (libtorch) or an exported model (ONNX Runtime) on a test set.
-    Model {
-        /// A .safetensors checkpoint or an .onnx model.
-        model: PathBuf,
-        /// The data set: CLASS/test/good and CLASS/test/DEFECT.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
-        /// Writes the score of every image, as CSV.
-        #[arg(long, value_name = "FILE")]
-        scores: Option<PathBuf>,
-        /// The report as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Model(Model),
     /// The verdict lines of `sightline run` over a test set's images, matched by their file.
     Verdicts {
         /// JSON lines.
@@ -55,25 +47,41 @@ pub(super) enum Command {
     },
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Model {
+    /// A .safetensors checkpoint or an .onnx model.
+    model: PathBuf,
+    /// The data set: CLASS/test/good and CLASS/test/DEFECT. Products that the model does not know are there to be refused.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The share of good parts that may be refused, at which false rejects and escapes are counted.
+    #[arg(long, value_name = "RATE", default_value = "0.02", value_parser = reject_rate)]
+    false_reject_rate: RejectRate,
+    /// Writes the score of every image, as CSV.
+    #[arg(long, value_name = "FILE")]
+    scores: Option<PathBuf>,
+    /// The report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn reject_rate(text: &str) -> Result<RejectRate, String> {
+    let rate = text.parse().map_err(|error: std::num::ParseFloatError| error.to_string())?;
+    RejectRate::new(rate).map_err(|error| error.to_string())
+}
+
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::Model { model, data, scores, json } => {
-            let data = mvtec::read(data)?;
-            let is_onnx = model.extension().is_some_and(|extension| extension == "onnx");
-            let (report, list) = if is_onnx { onnx(model, &data)? } else { torch(model, &data)? };
-            if let Some(path) = scores {
-                files::write_atomically(path, csv(&list).as_bytes())?;
-            }
-            print(&report, *json)
-        }
+        Command::Model(arguments) => model(arguments),
         Command::Verdicts { lines, data, against, json } => {
             let data = mvtec::read(data)?;
             let scores = verdicts::image_scores(&verdicts::read(lines)?, &data)?;
-            print(&Report::of_scores(&scores), *json)?;
+            let report = verdicts::report(&scores, &data);
+            print(&report, *json)?;
             let Some(against) = against else { return Ok(()) };
             let shift = verdicts::shift(&verdicts::read(lines)?, &verdicts::read(against)?);
             let other = verdicts::image_scores(&verdicts::read(against)?, &data)?;
-            let change = verdicts::auroc_change(&scores, &other);
+            let change = verdicts::auroc_change(&report, &verdicts::report(&other, &data));
             bars::result(&format!("{shift}\n{change}"))
         }
         Command::Line { lines, truth } => {
@@ -84,28 +92,52 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-fn onnx(path: &std::path::Path, data: &Dataset) -> anyhow::Result<(Report, Vec<ImageScore>)> {
-    let (mut detector, file) = OnnxDetector::open(path)?;
-    let prototypes: Vec<(String, Prototype)> =
-        file.document.classes.into_iter().map(|class| (class.name, class.prototype)).collect();
-    measure(&mut detector, &prototypes, data)
+fn model(arguments: &Model) -> anyhow::Result<()> {
+    let Model { model: path, data, false_reject_rate, scores, json } = arguments;
+    let data = mvtec::read(data)?;
+    let is_onnx = path.extension().is_some_and(|extension| extension == "onnx");
+    let mut opened = if is_onnx { Opened::onnx(path)? } else { Opened::checkpoint(path, &data)? };
+    let bar = bars::bar("evaluate");
+    let evaluation = evaluate::evaluate(
+        &mut *opened.detector,
+        &opened.classes,
+        &data,
+        *false_reject_rate,
+        &bar,
+    )?;
+    if let Some(path) = scores {
+        files::write_atomically(path, csv(&evaluation.images).as_bytes())?;
+    }
+    print(&evaluation.report, *json)
 }
 
-fn torch(path: &std::path::Path, data: &Dataset) -> anyhow::Result<(Report, Vec<ImageScore>)> {
-    let checkpoint = Checkpoint::load(path)?;
-    let parts = checkpoint.split(data)?.training;
-    let mut detector = TorchDetector::new(checkpoint, Device::cuda_if_available())?;
-    let bar = bars::bar("prototypes");
-    let prototypes = evaluate::prototypes(&mut detector, &data.names(), &parts, &bar)?;
-    measure(&mut detector, &prototypes, data)
+/// A network that answers, with the products that it knows.
+struct Opened {
+    detector: Box<dyn Detect>,
+    classes: Vec<Class>,
 }
 
-fn measure(
-    detector: &mut dyn Detect,
-    prototypes: &[(String, Prototype)],
-    data: &Dataset,
-) -> anyhow::Result<(Report, Vec<ImageScore>)> {
-    evaluate::evaluate(detector, prototypes, data, &bars::bar("evaluate"))
+impl Opened {
+    /// What the device will run, with the calibration that it carries.
+    fn onnx(path: &Path) -> anyhow::Result<Self> {
+        let (detector, file) = OnnxDetector::open(path)?;
+        Ok(Self { detector: Box::new(detector), classes: file.document.classes })
+    }
+
+    /// A checkpoint, with prototypes and calibration measured on the parts of its data set.
+    fn checkpoint(path: &Path, data: &Dataset) -> anyhow::Result<Self> {
+        let checkpoint = Checkpoint::load(path)?;
+        let names = checkpoint.manifest.classes.clone();
+        let Split { training, calibration } = checkpoint.split(data)?;
+        let mut detector = TorchDetector::new(checkpoint, Device::cuda_if_available())?;
+        let prototypes =
+            evaluate::prototypes(&mut detector, &names, &training, &bars::bar("prototypes"))?;
+        let bar = bars::bar("calibrate");
+        let measured = calibrate::measure(&mut detector, &prototypes, &calibration, &bar)?;
+        let classes =
+            calibrate::classes(&prototypes, &measured, "held-out part of the training data")?;
+        Ok(Self { detector: Box::new(detector), classes })
+    }
 }
 
 pub(super) fn print(report: &Report, json: bool) -> anyhow::Result<()> {
@@ -113,12 +145,20 @@ pub(super) fn print(report: &Report, json: bool) -> anyhow::Result<()> {
 }
 
 fn csv(scores: &[ImageScore]) -> String {
-    scores.iter().fold(String::from("path,product,defect,score,recognised\n"), |mut text, score| {
-        let ImageScore { path, product, defect, score, recognised } = score;
-        let defect = defect.as_deref().unwrap_or("");
-        let recognised = recognised.as_deref().unwrap_or("");
-        writeln!(text, "{},{product},{defect},{score},{recognised}", path.display())
+    scores.iter().fold(
+        String::from("path,product,defect,score,recognised,decision\n"),
+        |mut text, score| {
+            let ImageScore { path, product, defect, score, recognised, decision } = score;
+            let defect = defect.as_deref().unwrap_or("");
+            let recognised = recognised.as_deref().unwrap_or("");
+            writeln!(
+                text,
+                "{},{product},{defect},{score},{recognised},{}",
+                path.display(),
+                decision.name()
+            )
             .expect("writing to a String cannot fail");
-        text
-    })
+            text
+        },
+    )
 }

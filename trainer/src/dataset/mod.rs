@@ -32,6 +32,16 @@ pub enum DataError {
     /// A class without good parts.
     #[error("{} has no images; a class needs good parts to learn from", .0.display())]
     NoImages(PathBuf),
+    /// A product that is asked for is not there.
+    #[error("{} holds no product \"{product}\"; its products are {}", root.display(), known.join(", "))]
+    NoSuchProduct {
+        /// The folder.
+        root: PathBuf,
+        /// What was asked for.
+        product: String,
+        /// What is there.
+        known: Vec<String>,
+    },
     /// An image that cannot be decoded.
     #[error("image {} cannot be decoded: {cause}; remove it or replace it", path.display())]
     Decode {
@@ -103,6 +113,20 @@ impl Dataset {
     /// Product names in the order of their indices.
     pub fn names(&self) -> Vec<String> {
         self.classes.iter().map(|class| class.name.clone()).collect()
+    }
+
+    /// The set with the products of these names alone, in their old order; the first name that it lacks is the error.
+    pub fn only(&self, names: &[String]) -> Result<Self, DataError> {
+        if let Some(missing) = names.iter().find(|name| !self.names().contains(name)) {
+            return Err(DataError::NoSuchProduct {
+                root: self.root.clone(),
+                product: missing.clone(),
+                known: self.names(),
+            });
+        }
+        let is_named = |class: &&ProductFolder| names.contains(&class.name);
+        let classes = self.classes.iter().filter(is_named).cloned().collect();
+        Ok(Self { root: self.root.clone(), classes })
     }
 
     /// Holds out a share of every product's good parts: a function of seed, product and file names alone.
