@@ -6,6 +6,7 @@
 //! Depends on nothing of ours, and neither on ONNX Runtime nor on GStreamer nor on libtorch.
 
 pub mod geometry;
+pub mod heat;
 pub mod calibration;
 pub mod prototype;
 pub mod golden;

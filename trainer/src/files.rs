@@ -19,6 +19,20 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| format!("write {}", path.display()))
 }
 
+/// Whether [`write_atomically`] could write there, asked before a long computation: creates the folder, and a file in it
+/// that is gone at once.
+pub fn check_writable(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let probe = || -> std::io::Result<()> {
+        if path.is_dir() {
+            return Err(std::io::ErrorKind::IsADirectory.into());
+        }
+        std::fs::create_dir_all(folder)?;
+        tempfile::NamedTempFile::new_in(folder).map(drop)
+    };
+    probe().with_context(|| format!("write {}", path.display()))
+}
+
 /// Where a long run keeps what it has so far: `model.safetensors.unfinished` beside `model.safetensors`.
 pub fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -15,6 +15,7 @@ pub mod deployed;
 pub mod metrics;
 pub mod cluster;
 pub mod evaluate;
+pub mod report;
 pub mod calibrate;
 pub mod export;
 pub mod pretrain;

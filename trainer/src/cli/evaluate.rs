@@ -3,9 +3,14 @@
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
-use bundle::{calibration::RejectRate, schema::Class};
+use anyhow::Context as _;
+use bundle::{
+    calibration::RejectRate,
+    schema::{Class, Document},
+};
 use tch::Device;
 
 use super::bars;
@@ -15,8 +20,10 @@ use crate::{
     dataset::{Dataset, Split, mvtec},
     deployed::OnnxDetector,
     detector::{Detect, TorchDetector},
-    evaluate::{self, ImageScore, Report},
-    files, line_report, verdicts,
+    evaluate::{self, Evaluation, ImageScore, Report},
+    files, line_report,
+    report::{self, About},
+    verdicts,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -57,6 +64,9 @@ pub(super) struct Model {
     /// The share of good parts that may be refused, at which false rejects and escapes are counted.
     #[arg(long, value_name = "RATE", default_value = "0.02", value_parser = reject_rate)]
     false_reject_rate: RejectRate,
+    /// Writes a page with tables, curves and heat maps: one HTML file that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Writes the score of every image, as CSV.
     #[arg(long, value_name = "FILE")]
     scores: Option<PathBuf>,
@@ -93,7 +103,11 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
 }
 
 fn model(arguments: &Model) -> anyhow::Result<()> {
-    let Model { model: path, data, false_reject_rate, scores, json } = arguments;
+    let Model { model: path, data, false_reject_rate, report, scores, json } = arguments;
+    // What cannot be kept is told before it is measured.
+    for file in [report, scores].into_iter().flatten() {
+        files::check_writable(file)?;
+    }
     let data = mvtec::read(data)?;
     let is_onnx = path.extension().is_some_and(|extension| extension == "onnx");
     let mut opened = if is_onnx { Opened::onnx(path)? } else { Opened::checkpoint(path, &data)? };
@@ -108,26 +122,64 @@ fn model(arguments: &Model) -> anyhow::Result<()> {
     if let Some(path) = scores {
         files::write_atomically(path, csv(&evaluation.images).as_bytes())?;
     }
+    if let Some(file) = report {
+        let page = page(path, &mut opened, &data, &evaluation)?;
+        files::write_atomically(file, page.as_bytes())?;
+    }
     print(&evaluation.report, *json)
+}
+
+/// The report as a page.
+fn page(
+    path: &Path,
+    opened: &mut Opened,
+    data: &Dataset,
+    evaluation: &Evaluation,
+) -> anyhow::Result<String> {
+    let about = About {
+        model: opened.name.clone(),
+        model_file: path.display().to_string(),
+        data: data.root.display().to_string(),
+        when: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        input: opened.detector.geometry().input,
+    };
+    let log = report::read_log(path)?;
+    let bar = bars::bar("pictures");
+    let gallery = report::gather(&mut *opened.detector, data, evaluation, &bar)?;
+    let run = report::Run {
+        about: &about,
+        classes: &opened.classes,
+        evaluation,
+        gallery: &gallery,
+        log: log.as_ref(),
+        recipe: &opened.recipe,
+    };
+    report::html(&run).context("draw the report")
 }
 
 /// A network that answers, with the products that it knows.
 struct Opened {
+    name: String,
     detector: Box<dyn Detect>,
     classes: Vec<Class>,
+    recipe: serde_json::Value,
 }
 
 impl Opened {
     /// What the device will run, with the calibration that it carries.
     fn onnx(path: &Path) -> anyhow::Result<Self> {
         let (detector, file) = OnnxDetector::open(path)?;
-        Ok(Self { detector: Box::new(detector), classes: file.document.classes })
+        let Document { model, classes, recipe, .. } = file.document;
+        let name = format!("{} {}", model.name, model.version);
+        Ok(Self { name, detector: Box::new(detector), classes, recipe })
     }
 
     /// A checkpoint, with prototypes and calibration measured on the parts of its data set.
     fn checkpoint(path: &Path, data: &Dataset) -> anyhow::Result<Self> {
         let checkpoint = Checkpoint::load(path)?;
         let names = checkpoint.manifest.classes.clone();
+        let recipe = serde_json::to_value(&checkpoint.manifest.recipe)?;
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let Split { training, calibration } = checkpoint.split(data)?;
         let mut detector = TorchDetector::new(checkpoint, Device::cuda_if_available())?;
         let prototypes =
@@ -136,7 +188,7 @@ impl Opened {
         let measured = calibrate::measure(&mut detector, &prototypes, &calibration, &bar)?;
         let classes =
             calibrate::classes(&prototypes, &measured, "held-out part of the training data")?;
-        Ok(Self { detector: Box::new(detector), classes })
+        Ok(Self { name: stem, detector: Box::new(detector), classes, recipe })
     }
 }
 

@@ -77,6 +77,12 @@ impl Standards {
         &self.unrated
     }
 
+    /// The limits that a product's parts are held against; `None` without calibration.
+    pub fn limits(&self, product: &str) -> Option<Limits> {
+        let (.., limits) = self.products.iter().find(|(name, ..)| name == product)?;
+        *limits
+    }
+
     /// The products' names.
     pub fn names(&self) -> Vec<String> {
         self.products.iter().map(|(name, ..)| name.clone()).collect()
