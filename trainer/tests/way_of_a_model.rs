@@ -164,6 +164,8 @@ fn a_model_is_made_measured_exported_and_calibrated() {
     let (torch, onnx) = (auroc(&measure("line.safetensors")), auroc(&measure("line.onnx")));
     assert!((torch - onnx).abs() < 0.002, "libtorch {torch}, ONNX Runtime {onnx}");
 
+    reports_are_one_file(&scratch);
+
     let file = bundle::model_file::read(&scratch.path("line.onnx")).unwrap();
     let names: Vec<_> = file.document.classes.iter().map(|class| class.name.as_str()).collect();
     assert_eq!(names, ["cap", "weave"]);
@@ -203,6 +205,33 @@ fn a_model_is_made_measured_exported_and_calibrated() {
     let calibrated = bundle::model_file::read(&scratch.path("line.onnx")).unwrap();
     assert_eq!(frames(&calibrated), [12, 12]);
     assert_eq!(calibrated.document.golden, file.document.golden);
+}
+
+/// Of a checkpoint with its log, of an exported model, and where they cannot be written.
+fn reports_are_one_file(scratch: &Scratch) {
+    let report = |model: &'static str, out: &'static str| {
+        ["evaluate", "model", model, "--data", "parts", "--report", out]
+    };
+    let page = |model, out| {
+        scratch.ok(&report(model, out));
+        std::fs::read_to_string(scratch.path(out)).unwrap()
+    };
+    let of_checkpoint = page("line.safetensors", "reports/line.html");
+    assert!(of_checkpoint.contains("line.log.jsonl"), "the losses are missing");
+    // Nothing else is left in the folder.
+    assert_eq!(std::fs::read_dir(scratch.path("reports")).unwrap().count(), 1);
+    let document = scraper::Html::parse_document(&page("line.onnx", "onnx.html"));
+    let count =
+        |selector: &str| document.select(&scraper::Selector::parse(selector).unwrap()).count();
+    assert!(document.errors.is_empty(), "{:?}", document.errors);
+    assert_eq!(count("#metrics tbody tr"), 2);
+    // Rendered defects have masks: two curves, a histogram for each product, an embedding.
+    assert_eq!((count("#curves svg"), count("#scores svg"), count("#embedding svg")), (2, 2, 1));
+    assert!(count("img[src^='data:image/jpeg']") >= 2 * 2 * 8);
+    assert_eq!(count("script, link, img:not([src^='data:'])"), 0);
+    // A folder, and a folder that is a file; told before anything is measured.
+    scratch.fails(&report("line.onnx", "parts"), 8, &["write parts"]);
+    scratch.fails(&report("line.onnx", "more.png/x.html"), 8, &["write more.png/x.html"]);
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(super) fn histograms(run: &Run<'_>, palette: &Palette) -> Result<Markup, Plo
                 (drawn)
                 p.note {
                     @if let Some(threshold) = threshold {
-                        "threshold " (plot::number(f64::from(threshold)))
+                        "threshold " (format!("{threshold:.4}"))
                     } @else {
                         "no threshold: the product has no calibration frames"
                     }
@@ -154,7 +154,7 @@ pub(super) fn curves(run: &Run<'_>, palette: &Palette) -> Result<Markup, PlotErr
                         "No product here has both good and defective test parts, so there is no ROC curve.")?)
                 }
                 figure {
-                    figcaption { "PRO of the anomaly map, to a false-positive rate of " (FPR_MAX) }
+                    figcaption { "PRO of the anomaly map" }
                     (curve_plot(&pro, palette, names, overlap, false,
                         "No product here has drawn masks of its defects (ground_truth/DEFECT/STEM_mask.png), so there is no PRO curve.")?)
                 }
@@ -234,7 +234,7 @@ pub(super) fn embedding(run: &Run<'_>, palette: &Palette) -> Result<Markup, Plot
             }
             for (name, place) in &prototypes {
                 if names.iter().any(|own| own == name) {
-                    plot::numbered(canvas, *place, palette.number(name), palette.colour(name))?;
+                    plot::flag(canvas, *place, palette.number(name), palette.colour(name))?;
                 }
             }
             Ok(())
@@ -247,7 +247,7 @@ pub(super) fn embedding(run: &Run<'_>, palette: &Palette) -> Result<Markup, Plot
     Ok(html! {
         @for group in groups { (group) }
         p.note {
-            "Dots are good parts, crosses defective ones, numbered discs the prototypes. The plane holds "
+            "Dots are good parts, crosses defective ones, rings with a number the prototypes. The plane holds "
             (format!("{:.0} %", plane.explained * 100.0)) " of the variance: what overlaps here may still lie apart."
             @if images.len() > DOTS_MAX { " Not every part is drawn." }
         }

@@ -4,10 +4,11 @@
 
 use crate::evaluate::{Decision, ImageScore};
 
-/// Pictures that a whole report may hold, each some 10 kB, twice: about 8 MB.
-const PICTURES_MAX: usize = 400;
-/// In a row, at most; what fits on a screen.
-const ROW_MAX: usize = 6;
+/// Parts that a whole report shows, but at least one in every row: each is some 35 kB, so about 10 MB.
+const PARTS_MAX: usize = 300;
+/// Parts on a line of a wide screen.
+const LINE_MAX: usize = 4;
+
 /// What a picture shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Row {
@@ -24,6 +25,14 @@ pub(super) enum Row {
 impl Row {
     /// Rows of a product that the model knows.
     const KNOWN: [Self; 3] = [Self::Missed, Self::Refused, Self::Found];
+
+    /// Lines that it may fill: what went wrong deserves more room.
+    const fn lines(self) -> usize {
+        match self {
+            Self::Missed | Self::Refused | Self::Foreign => 2,
+            Self::Found => 1,
+        }
+    }
 
     pub(super) fn title(self) -> &'static str {
         match self {
@@ -50,19 +59,20 @@ pub(super) type Rows = Vec<(Row, Vec<usize>)>;
 
 /// The rows of every product, in the order of `products`, of which the first `known` are the model's.
 pub(super) fn choose(images: &[ImageScore], products: &[String], known: usize) -> Vec<Rows> {
-    let each = (PICTURES_MAX / (Row::KNOWN.len() * products.len().max(1))).clamp(1, ROW_MAX);
+    let lines: usize = Row::KNOWN.into_iter().map(Row::lines).sum();
+    let line = (PARTS_MAX / (lines * products.len().max(1))).clamp(1, LINE_MAX);
     products
         .iter()
         .enumerate()
         .map(|(index, product)| {
             let own: Vec<usize> =
                 (0..images.len()).filter(|&at| images[at].product == *product).collect();
-            if index < known { of_known(images, &own, each) } else { of_foreign(images, own, each) }
+            if index < known { of_known(images, &own, line) } else { of_foreign(images, own, line) }
         })
         .collect()
 }
 
-fn of_known(images: &[ImageScore], own: &[usize], each: usize) -> Rows {
+fn of_known(images: &[ImageScore], own: &[usize], line: usize) -> Rows {
     let is_defective = |at: &&usize| images[**at].defect.is_some();
     let mut defective: Vec<usize> = own.iter().filter(is_defective).copied().collect();
     let mut good: Vec<usize> = own.iter().filter(|at| !is_defective(at)).copied().collect();
@@ -71,27 +81,27 @@ fn of_known(images: &[ImageScore], own: &[usize], each: usize) -> Rows {
     defective
         .sort_by(|&a, &b| is_refused(a).cmp(&is_refused(b)).then(score(a).total_cmp(&score(b))));
     good.sort_by(|&a, &b| is_refused(b).cmp(&is_refused(a)).then(score(b).total_cmp(&score(a))));
-    let missed: Vec<usize> = defective.iter().take(each).copied().collect();
+    let missed: Vec<usize> = defective.iter().take(line * Row::Missed.lines()).copied().collect();
     let found = defective
         .iter()
         .skip(missed.len())
         .rev()
         .filter(|&&at| images[at].decision == Decision::Fail)
-        .take(each)
+        .take(line * Row::Found.lines())
         .copied()
         .collect();
-    good.truncate(each);
+    good.truncate(line * Row::Refused.lines());
     Row::KNOWN.into_iter().zip([missed, good, found]).collect()
 }
 
-fn of_foreign(images: &[ImageScore], mut own: Vec<usize>, each: usize) -> Rows {
+fn of_foreign(images: &[ImageScore], mut own: Vec<usize>, line: usize) -> Rows {
     let worst_first = |at: usize| match images[at].decision {
         Decision::Pass => 0,
         Decision::Fail => 1,
         Decision::UnknownProduct => 2,
     };
     own.sort_by_key(|&at| worst_first(at));
-    own.truncate(each);
+    own.truncate(line * Row::Foreign.lines());
     vec![(Row::Foreign, own)]
 }
 
@@ -142,7 +152,7 @@ mod tests {
                 .collect();
             let rows = choose(&images, &products, count);
             let pictures: usize = rows.iter().flatten().map(|(_, row)| row.len()).sum();
-            let most = PICTURES_MAX.max(3 * count);
+            let most = PARTS_MAX.max(5 * count);
             assert!((3 * count..=most).contains(&pictures), "{count} products, {pictures}");
         }
     }

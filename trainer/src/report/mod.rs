@@ -15,6 +15,9 @@ mod projection;
 mod tables;
 mod training_log;
 
+#[cfg(test)]
+mod tests;
+
 use bundle::{geometry::Size, schema::Class};
 
 use crate::evaluate::Evaluation;

@@ -16,7 +16,7 @@ use crate::evaluate::{Decision, ImageScore, Recognition, Report, percent};
 
 const STYLE: &str = include_str!("style.css");
 /// Beyond this many products the gallery is folded.
-const OPEN_PRODUCTS_MAX: usize = 3;
+const OPEN_PRODUCTS_MAX: usize = 8;
 
 /// The whole report as one HTML file.
 pub fn html(run: &Run<'_>) -> Result<String, PlotError> {
@@ -125,7 +125,7 @@ fn verdict(report: &Report) -> Markup {
             }
         }
         div.cards {
-            (card("defects found", share((found, defective)), &format!("{passed} escape")))
+            (card("defects found", share((found, defective)), &counted(passed, "escape")))
             (card("good parts refused", share((refused, good)), &format!("{refused} of {good}")))
             (card("mean image AUROC", report.mean_image_auroc().map(|v| format!("{} %", percent(Some(v)))), "good told from defective"))
             (card("mean AUPRO", report.mean(|r| Some(r.pixel?.aupro)).map(|v| format!("{} %", percent(Some(v)))), "defect regions covered"))
@@ -173,8 +173,15 @@ fn gallery(run: &Run<'_>, palette: &Palette) -> Markup {
 fn summary(run: &Run<'_>, name: &str) -> String {
     run.evaluation.report.products.get(name).map_or_else(
         || "not known to the model".to_owned(),
-        |result| format!("{} escapes, {} false rejects", result.escapes, result.false_rejects),
+        |result| {
+            let escapes = counted(result.escapes, "escape");
+            format!("{escapes}, {}", counted(result.false_rejects, "false reject"))
+        },
     )
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn exhibit(run: &Run<'_>, Exhibit { image, pictures }: &Exhibit) -> Markup {

@@ -9,7 +9,7 @@ use plotters::{
     chart::{ChartBuilder, ChartContext},
     coord::{Shift, types::RangedCoordf64},
     drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea as _},
-    element::{Circle, Cross, PathElement, Rectangle, Text},
+    element::{Circle, Cross, EmptyElement, PathElement, Rectangle, Text},
     prelude::Cartesian2d,
     series::LineSeries,
     style::{
@@ -167,19 +167,25 @@ pub(super) fn crosses(
     Ok(())
 }
 
-/// A ring with a number in it.
-pub(super) fn numbered(
+/// A ring with a number beside it, so that what lies there stays visible.
+pub(super) fn flag(
     canvas: &mut Canvas<'_>,
     at: (f64, f64),
     number: usize,
     colour: RGBColor,
 ) -> Result<(), PlotError> {
-    canvas.draw_series([Circle::new(at, 9 * SCALE, colour.filled())])?;
+    const REACH: i32 = 13 * SCALE as i32;
+    let ink = ShapeStyle { color: INK.to_rgba(), filled: false, stroke_width: SCALE };
     let white = RGBColor(255, 255, 255);
-    let style = FontDesc::new(FontFamily::SansSerif, font_px() * 0.9, FontStyle::Bold)
+    let style = FontDesc::new(FontFamily::SansSerif, font_px() * 0.85, FontStyle::Bold)
         .color(&white)
         .pos(Pos::new(HPos::Center, VPos::Center));
-    canvas.draw_series([Text::new(number.to_string(), at, style)])?;
+    let beside = (REACH, -REACH);
+    canvas.draw_series([EmptyElement::at(at)
+        + Circle::new((0, 0), 4 * SCALE, ink)
+        + PathElement::new(vec![(4, -4), beside], ink)
+        + Circle::new(beside, 8 * SCALE, colour.filled())
+        + Text::new(number.to_string(), beside, style)])?;
     Ok(())
 }
 

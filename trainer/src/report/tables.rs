@@ -8,7 +8,6 @@ use super::{
     confusion::Confusion,
     figures::{empty, tag},
     palette::Palette,
-    plot,
 };
 use crate::{
     evaluate::{COLUMNS, Foreign, ProductResult, percent},
@@ -161,7 +160,7 @@ fn calibration(run: &Run<'_>, name: &str, rate: Option<RejectRate>) -> Markup {
     html! {
         td.n.bad[need.is_some_and(|need| have < need)] { (have) }
         td.n { @if let Some(need) = need { (need) } @else { "–" } }
-        td.n { @if let Some(limits) = limits { (plot::number(f64::from(limits.threshold))) } @else { "–" } }
+        td.n { @if let Some(limits) = limits { (format!("{:.4}", limits.threshold)) } @else { "–" } }
     }
 }
 
