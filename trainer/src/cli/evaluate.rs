@@ -29,7 +29,7 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// A checkpoint (libtorch) or an exported model (ONNX Runtime) on a test set.
-    Model(Model),
+    Model(ModelArguments),
     /// The verdict lines of `sightline run` over a test set's images, matched by their file.
     Verdicts {
         /// JSON lines.
@@ -55,7 +55,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Model {
+pub(super) struct ModelArguments {
     /// A .safetensors checkpoint or an .onnx model.
     model: PathBuf,
     /// The data set: CLASS/test/good and CLASS/test/DEFECT. Products that the model does not know are there to be refused.
@@ -102,8 +102,8 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-fn model(arguments: &Model) -> anyhow::Result<()> {
-    let Model { model: path, data, false_reject_rate, report, scores, json } = arguments;
+fn model(arguments: &ModelArguments) -> anyhow::Result<()> {
+    let ModelArguments { model: path, data, false_reject_rate, report, scores, json } = arguments;
     // What cannot be kept is told before it is measured.
     for file in [report, scores].into_iter().flatten() {
         files::check_writable(file)?;

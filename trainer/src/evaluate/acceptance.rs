@@ -4,7 +4,7 @@
 //! application to a test set.
 
 use bundle::{
-    calibration::{Limits, RejectRate},
+    calibration::{Calibration, Limits, RejectRate},
     prototype::{Prototype, nearest},
     schema::Class,
 };
@@ -64,8 +64,7 @@ impl Standards {
                 if rated.is_none() {
                     unrated.push(class.name.clone());
                 }
-                let limits = rated
-                    .or_else(|| calibration.and_then(|calibration| calibration.outermost_limits()));
+                let limits = rated.or_else(|| calibration.and_then(Calibration::outermost_limits));
                 (class.name.clone(), class.prototype.clone(), limits)
             })
             .collect();
@@ -112,8 +111,6 @@ impl Standards {
 
 #[cfg(test)]
 mod tests {
-    use bundle::calibration::Calibration;
-
     use super::*;
 
     fn class(name: &str, direction: [f32; 2], frames: u16) -> Class {

@@ -254,6 +254,9 @@ pub(super) fn embedding(run: &Run<'_>, palette: &Palette) -> Result<Markup, Plot
     })
 }
 
+/// A quantity of the log: its title, its unit and where its value is.
+type Series = (&'static str, &'static str, fn(&LogRow) -> f64);
+
 /// How the losses fell, step by step.
 pub(super) fn losses(run: &Run<'_>) -> Result<Markup, PlotError> {
     let Some(log) = run.log.filter(|log| log.rows.len() > 1) else {
@@ -263,7 +266,7 @@ pub(super) fn losses(run: &Run<'_>) -> Result<Markup, PlotError> {
     };
     let number = |key: &str| run.recipe.get(key).and_then(serde_json::Value::as_f64);
     let decay = number("decay_at").zip(number("iterations")).map(|(share, steps)| share * steps);
-    let series: [(&str, &str, fn(&LogRow) -> f64); 6] = [
+    let series: [Series; 6] = [
         ("Sum of the losses", "loss", |row| row.reconstruction + row.local + row.global),
         ("Reconstruction", "loss", |row| row.reconstruction),
         ("Local contrastive", "loss", |row| row.local),

@@ -67,12 +67,8 @@ fn sum(run: &Run<'_>, of: impl Fn(&ProductResult) -> usize) -> usize {
 }
 
 fn metric(value: Option<f64>) -> Markup {
-    match value {
-        Some(share) => html! {
-            td.n.bar style=(format!("--v:{:.1}%", share * 100.0)) { (percent(Some(share))) }
-        },
-        None => html! { td.n.none { "–" } },
-    }
+    let Some(share) = value else { return html! { td.n.none { "–" } } };
+    html! { td.n.bar style=(format!("--v:{:.1}%", share * 100.0)) { (percent(value)) } }
 }
 
 /// What a line would do: refused good parts and passed defective ones, and whether the calibration holds the rate.
