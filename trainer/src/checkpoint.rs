@@ -13,6 +13,8 @@ use crate::recipe::Recipe;
 
 const KEY: &str = "sightline.checkpoint";
 const FORMAT: u32 = 1;
+/// What a run needs to go on lies below this name, apart from the network's parameters.
+const STATE: &str = "training";
 
 /// What stands beside the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +42,8 @@ pub struct Checkpoint {
     pub manifest: Manifest,
     /// The whole network's.
     pub weights: Weights,
+    /// What an unfinished run needs to go on; `None` in a finished one.
+    pub state: Option<Weights>,
 }
 
 impl Manifest {
@@ -54,7 +58,11 @@ impl Checkpoint {
     pub fn save(&self, path: &Path) -> anyhow::Result<()> {
         let manifest = serde_json::to_string(&self.manifest).context("write the manifest")?;
         let metadata = HashMap::from([(KEY.to_owned(), manifest)]);
-        let bytes = self.weights.to_safetensors(Some(metadata)).context("write the weights")?;
+        let mut tensors = self.weights.clone();
+        if let Some(state) = &self.state {
+            tensors.0.extend(state.clone().under(STATE).0);
+        }
+        let bytes = tensors.to_safetensors(Some(metadata)).context("write the weights")?;
         crate::files::write_atomically(path, &bytes)
     }
 
@@ -101,6 +109,14 @@ impl Checkpoint {
                 manifest.format
             );
         }
-        Ok(Self { manifest, weights })
+        let (mut network, mut state) = (Weights::default(), Weights::default());
+        for (name, weight) in weights.0 {
+            match name.strip_prefix(STATE).and_then(|rest| rest.strip_prefix('.')) {
+                Some(rest) => state.0.insert(rest.to_owned(), weight),
+                None => network.0.insert(name, weight),
+            };
+        }
+        let state = (!state.0.is_empty()).then_some(state);
+        Ok(Self { manifest, weights: network, state })
     }
 }

@@ -66,7 +66,7 @@ fn tensor(array: &Array, case: Case) -> Shared {
 
 fn checkpoint(recipe: Recipe, weights: Weights) -> Checkpoint {
     let manifest = Manifest::new(recipe, 0, Vec::new(), String::new());
-    Checkpoint { manifest, weights }
+    Checkpoint { manifest, weights, state: None }
 }
 
 /// Smooth pictures that differ in every channel.

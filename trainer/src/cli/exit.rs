@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use bundle::model_file::ModelFileError;
 use network::weights::WeightsError;
 
+use super::device::NoSuchDevice;
 use crate::{dataset::DataError, recipe::RecipeError};
 
 /// The classes that a trainer's errors fall into.
@@ -31,7 +32,7 @@ impl Code {
             if cause.is::<ModelFileError>() || cause.is::<WeightsError>() {
                 return Self::Model;
             }
-            if cause.is::<ort::Error>() {
+            if cause.is::<ort::Error>() || cause.is::<NoSuchDevice>() {
                 return Self::Engine;
             }
             if cause.is::<DataError>() {
