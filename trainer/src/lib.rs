@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod cluster;
 pub mod pseudo;
 pub mod evaluate;
+pub mod compare;
 pub mod calibrate;
 pub mod export;
 pub mod pretrain;

@@ -22,17 +22,6 @@ pub enum Decision {
     UnknownProduct,
 }
 
-impl Decision {
-    /// As it stands in a verdict line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Fail => "fail",
-            Self::UnknownProduct => "unknown-product",
-        }
-    }
-}
-
 /// The limits of all products of a model at one false-reject rate.
 #[derive(Clone, Debug)]
 pub struct Standards {
