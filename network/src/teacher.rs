@@ -1,6 +1,6 @@
 //! The teacher: a frozen ImageNet-style encoder, up to its third stage.
 
-use crate::residual::{Resolution, stage};
+use crate::residual::{Residual, Resolution, stage};
 use crate::{Architecture, BatchNorm, Conv2d, Graph, MaxPool2d, Path};
 
 /// Whether a parameter of torchvision's classifier is none of the teacher's: its last stage or its head.
@@ -24,8 +24,10 @@ pub fn teacher<G: Graph>(
     let x = g.batch_norm(&x, &(at / "bn1"), BatchNorm { channels: stem });
     let x = g.relu(&x);
     let x = g.max_pool2d(&x, MaxPool2d { kernel: 3, stride: 2, padding: 1 });
-    let f1 = stage(g, &(at / "layer1"), &x, stem, c1, b1, Resolution::Keep);
-    let f2 = stage(g, &(at / "layer2"), &f1, c1, c2, b2, Resolution::Halve);
-    let f3 = stage(g, &(at / "layer3"), &f2, c2, c3, b3, Resolution::Halve);
+    let block = arch.backbone.block();
+    let first = |inputs, outputs, resolution| Residual { block, inputs, outputs, resolution };
+    let f1 = stage(g, &(at / "layer1"), &x, first(stem, c1, Resolution::Keep), b1);
+    let f2 = stage(g, &(at / "layer2"), &f1, first(c1, c2, Resolution::Halve), b2);
+    let f3 = stage(g, &(at / "layer3"), &f2, first(c2, c3, Resolution::Halve), b3);
     [f1, f2, f3]
 }
