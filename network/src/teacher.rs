@@ -1,11 +1,19 @@
 //! The teacher: a frozen ImageNet-style encoder, up to its third stage.
 
 use crate::residual::{Residual, Resolution, stage};
+use crate::shapes::{Parameter, Shape, Shapes};
 use crate::{Architecture, BatchNorm, Conv2d, Graph, MaxPool2d, Path};
 
 /// Whether a parameter of torchvision's classifier is none of the teacher's: its last stage or its head.
 pub fn is_classifiers(name: &str) -> bool {
     name.starts_with("layer4.") || name.starts_with("fc.")
+}
+
+/// The teacher's parameters under torchvision's names.
+pub fn parameters(arch: &Architecture) -> Vec<Parameter> {
+    let mut shapes = Shapes::default();
+    teacher(&mut shapes, &Path::root(), &Shape(vec![3, arch.input_height, arch.input_width]), arch);
+    shapes.parameters
 }
 
 /// Features of stages 1, 2, 3 at strides 4, 8, 16 of the normalised image `[N, 3, H, W]`.

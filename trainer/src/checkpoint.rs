@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{self, Dataset, Split};
 use crate::recipe::Recipe;
+use crate::teacher::Provenance;
 
 const KEY: &str = "sightline.checkpoint";
 const FORMAT: u32 = 1;
@@ -28,6 +29,9 @@ pub struct Manifest {
     pub classes: Vec<String>,
     /// Fingerprint of the training data.
     pub data_fingerprint: String,
+    /// The teacher that the run began with; `None` for one that refines, and in checkpoints of earlier versions.
+    #[serde(default)]
+    pub teacher: Option<Provenance>,
     /// The run whose weights this one began with; `None` for one that began with a teacher.
     #[serde(default)]
     pub refines: Option<Box<Manifest>>,
@@ -45,7 +49,15 @@ pub struct Checkpoint {
 impl Manifest {
     /// The manifest of a run.
     pub fn new(recipe: Recipe, steps: u64, classes: Vec<String>, data_fingerprint: String) -> Self {
-        Self { format: FORMAT, recipe, steps, classes, data_fingerprint, refines: None }
+        Self {
+            format: FORMAT,
+            recipe,
+            steps,
+            classes,
+            data_fingerprint,
+            teacher: None,
+            refines: None,
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use std::{
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
-use network::weights::Weights;
 use tch::Device;
 
 use crate::{
@@ -25,6 +24,7 @@ use crate::{
     },
     files,
     recipe::Recipe,
+    teacher::Teacher,
     training::{StepReport, Trainer},
 };
 
@@ -36,8 +36,8 @@ const SETTLING_BATCHES: u64 = 64;
 /// What a run begins with.
 #[derive(Clone, Debug)]
 pub enum Start {
-    /// Weights of the frozen teacher, torchvision's names; everything else is drawn from the seed.
-    Teacher(PathBuf),
+    /// Weights of the frozen teacher; everything else is drawn from the seed.
+    Teacher(Teacher),
     /// The checkpoint of another run with the same architecture, all of it.
     Checkpoint(PathBuf),
 }
@@ -62,6 +62,10 @@ pub fn train(
 ) -> anyhow::Result<()> {
     recipe.validate()?;
     let (mut trainer, refines) = begin(recipe, options)?;
+    let teacher = match &options.start {
+        Start::Teacher(teacher) => Some(teacher.provenance.clone()),
+        Start::Checkpoint(_) => None,
+    };
     let parts = data.split(recipe.calibration_share, recipe.seed).training;
     let fingerprint = dataset::fingerprint_of(&data.root, &parts)?;
     let class_of_image: Vec<usize> = parts.iter().map(|part| part.class).collect();
@@ -84,6 +88,7 @@ pub fn train(
     let unfinished = files::unfinished(&options.out);
     let save = |trainer: &Trainer, path: &Path| {
         let manifest = Manifest {
+            teacher: teacher.clone(),
             refines: refines.clone(),
             ..Manifest::new(recipe.clone(), trainer.steps(), data.names(), fingerprint.clone())
         };
@@ -127,10 +132,9 @@ fn begin(
     options: &RunOptions,
 ) -> anyhow::Result<(Trainer, Option<Box<Manifest>>)> {
     match &options.start {
-        Start::Teacher(path) => {
-            let teacher = Weights::load(path)?
-                .without(network::teacher::is_classifiers)
-                .under(network::detector::roots::TEACHER);
+        Start::Teacher(teacher) => {
+            let teacher =
+                teacher.weights(&recipe.architecture)?.under(network::detector::roots::TEACHER);
             Ok((Trainer::new(recipe.clone(), &teacher, options.device)?, None))
         }
         Start::Checkpoint(path) => {
