@@ -28,15 +28,18 @@ const CARD_ETAG: &str = "89abcdef0123456789abcdef0123456789abcdef";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrong {
     Nothing,
-    /// Every body ends after so many bytes.
-    CutsAfter(usize),
-    /// And the rest is never sent from where it was cut.
-    CutsAfterWithoutRanges(usize),
+    /// Every body ends after so many bytes; the rest may be asked for, or not.
+    Cuts {
+        after: usize,
+        ranges: bool,
+    },
     /// Other bytes than the checksum says, of the same length.
     OtherBytes,
-    Status(u16),
-    /// The first requests are answered so, the others well.
-    StatusAtFirst(u16, usize),
+    /// The first requests are answered with a status, the others well.
+    Status {
+        code: u16,
+        requests: usize,
+    },
     /// Takes the request and never answers.
     Stalls,
     StallsInTheBody,
@@ -47,6 +50,11 @@ enum Wrong {
     TooLong,
     /// No model card.
     NoCard,
+}
+
+/// Every request is answered with this status.
+fn always(code: u16) -> Wrong {
+    Wrong::Status { code, requests: usize::MAX }
 }
 
 /// A hub: its address, and what it was asked, as `METHOD path range`.
@@ -109,25 +117,20 @@ fn answer(stream: &TcpStream, model: &[u8], wrong: Wrong, log: &Mutex<Vec<String
         }
         drop(stream.flush());
     };
-    let refusal = match wrong {
-        Wrong::Status(status) => Some(status),
-        Wrong::StatusAtFirst(status, requests) if count <= requests => Some(status),
-        _ => None,
-    };
-    if let Some(status) = refusal {
+    if let Wrong::Status { code: status, requests } = wrong
+        && count <= requests
+    {
         say(&format!("{status} No"), &[], b"no", 2);
         return None;
     }
     if wrong == Wrong::Stalls {
-        std::thread::sleep(Duration::from_secs(60));
+        std::thread::sleep(Duration::from_mins(1));
         return None;
     }
     let commit = format!("x-repo-commit: {COMMIT}");
     if path.ends_with("/README.md") {
-        let (status, etag) = match wrong {
-            Wrong::NoCard => ("404 Not Found", String::new()),
-            _ => ("200 OK", format!("etag: \"{CARD_ETAG}\"")),
-        };
+        let status = if wrong == Wrong::NoCard { "404 Not Found" } else { "200 OK" };
+        let etag = format!("etag: \"{CARD_ETAG}\"");
         say(status, &[commit, etag], CARD.as_bytes(), CARD.len());
         return None;
     }
@@ -147,22 +150,23 @@ fn answer(stream: &TcpStream, model: &[u8], wrong: Wrong, log: &Mutex<Vec<String
         say("302 Found", &headers, b"", 0);
         return None;
     }
-    let whole = match wrong {
-        Wrong::OtherBytes => model.iter().map(|byte| !byte).collect(),
-        Wrong::TooLong => [model, b"more"].concat(),
-        _ => model.to_vec(),
+    let whole = if wrong == Wrong::OtherBytes {
+        model.iter().map(|byte| !byte).collect()
+    } else if wrong == Wrong::TooLong {
+        [model, b"more"].concat()
+    } else {
+        model.to_vec()
     };
-    let from = match wrong {
-        Wrong::CutsAfterWithoutRanges(_) => 0,
-        _ => range.strip_prefix("bytes=").map_or(0, |r| r.trim_end_matches('-').parse().unwrap()),
-    };
+    let has_ranges = !matches!(wrong, Wrong::Cuts { ranges: false, .. });
+    let from = range.strip_prefix("bytes=").filter(|_| has_ranges);
+    let from = from.map_or(0, |from| from.trim_end_matches('-').parse().unwrap());
     let rest = &whole[from..];
-    let sent = match wrong {
-        Wrong::CutsAfter(bytes) | Wrong::CutsAfterWithoutRanges(bytes) => {
-            &rest[..bytes.min(rest.len())]
-        }
-        Wrong::StallsInTheBody => &rest[..rest.len() / 2],
-        _ => rest,
+    let sent = if let Wrong::Cuts { after, .. } = wrong {
+        &rest[..after.min(rest.len())]
+    } else if wrong == Wrong::StallsInTheBody {
+        &rest[..rest.len() / 2]
+    } else {
+        rest
     };
     if from > 0 {
         let last = whole.len() - 1;
@@ -172,7 +176,7 @@ fn answer(stream: &TcpStream, model: &[u8], wrong: Wrong, log: &Mutex<Vec<String
         say("200 OK", &[], sent, rest.len());
     }
     if wrong == Wrong::StallsInTheBody {
-        std::thread::sleep(Duration::from_secs(60));
+        std::thread::sleep(Duration::from_mins(1));
     }
     None
 }
@@ -209,7 +213,7 @@ fn whole_files(cache: &Path) -> Vec<PathBuf> {
             let name = path.file_name().unwrap().to_str().unwrap();
             if path.is_dir() {
                 folders.push(path);
-            } else if !name.ends_with(".incomplete") && !name.ends_with(".lock") {
+            } else if ![".incomplete", ".lock"].iter().any(|end| name.ends_with(end)) {
                 files.push(path);
             }
         }
@@ -251,17 +255,19 @@ fn a_token_goes_to_the_hub_and_not_to_its_store() {
     }
 }
 
+/// 1.2 MB in pieces of half a megabyte: two continuations.
+const PIECES: Wrong = Wrong::Cuts { after: 500_000, ranges: true };
+
 #[test]
 fn a_transfer_that_is_cut_goes_on_where_it_was() {
-    for wrong in [Wrong::CutsAfter(500_000), Wrong::StatusAtFirst(503, 2), Wrong::NoCard] {
+    for wrong in [PIECES, Wrong::Status { code: 503, requests: 2 }, Wrong::NoCard] {
         let cache = tempfile::tempdir().unwrap();
         let hub = LocalHub::start(&model(), wrong);
         let teacher = fetch(settings(&hub.endpoint, cache.path())).unwrap();
         assert!(std::fs::read(&teacher.path).unwrap() == model(), "{wrong:?}");
         let is_range = |asked: &&String| asked.starts_with("GET /store/blob bytes=");
         let ranges = hub.asked().iter().filter(is_range).count();
-        // 1.2 MB in pieces of half a megabyte: two continuations.
-        assert_eq!(ranges, if wrong == Wrong::CutsAfter(500_000) { 2 } else { 0 }, "{wrong:?}");
+        assert_eq!(ranges, if wrong == PIECES { 2 } else { 0 }, "{wrong:?}");
         assert_eq!(teacher.provenance.licence.is_none(), wrong == Wrong::NoCard, "{wrong:?}");
     }
 }
@@ -308,18 +314,18 @@ fn what_goes_wrong_is_told_and_leaves_nothing_that_could_pass_for_whole() {
     });
     // One question, one redirect, one transfer: wrong bytes are not asked for again.
     assert_eq!(asked, 3);
-    check(Wrong::Status(404), &["404", "HF_ENDPOINT", "--teacher"], |fault| {
+    check(always(404), &["404", "HF_ENDPOINT", "--teacher"], |fault| {
         matches!(fault, Fault::Missing)
     });
-    check(Wrong::Status(401), &["401", "HF_TOKEN"], |fault| matches!(fault, Fault::Denied(401)));
-    check(Wrong::Status(403), &["403", "HF_TOKEN"], |fault| matches!(fault, Fault::Denied(403)));
-    check(Wrong::Status(418), &["418"], answer);
-    let tried = check(Wrong::Status(500), &["500", "3 tries", "--teacher"], unreachable);
+    check(always(401), &["401", "HF_TOKEN"], |fault| matches!(fault, Fault::Denied(401)));
+    check(always(403), &["403", "HF_TOKEN"], |fault| matches!(fault, Fault::Denied(403)));
+    check(always(418), &["418"], answer);
+    let tried = check(always(500), &["500", "3 tries", "--teacher"], unreachable);
     assert_eq!(tried, 3);
     check(Wrong::Stalls, &["timeout", "3 tries"], unreachable);
     check(Wrong::StallsInTheBody, &["of 1200000 bytes", "tries"], unreachable);
-    check(Wrong::CutsAfter(0), &["0 of 1200000 bytes", "3 tries"], unreachable);
-    check(Wrong::CutsAfterWithoutRanges(500_000), &["500000 of 1200000 bytes"], unreachable);
+    check(Wrong::Cuts { after: 0, ranges: true }, &["0 of 1200000 bytes", "3 tries"], unreachable);
+    check(Wrong::Cuts { after: 500_000, ranges: false }, &["500000 of 1200000 bytes"], unreachable);
     check(Wrong::NoChecksum, &["no SHA-256"], answer);
     check(Wrong::Huge, &["1099511627776 bytes"], answer);
 }
@@ -339,7 +345,7 @@ fn without_a_network_the_message_says_which_file_to_put_where() {
     let hub = LocalHub::start(&model(), Wrong::Nothing);
     let offline = Settings { offline: true, ..settings(&hub.endpoint, cache.path()) };
     let error = fetch(offline).unwrap_err();
-    assert!(matches!(error.fault, Fault::Offline));
+    assert!(matches!(*error.fault, Fault::Offline));
     assert_eq!(hub.asked(), Vec::<String>::new());
     // Nothing listens on the port of "discard".
     let unreachable = fetch(settings("http://127.0.0.1:9", cache.path())).unwrap_err();
@@ -359,7 +365,7 @@ fn a_cache_that_cannot_be_written_is_named() {
     std::fs::write(&file, "no folder").unwrap();
     let hub = LocalHub::start(&model(), Wrong::Nothing);
     let error = fetch(settings(&hub.endpoint, &file.join("cache"))).unwrap_err();
-    assert!(matches!(error.fault, Fault::Cache { .. }), "{error}");
+    assert!(matches!(*error.fault, Fault::Cache { .. }), "{error}");
     assert!(error.to_string().contains("HF_HUB_CACHE"), "{error}");
 }
 
@@ -370,7 +376,7 @@ fn a_cached_file_that_was_changed_is_refused() {
     let teacher = fetch(settings(&hub.endpoint, cache.path())).unwrap();
     std::fs::write(&teacher.path, &model()[..1000]).unwrap();
     let error = fetch(settings(&hub.endpoint, cache.path())).unwrap_err();
-    assert!(matches!(error.fault, Fault::Damaged { .. }), "{error}");
+    assert!(matches!(*error.fault, Fault::Damaged { .. }), "{error}");
     let blob = std::fs::canonicalize(&teacher.path).unwrap();
     assert!(error.to_string().contains(&format!("remove {}", blob.display())), "{error}");
     // And that remedy helps.
@@ -388,7 +394,7 @@ fn two_at_once_do_not_write_into_one_file() {
     lock.lock().unwrap();
     let hub = LocalHub::start(&model(), Wrong::Nothing);
     let error = fetch(settings(&hub.endpoint, cache.path())).unwrap_err();
-    assert!(matches!(error.fault, Fault::Busy), "{error}");
+    assert!(matches!(*error.fault, Fault::Busy), "{error}");
     drop(lock);
     fetch(settings(&hub.endpoint, cache.path())).unwrap();
 }

@@ -7,7 +7,10 @@ use std::{
     process::{Command, Output},
 };
 
-use network::{Architecture, Backbone, weights::Weights};
+use network::{
+    Architecture, Backbone,
+    weights::{Weight, Weights},
+};
 use trainer::checkpoint::Checkpoint;
 
 struct Scratch(tempfile::TempDir);
@@ -217,9 +220,9 @@ fn a_whole_classifier_serves_as_teacher() {
     std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
     // What torchvision's file has beyond the third stage.
     let path = scratch.path("teacher.safetensors");
-    let mut weights = network::weights::Weights::load(&path).unwrap();
+    let mut weights = Weights::load(&path).unwrap();
     for name in ["layer4.0.conv1.weight", "fc.weight"] {
-        let weight = network::weights::Weight { shape: vec![1], values: vec![0.5] };
+        let weight = Weight { shape: vec![1], values: vec![0.5] };
         weights.0.insert(name.into(), weight);
     }
     std::fs::write(&path, weights.to_safetensors(None).unwrap()).unwrap();

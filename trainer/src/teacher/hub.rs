@@ -1,6 +1,6 @@
 //! Fetches a file from the Hugging Face hub into its cache, whole or not at all.
 //!
-//! Owns the protocol: `HEAD` and `GET` of `/{repository}/resolve/{revision}/{file}`, redirects, `X-Repo-Commit`, the ETag of
+//! Owns the protocol: `HEAD` and `GET` of `/{repository}/resolve/{revision}/{file}`, redirects, `X-Repo-Commit`, the `ETag` of
 //! a large file that is its SHA-256, ranges to go on after a cut; and the bounds on waiting and trying again.
 //! What is in the cache is used without a request. Knows no teacher and no command line.
 
@@ -112,7 +112,7 @@ pub struct HubError {
     endpoint: String,
     cache: PathBuf,
     /// What went wrong; part of the message, and so no source of it.
-    pub fault: Fault,
+    pub fault: Box<Fault>,
 }
 
 impl fmt::Display for HubError {
@@ -127,7 +127,7 @@ impl fmt::Display for HubError {
             cache::folder_name(*file)
         );
         write!(f, "fetch {name} of {repository} from {endpoint}: {fault}; ")?;
-        match fault {
+        match &**fault {
             Fault::Offline => write!(f, "unset HF_HUB_OFFLINE, or {bring}"),
             Fault::Unreachable(_) | Fault::Answer(_) => {
                 write!(f, "look at the network and HF_ENDPOINT, or {bring}")
@@ -300,7 +300,7 @@ impl Hub {
 
     fn error(&self, file: RemoteFile, fault: Fault) -> HubError {
         let Settings { endpoint, cache, .. } = &self.settings;
-        HubError { file, endpoint: endpoint.clone(), cache: cache.clone(), fault }
+        HubError { file, endpoint: endpoint.clone(), cache: cache.clone(), fault: Box::new(fault) }
     }
 
     fn cache_fault(&self, file: RemoteFile, cause: io::Error) -> HubError {
@@ -322,7 +322,7 @@ impl Hub {
             match self.ask(file, at) {
                 Ok(promise) => return Ok(promise),
                 Err(Failure::Lasting(fault)) => return Err(fault),
-                Err(Failure::Passing(cause)) => tries.again(cause)?,
+                Err(Failure::Passing(cause)) => tries.again(&cause)?,
             }
         }
     }
@@ -408,7 +408,7 @@ impl Hub {
                         tries.renew();
                     }
                     furthest = furthest.max(have);
-                    tries.again(format!("{cause}, {have} of {} bytes", promise.bytes))?;
+                    tries.again(&format!("{cause}, {have} of {} bytes", promise.bytes))?;
                 }
             }
         }
@@ -499,7 +499,7 @@ impl<'b> Tries<'b> {
     }
 
     /// Waits for the next try, or says that there is none.
-    fn again(&mut self, cause: String) -> Result<(), Fault> {
+    fn again(&mut self, cause: &str) -> Result<(), Fault> {
         self.in_a_row += 1;
         self.all += 1;
         if self.in_a_row >= self.limits.tries || self.all >= TRIES_MAX {
@@ -559,7 +559,7 @@ fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     Some(headers.get(name)?.to_str().ok()?.trim())
 }
 
-/// An ETag without its quotes and its mark of weakness.
+/// An `ETag` without its quotes and its mark of weakness.
 fn bare(etag: &str) -> String {
     etag.trim_start_matches("W/").trim_matches('"').to_owned()
 }

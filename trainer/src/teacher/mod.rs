@@ -108,13 +108,9 @@ impl Teacher {
     pub fn weights(&self, architecture: &Architecture) -> anyhow::Result<Weights> {
         let path = self.path.display();
         let weights = Weights::load(&self.path)?.without(teacher::is_classifiers);
-        let named = || format!("teacher {path}");
-        let misfit = match weights.clone().check(&teacher::parameters(architecture)) {
-            Ok(_) => {
-                weights.check_values().with_context(named)?;
-                return Ok(weights);
-            }
-            Err(misfit) => misfit,
+        let Err(misfit) = weights.clone().check(&teacher::parameters(architecture)) else {
+            weights.check_values().with_context(|| format!("teacher {path}"))?;
+            return Ok(weights);
         };
         let fits = |backbone: &Backbone| {
             let other = Architecture { backbone: *backbone, ..architecture.clone() };
