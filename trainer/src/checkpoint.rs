@@ -120,3 +120,18 @@ impl Checkpoint {
         Ok(Self { manifest, weights })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_of_an_earlier_version_is_read() {
+        let manifest = Manifest::new(Recipe::default(), 5, vec!["cap".into()], String::new());
+        let mut earlier = serde_json::to_value(&manifest).unwrap();
+        for key in ["teacher", "refines"] {
+            assert!(earlier.as_object_mut().unwrap().remove(key).is_some(), "{key}");
+        }
+        assert_eq!(serde_json::from_value::<Manifest>(earlier).unwrap(), manifest);
+    }
+}
