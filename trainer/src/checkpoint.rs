@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{self, Dataset, Split};
 use crate::recipe::Recipe;
+use crate::teacher::Provenance;
 
 const KEY: &str = "sightline.checkpoint";
 const FORMAT: u32 = 1;
@@ -30,6 +31,9 @@ pub struct Manifest {
     pub classes: Vec<String>,
     /// Fingerprint of the training data.
     pub data_fingerprint: String,
+    /// The teacher that the run began with; `None` for one that refines, and in checkpoints of earlier versions.
+    #[serde(default)]
+    pub teacher: Option<Provenance>,
     /// The run whose weights this one began with; `None` for one that began with a teacher.
     #[serde(default)]
     pub refines: Option<Box<Manifest>>,
@@ -49,7 +53,15 @@ pub struct Checkpoint {
 impl Manifest {
     /// The manifest of a run.
     pub fn new(recipe: Recipe, steps: u64, classes: Vec<String>, data_fingerprint: String) -> Self {
-        Self { format: FORMAT, recipe, steps, classes, data_fingerprint, refines: None }
+        Self {
+            format: FORMAT,
+            recipe,
+            steps,
+            classes,
+            data_fingerprint,
+            teacher: None,
+            refines: None,
+        }
     }
 }
 
@@ -118,5 +130,20 @@ impl Checkpoint {
         }
         let state = (!state.0.is_empty()).then_some(state);
         Ok(Self { manifest, weights: network, state })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_of_an_earlier_version_is_read() {
+        let manifest = Manifest::new(Recipe::default(), 5, vec!["cap".into()], String::new());
+        let mut earlier = serde_json::to_value(&manifest).unwrap();
+        for key in ["teacher", "refines"] {
+            assert!(earlier.as_object_mut().unwrap().remove(key).is_some(), "{key}");
+        }
+        assert_eq!(serde_json::from_value::<Manifest>(earlier).unwrap(), manifest);
     }
 }

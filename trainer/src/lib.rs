@@ -4,6 +4,7 @@
 //! `bundle` (what the file carries); the inspector never depends on it.
 
 pub mod recipe;
+pub mod teacher;
 pub mod torch;
 pub mod dataset;
 pub mod loss;

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use bundle::geometry::{Fit, Geometry, Region, Resampling, Size, Tiles};
-use network::Architecture;
+use network::{Architecture, Backbone};
 
 use crate::{dataset::augment::Augmentation, torch::Precision};
 
@@ -219,6 +219,28 @@ pub enum RecipeError {
     /// The second view cannot be drawn.
     #[error(transparent)]
     Augmentation(#[from] crate::dataset::augment::AugmentationError),
+    /// The recipe's backbone is not the teacher's.
+    #[error(
+        "the recipe's backbone is {stated}, and the teacher is {teacher}: write `backbone = \"{teacher}\"` under \
+         [architecture] of the recipe, or name --teacher {stated}"
+    )]
+    Backbone {
+        /// The recipe's.
+        stated: Backbone,
+        /// The teacher's.
+        teacher: Backbone,
+    },
+    /// Published teachers have one width.
+    #[error(
+        "the recipe's width is {width}, and the published teacher {teacher} has 1: write `width = 1.0` under \
+         [architecture] of the recipe, or name the file of a teacher that has this width"
+    )]
+    PublishedWidth {
+        /// The recipe's.
+        width: f64,
+        /// The teacher.
+        teacher: Backbone,
+    },
     /// A number is out of its range.
     #[error("recipe key `{key}` is {value}: must lie {range}")]
     Range {
@@ -288,6 +310,27 @@ impl Recipe {
         check("calibration_share", held_out, (0.0..0.9).contains(&held_out), "in 0..0.9")
     }
 
+    /// The recipe for a published teacher: its backbone is the teacher's, unless the file stated one, with which the
+    /// teacher must then agree.
+    pub fn with_teacher(
+        mut self,
+        teacher: Backbone,
+        stated: Option<Backbone>,
+    ) -> Result<Self, RecipeError> {
+        match stated {
+            Some(stated) if stated != teacher => {
+                return Err(RecipeError::Backbone { stated, teacher });
+            }
+            Some(_) | None => self.architecture.backbone = teacher,
+        }
+        let width = self.architecture.width;
+        if width.to_bits() == 1.0_f64.to_bits() {
+            Ok(self)
+        } else {
+            Err(RecipeError::PublishedWidth { width, teacher })
+        }
+    }
+
     /// How images become inputs, for the trainer and later for the device.
     pub fn geometry(&self) -> Geometry {
         let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
@@ -323,6 +366,24 @@ mod tests {
         assert!(
             rates.iter().zip([1.0, 1.0, 0.1, 0.1]).all(|(a, b): (&f64, f64)| (a - b).abs() < 1e-12)
         );
+    }
+
+    #[test]
+    fn a_teacher_sets_the_backbone_that_the_recipe_leaves_open() {
+        let check = |stated, width, expected: Result<Backbone, &str>| {
+            let mut recipe = Recipe::default();
+            recipe.architecture.width = width;
+            let found = recipe.with_teacher(Backbone::ResNet34, stated);
+            match (found, expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found.architecture.backbone, expected),
+                (Err(found), Err(word)) => assert!(found.to_string().contains(word), "{found}"),
+                (found, expected) => panic!("{found:?}, {expected:?}"),
+            }
+        };
+        check(None, 1.0, Ok(Backbone::ResNet34));
+        check(Some(Backbone::ResNet34), 1.0, Ok(Backbone::ResNet34));
+        check(Some(Backbone::ResNet18), 1.0, Err("backbone = \"resnet34\""));
+        check(None, 0.5, Err("width = 1.0"));
     }
 
     #[test]

@@ -7,6 +7,10 @@ use std::{
     process::{Command, Output},
 };
 
+use network::{
+    Architecture, Backbone,
+    weights::{Weight, Weights},
+};
 use trainer::checkpoint::Checkpoint;
 
 struct Scratch(tempfile::TempDir);
@@ -24,6 +28,9 @@ impl Scratch {
         Command::new(env!("CARGO_BIN_EXE_sightline-train"))
             .args(arguments)
             .current_dir(self.0.path())
+            // No test asks the real hub, nor depends on what a user fetched from it.
+            .env("HF_HUB_OFFLINE", "1")
+            .env("HF_HUB_CACHE", self.path("hub"))
             .output()
             .unwrap()
     }
@@ -213,9 +220,9 @@ fn a_whole_classifier_serves_as_teacher() {
     std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
     // What torchvision's file has beyond the third stage.
     let path = scratch.path("teacher.safetensors");
-    let mut weights = network::weights::Weights::load(&path).unwrap();
+    let mut weights = Weights::load(&path).unwrap();
     for name in ["layer4.0.conv1.weight", "fc.weight"] {
-        let weight = network::weights::Weight { shape: vec![1], values: vec![0.5] };
+        let weight = Weight { shape: vec![1], values: vec![0.5] };
         weights.0.insert(name.into(), weight);
     }
     std::fs::write(&path, weights.to_safetensors(None).unwrap()).unwrap();
@@ -237,6 +244,61 @@ fn a_whole_classifier_serves_as_teacher() {
     weights.0.insert("layer5.weight".into(), weights.0["fc.weight"].clone());
     std::fs::write(&path, weights.to_safetensors(None).unwrap()).unwrap();
     scratch.fails(&train, 4, &["layer5.weight"]);
+}
+
+#[test]
+fn a_published_teacher_is_taken_from_the_cache_and_remembered() {
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+    let scratch = Scratch::new();
+    products(&scratch);
+    let repository = scratch.path("hub/models--timm--resnet18.tv_in1k");
+    let snapshot = repository.join("snapshots").join(COMMIT);
+    std::fs::create_dir_all(&snapshot).unwrap();
+    std::fs::create_dir_all(repository.join("refs")).unwrap();
+    std::fs::write(repository.join("refs/main"), COMMIT).unwrap();
+    let architecture = Architecture::published(Backbone::ResNet18, 64);
+    let weights = Weights::random(&network::teacher::parameters(&architecture), 1);
+    let bytes = weights.to_safetensors(None).unwrap();
+    std::fs::write(snapshot.join("model.safetensors"), bytes).unwrap();
+    std::fs::write(snapshot.join("README.md"), "---\nlicense: bsd-3-clause\n---\n").unwrap();
+    std::fs::write(scratch.path("recipe.toml"), RECIPE.replace("0.125", "1.0")).unwrap();
+    let train = |teacher| {
+        [
+            "train",
+            "--data",
+            "parts",
+            "--teacher",
+            teacher,
+            "--recipe",
+            "recipe.toml",
+            "--iterations",
+            "1",
+            "--out",
+            "line.safetensors",
+        ]
+    };
+    let output = scratch.run(&train("resnet18"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    for word in ["timm/resnet18.tv_in1k", COMMIT, "the licence bsd-3-clause"] {
+        assert!(told.contains(word), "{told}");
+    }
+    let teacher = Checkpoint::load(&scratch.path("line.safetensors")).unwrap().manifest.teacher;
+    let teacher = teacher.unwrap();
+    assert_eq!(teacher.origin, "timm/resnet18.tv_in1k");
+    assert_eq!(teacher.commit.as_deref(), Some(COMMIT));
+
+    // What the recipe says otherwise, and what the cache has not.
+    scratch.fails(&train("resnet34"), 3, &["backbone is resnet18", "backbone = \"resnet34\""]);
+    std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
+    scratch.fails(&train("resnet18"), 3, &["width = 1.0"]);
+    std::fs::write(scratch.path("recipe.toml"), "iterations = 1\n").unwrap();
+    scratch.fails(
+        &train("wide_resnet50_2"),
+        9,
+        &["HF_HUB_OFFLINE", "model.safetensors", "models--timm--wide_resnet50_2.tv_in1k"],
+    );
+    scratch.fails(&train("resnet50"), 4, &["resnet50", "one of resnet18, resnet34"]);
 }
 
 #[test]

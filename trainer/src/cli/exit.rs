@@ -8,7 +8,11 @@ use bundle::model_file::ModelFileError;
 use network::weights::WeightsError;
 
 use super::device::NoSuchDevice;
-use crate::{dataset::DataError, recipe::RecipeError};
+use crate::{
+    dataset::DataError,
+    recipe::RecipeError,
+    teacher::hub::{Fault, HubError},
+};
 
 /// The classes that a trainer's errors fall into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +24,7 @@ pub(super) enum Code {
     Engine = 5,
     Data = 7,
     Output = 8,
+    Network = 9,
 }
 
 impl Code {
@@ -32,6 +37,9 @@ impl Code {
             if cause.is::<ModelFileError>() || cause.is::<WeightsError>() {
                 return Self::Model;
             }
+            if let Some(error) = cause.downcast_ref::<HubError>() {
+                return Self::of_hub(&error.fault);
+            }
             if cause.is::<ort::Error>() || cause.is::<NoSuchDevice>() {
                 return Self::Engine;
             }
@@ -43,6 +51,22 @@ impl Code {
             }
         }
         Self::Data
+    }
+}
+
+impl Code {
+    fn of_hub(fault: &Fault) -> Self {
+        match fault {
+            Fault::Offline
+            | Fault::Unreachable(_)
+            | Fault::Answer(_)
+            | Fault::Missing
+            | Fault::Denied(_)
+            | Fault::Checksum { .. }
+            | Fault::Busy => Self::Network,
+            Fault::Cache { .. } => Self::Output,
+            Fault::Damaged { .. } => Self::Model,
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! `sightline-train train`: a recipe, a data set and a teacher become a checkpoint.
 
 use std::{
+    ffi::OsString,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
 };
 
+use network::Backbone;
+use serde::Deserialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{
@@ -16,6 +19,11 @@ use crate::{
     dataset::{Dataset, mvtec},
     recipe::{Ccl, Classes, Recipe},
     run::{self, Outcome, RunOptions, Start},
+    teacher::{
+        Source, Teacher,
+        hub::{Hub, Limits, Settings},
+        remote,
+    },
 };
 
 #[derive(Debug, clap::Args)]
@@ -24,9 +32,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
-    /// Weights of the frozen teacher (.safetensors, torchvision's names).
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["refine", "resume"])]
-    teacher: Option<PathBuf>,
+    /// Weights of the frozen teacher: a .safetensors file under torchvision's names, or `resnet18`, `resnet34` or
+    /// `wide_resnet50_2` from the Hugging Face hub or its cache (docs/teachers.md).
+    #[arg(long, value_name = "NAME|FILE", required_unless_present_any = ["refine", "resume"])]
+    teacher: Option<OsString>,
 
     /// Instead of a teacher: the checkpoint of an earlier run, whose weights are trained on.
     #[arg(long, value_name = "FILE", conflicts_with = "teacher")]
@@ -69,6 +78,17 @@ pub(super) struct Arguments {
     resume: bool,
 }
 
+/// What of a recipe file a published teacher must agree with.
+#[derive(Debug, Default, Deserialize)]
+struct Stated {
+    architecture: Option<StatedArchitecture>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StatedArchitecture {
+    backbone: Backbone,
+}
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let whole = mvtec::read(&arguments.data)?;
     let (recipe, data) = if arguments.resume {
@@ -79,10 +99,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let data = data.unwrap_or(whole);
         (recipe(arguments, &data)?, data)
     };
-    let start = match (&arguments.refine, &arguments.teacher) {
+    let source = arguments.teacher.as_deref().map(Source::of);
+    let start = match (&arguments.refine, source) {
         _ if arguments.resume => Start::Unfinished,
         (Some(checkpoint), _) => Start::Checkpoint(checkpoint.clone()),
-        (None, Some(teacher)) => Start::Teacher(teacher.clone()),
+        (None, Some(source)) => Start::Teacher(teacher(&source)?),
         (None, None) => anyhow::bail!("name a --teacher, or a checkpoint to --refine"),
     };
     let stop = Arc::new(AtomicBool::new(false));
@@ -112,6 +133,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// The recipe file's keys with what the command line says instead.
 fn recipe(arguments: &Arguments, data: &Dataset) -> anyhow::Result<Recipe> {
     let mut recipe: Recipe = recipe_or_default(arguments.recipe.as_deref())?;
+    if let Some(Source::Published(backbone)) = arguments.teacher.as_deref().map(Source::of) {
+        let stated: Stated = recipe_or_default(arguments.recipe.as_deref())?;
+        recipe = recipe.with_teacher(backbone, stated.architecture.map(|a| a.backbone))?;
+    }
     recipe.iterations = arguments.iterations.unwrap_or(recipe.iterations);
     recipe.ccl = arguments.ccl.unwrap_or(recipe.ccl);
     recipe.classes = arguments.classes.unwrap_or(recipe.classes);
@@ -122,4 +147,31 @@ fn recipe(arguments: &Arguments, data: &Dataset) -> anyhow::Result<Recipe> {
         recipe.ccl = Ccl::None;
     }
     Ok(recipe)
+}
+
+/// The teacher's file on this machine, fetched where it is not; says which it is and under what licence.
+fn teacher(source: &Source) -> anyhow::Result<Teacher> {
+    let backbone = match source {
+        Source::File(path) => return Teacher::file(path),
+        Source::Published(backbone) => *backbone,
+    };
+    let hub =
+        Hub::new(Settings::from_environment(|name| std::env::var_os(name)), Limits::default());
+    let bar = bars::bytes("teacher");
+    let teacher = Teacher::published(backbone, &hub, &bar)?;
+    bar.finish_and_clear();
+    let Teacher { path, provenance } = &teacher;
+    let page = hub.page(remote(backbone));
+    let licence = match &provenance.licence {
+        Some(licence) => format!("its card states the licence {licence}"),
+        None => "its card could not be read, so look its licence up".to_owned(),
+    };
+    bars::note(&format!(
+        "teacher {} at commit {}, SHA-256 {}, {}; {licence}: {page}",
+        provenance.origin,
+        provenance.commit.as_deref().unwrap_or_default(),
+        provenance.sha256,
+        path.display()
+    ));
+    Ok(teacher)
 }

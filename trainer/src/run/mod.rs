@@ -137,6 +137,7 @@ pub fn train(
     // What is not finished must not pass for a model: it has a name of its own.
     let unfinished = files::unfinished(&options.out);
     let manifest = |trainer: &Trainer| Manifest {
+        teacher: begun.teacher.clone(),
         refines: begun.refines.clone(),
         ..Manifest::new(recipe.clone(), trainer.steps(), data.names(), fingerprint.clone())
     };

@@ -3,21 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use network::weights::Weights;
 
 use super::RunOptions;
 use crate::{
     checkpoint::{Checkpoint, Manifest},
     files,
     recipe::Recipe,
+    teacher::{Provenance, Teacher},
     training::Trainer,
 };
 
 /// What a run begins with.
 #[derive(Clone, Debug)]
 pub enum Start {
-    /// Weights of the frozen teacher, torchvision's names; everything else is drawn from the seed.
-    Teacher(PathBuf),
+    /// Weights of the frozen teacher; everything else is drawn from the seed.
+    Teacher(Teacher),
     /// The checkpoint of another run with the same architecture, all of it.
     Checkpoint(PathBuf),
     /// The unfinished checkpoint that the same run left beside its output.
@@ -27,6 +27,8 @@ pub enum Start {
 /// A trainer that is ready for its next step.
 pub(super) struct Begun {
     pub(super) trainer: Trainer,
+    /// The teacher that it began with.
+    pub(super) teacher: Option<Provenance>,
     /// The run whose weights it began with.
     pub(super) refines: Option<Box<Manifest>>,
     pub(super) expects: Expected,
@@ -62,19 +64,19 @@ pub fn unfinished(out: &Path) -> anyhow::Result<Manifest> {
 
 pub(super) fn begin(recipe: &Recipe, options: &RunOptions) -> anyhow::Result<Begun> {
     match &options.start {
-        Start::Teacher(path) => {
-            let teacher = Weights::load(path)?
-                .without(network::teacher::is_classifiers)
-                .under(network::detector::roots::TEACHER);
-            let trainer = Trainer::new(recipe.clone(), &teacher, options.device)?;
-            Ok(Begun { trainer, refines: None, expects: Expected::Anything })
+        Start::Teacher(teacher) => {
+            let weights =
+                teacher.weights(&recipe.architecture)?.under(network::detector::roots::TEACHER);
+            let trainer = Trainer::new(recipe.clone(), &weights, options.device)?;
+            let teacher = Some(teacher.provenance.clone());
+            Ok(Begun { trainer, teacher, refines: None, expects: Expected::Anything })
         }
         Start::Checkpoint(path) => {
             let Checkpoint { manifest, weights, .. } = Checkpoint::load(path)?;
             let trainer = Trainer::refine(recipe.clone(), &weights, options.device)
                 .with_context(|| format!("refine {}", path.display()))?;
             let refines = Some(Box::new(manifest));
-            Ok(Begun { trainer, refines, expects: Expected::Anything })
+            Ok(Begun { trainer, teacher: None, refines, expects: Expected::Anything })
         }
         Start::Unfinished => {
             let path = files::unfinished(&options.out);
@@ -83,8 +85,8 @@ pub(super) fn begin(recipe: &Recipe, options: &RunOptions) -> anyhow::Result<Beg
             let trainer =
                 Trainer::resume(recipe.clone(), &weights, &state, manifest.steps, options.device)
                     .with_context(|| format!("resume {}", path.display()))?;
-            let refines = manifest.refines.clone();
-            Ok(Begun { trainer, refines, expects: Expected::Same(Box::new(manifest)) })
+            let (teacher, refines) = (manifest.teacher.clone(), manifest.refines.clone());
+            Ok(Begun { trainer, teacher, refines, expects: Expected::Same(Box::new(manifest)) })
         }
     }
 }
