@@ -2,6 +2,8 @@
 //!
 //! Owns the arithmetic of channels. Serialised into checkpoints and model files; knows no weights.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The family of the frozen teacher; its block type is also that of bottleneck and decoder.
@@ -12,6 +14,47 @@ pub enum Backbone {
     ResNet18,
     /// ResNet-34: three, four and six basic blocks in stages 1 to 3.
     ResNet34,
+    /// WRN-50-2 (Zagoruyko & Komodakis 2016): ResNet-50 whose 3 x 3 convolutions are twice as wide;
+    /// three, four and six bottleneck blocks in stages 1 to 3.
+    #[serde(rename = "wide_resnet50_2")]
+    WideResNet50x2,
+}
+
+impl Backbone {
+    /// All of them, the smallest first.
+    pub const ALL: [Self; 3] = [Self::ResNet18, Self::ResNet34, Self::WideResNet50x2];
+
+    /// Its name in torchvision, in timm and in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ResNet18 => "resnet18",
+            Self::ResNet34 => "resnet34",
+            Self::WideResNet50x2 => "wide_resnet50_2",
+        }
+    }
+
+    /// Its residual block.
+    pub fn block(self) -> Block {
+        match self {
+            Self::ResNet18 | Self::ResNet34 => Block::Basic,
+            Self::WideResNet50x2 => Block::Bottleneck,
+        }
+    }
+}
+
+impl fmt::Display for Backbone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The two kinds of residual block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Two 3 x 3 convolutions.
+    Basic,
+    /// 1 x 1, 3 x 3, 1 x 1; the 3 x 3 has half as many channels as the block gives (WRN-50-2).
+    Bottleneck,
 }
 
 /// How the projector's 3 x 3 convolutions are built.
@@ -65,8 +108,13 @@ pub enum ArchitectureError {
 impl Architecture {
     /// The full-width ResNet-18 network with dense projectors on a square input.
     pub fn resnet18(input_px: usize) -> Self {
+        Self::published(Backbone::ResNet18, input_px)
+    }
+
+    /// The full-width network of a backbone with dense projectors on a square input.
+    pub fn published(backbone: Backbone, input_px: usize) -> Self {
         Self {
-            backbone: Backbone::ResNet18,
+            backbone,
             width: 1.0,
             input_height: input_px,
             input_width: input_px,
@@ -91,7 +139,11 @@ impl Architecture {
 
     /// Channels at strides 4, 8, 16 and 32: C1, C2, C3 of the teacher and C4 of the embedding.
     pub fn channels(&self) -> [usize; 4] {
-        [64, 128, 256, 512].map(|full| self.scaled(full))
+        match self.backbone.block() {
+            Block::Basic => [64, 128, 256, 512].map(|full| self.scaled(full)),
+            // Twice the channels of its 3 x 3 convolution, which are rounded to 8, too.
+            Block::Bottleneck => [128, 256, 512, 1024].map(|full| 2 * self.scaled(full)),
+        }
     }
 
     /// Channels of the teacher's first convolution.
@@ -103,7 +155,7 @@ impl Architecture {
     pub fn blocks(&self) -> [usize; 3] {
         match self.backbone {
             Backbone::ResNet18 => [2, 2, 2],
-            Backbone::ResNet34 => [3, 4, 6],
+            Backbone::ResNet34 | Backbone::WideResNet50x2 => [3, 4, 6],
         }
     }
 
@@ -115,10 +167,24 @@ impl Architecture {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "validated width times 512 is far inside usize and positive"
+        reason = "validated width times 1024 is far inside usize and positive"
     )]
     fn scaled(&self, full: usize) -> usize {
         let eighths = (full as f64 * self.width / 8.0).round();
         (eighths as usize).max(1) * 8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backbone_has_one_name_everywhere() {
+        for backbone in Backbone::ALL {
+            let in_recipe = serde_json::to_value(backbone).unwrap();
+            assert_eq!(in_recipe, backbone.name());
+            assert_eq!(serde_json::from_value::<Backbone>(in_recipe).unwrap(), backbone);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The bottleneck: multi-scale fusion, then the one-class embedding.
 
-use crate::residual::{Resolution, stage};
+use crate::residual::{Residual, Resolution, stage};
 use crate::{Architecture, BatchNorm, Conv2d, Graph, Path};
 
 /// Residual blocks of the one-class embedding.
@@ -19,7 +19,13 @@ pub fn bottleneck<G: Graph>(
     let a = halve(g, &(at / "fuse1" / 1), &a, c2, c3);
     let b = halve(g, &(at / "fuse2" / 0), f2, c2, c3);
     let fused = g.concat(&[a, b, f3.clone()]);
-    stage(g, &(at / "layer4"), &fused, 3 * c3, c4, EMBEDDING_BLOCKS, Resolution::Halve)
+    let first = Residual {
+        block: arch.backbone.block(),
+        inputs: 3 * c3,
+        outputs: c4,
+        resolution: Resolution::Halve,
+    };
+    stage(g, &(at / "layer4"), &fused, first, EMBEDDING_BLOCKS)
 }
 
 fn halve<G: Graph>(

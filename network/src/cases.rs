@@ -11,8 +11,9 @@ use crate::reference::{Array, Reference};
 use crate::shapes::{Parameter, Shape, Shapes};
 use crate::weights::{Checked, Weights};
 use crate::{
-    Architecture, BatchNorm, Blur, Conv2d, ConvTranspose2d, Graph, MaxPool2d, Normalisation, Path,
-    ProjectorKind, anomaly_map, bottleneck, decoder, embedding, projector, teacher,
+    Architecture, Backbone, BatchNorm, Blur, Conv2d, ConvTranspose2d, Graph, MaxPool2d,
+    Normalisation, Path, ProjectorKind, anomaly_map, bottleneck, decoder, embedding, projector,
+    teacher,
 };
 
 /// One operation or stage.
@@ -45,10 +46,13 @@ pub enum Case {
     ConvThenBatchNorm,
     ConvTransposeThenBatchNorm,
     Teacher,
+    TeacherWide,
     ProjectorDense,
     ProjectorDepthwise,
     Bottleneck,
+    BottleneckWide,
     Decoder,
+    DecoderWide,
     AnomalyMap,
     Embedding,
 }
@@ -58,9 +62,14 @@ fn tiny() -> Architecture {
     Architecture { width: 0.125, ..Architecture::resnet18(64) }
 }
 
+/// The same with bottleneck blocks.
+fn tiny_wide() -> Architecture {
+    Architecture { width: 0.0625, ..Architecture::published(Backbone::WideResNet50x2, 64) }
+}
+
 impl Case {
     /// All of them: operations, then what the folding pass touches, then stages.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 35] = [
         Self::Normalise,
         Self::Conv2d,
         Self::Conv2dStride,
@@ -87,10 +96,13 @@ impl Case {
         Self::ConvThenBatchNorm,
         Self::ConvTransposeThenBatchNorm,
         Self::Teacher,
+        Self::TeacherWide,
         Self::ProjectorDense,
         Self::ProjectorDepthwise,
         Self::Bottleneck,
+        Self::BottleneckWide,
         Self::Decoder,
+        Self::DecoderWide,
         Self::AnomalyMap,
         Self::Embedding,
     ];
@@ -98,9 +110,11 @@ impl Case {
     /// Shapes of the inputs, without the batch.
     pub fn inputs(self) -> Vec<Vec<usize>> {
         let plane = vec![4, 9, 7];
-        let arch = tiny();
-        let [c1, c2, c3, c4] = arch.channels();
-        let pyramid = || vec![vec![c1, 16, 16], vec![c2, 8, 8], vec![c3, 4, 4]];
+        let pyramid = |arch: Architecture| {
+            let [c1, c2, c3, _] = arch.channels();
+            vec![vec![c1, 16, 16], vec![c2, 8, 8], vec![c3, 4, 4]]
+        };
+        let code = |arch: Architecture| vec![vec![arch.channels()[3], 2, 2]];
         match self {
             Self::Normalise => vec![vec![9, 7, 3]],
             Self::Add | Self::Mean | Self::CosineDistance | Self::CosineDistanceOfZeros => {
@@ -111,10 +125,12 @@ impl Case {
             Self::DropChannel => vec![vec![1, 9, 7]],
             Self::MapMax => vec![vec![9, 7]],
             Self::L2Normalise => vec![vec![5]],
-            Self::Teacher => vec![vec![3, 64, 64]],
-            Self::ProjectorDense | Self::ProjectorDepthwise | Self::Bottleneck => pyramid(),
-            Self::Decoder | Self::Embedding => vec![vec![c4, 2, 2]],
-            Self::AnomalyMap => [pyramid(), pyramid()].concat(),
+            Self::Teacher | Self::TeacherWide => vec![vec![3, 64, 64]],
+            Self::ProjectorDense | Self::ProjectorDepthwise | Self::Bottleneck => pyramid(tiny()),
+            Self::BottleneckWide => pyramid(tiny_wide()),
+            Self::Decoder | Self::Embedding => code(tiny()),
+            Self::DecoderWide => code(tiny_wide()),
+            Self::AnomalyMap => [pyramid(tiny()), pyramid(tiny())].concat(),
             Self::Conv2d
             | Self::Conv2dStride
             | Self::Conv2dPointwise
@@ -185,6 +201,7 @@ impl Case {
                 vec![g.batch_norm(&y, &(&at / "bn"), BatchNorm { channels: 6 })]
             }
             Self::Teacher => teacher::teacher(g, &at, &x[0], &arch).into(),
+            Self::TeacherWide => teacher::teacher(g, &at, &x[0], &tiny_wide()).into(),
             Self::ProjectorDense => {
                 let arch = Architecture { projector: ProjectorKind::Dense, ..arch };
                 projector::projector(g, &at, &three(x), &arch).into()
@@ -194,7 +211,11 @@ impl Case {
                 projector::projector(g, &at, &three(x), &arch).into()
             }
             Self::Bottleneck => vec![bottleneck::bottleneck(g, &at, &three(x), &arch)],
+            Self::BottleneckWide => {
+                vec![bottleneck::bottleneck(g, &at, &three(x), &tiny_wide())]
+            }
             Self::Decoder => decoder::decoder(g, &at, &x[0], &arch).into(),
+            Self::DecoderWide => decoder::decoder(g, &at, &x[0], &tiny_wide()).into(),
             Self::AnomalyMap => {
                 vec![anomaly_map::anomaly_map(g, &three(x), &three(&x[3..]), &arch)]
             }

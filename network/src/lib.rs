@@ -30,7 +30,7 @@ pub mod cases;
 #[cfg(feature = "reference")]
 pub mod reference;
 
-pub use architecture::{Architecture, ArchitectureError, Backbone, ProjectorKind};
+pub use architecture::{Architecture, ArchitectureError, Backbone, Block, ProjectorKind};
 pub use graph::{
     BatchNorm, Blur, COSINE_EPS, Conv2d, ConvTranspose2d, Graph, MaxPool2d, NORM_EPS, Normalisation,
 };

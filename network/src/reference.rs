@@ -35,6 +35,23 @@ impl Array {
         Self { shape: shape.to_vec(), values }
     }
 
+    /// The largest difference from another array, in units of this one's values: of each, or of their root mean
+    /// square where that is larger, or of 1 where both are smaller. Not a number where any difference is none.
+    ///
+    /// The root mean square, since a value near 0 carries the rounding of the larger ones that it was summed from.
+    ///
+    /// # Panics
+    /// Where the shapes differ.
+    pub fn distance(&self, other: &Self) -> f32 {
+        assert_eq!(self.shape, other.shape, "shapes compared");
+        let square: f32 = self.values.iter().map(|value| value * value).sum();
+        let unit = (square / self.values.len() as f32).sqrt().max(1.0);
+        let one = |(a, b): (&f32, &f32)| (a - b).abs() / a.abs().max(unit);
+        // Not `f32::max`: it would swallow a NaN, and what is no number must stay the worst.
+        let worst = std::iter::zip(&self.values, &other.values).map(one);
+        worst.fold(0.0, |worst: f32, d| if worst.is_nan() || d <= worst { worst } else { d })
+    }
+
     fn at(&self, index: &[usize]) -> f64 {
         let offset = std::iter::zip(index, &self.shape).fold(0, |offset, (&i, &n)| offset * n + i);
         f64::from(self.values[offset])

@@ -37,12 +37,30 @@ pub enum WeightsError {
         source: std::io::Error,
     },
     /// The file is not what it claims to be.
-    #[error("{path} is not a safetensors file of f32 or f16 tensors: {detail}")]
+    #[error("{path} is not a safetensors file of f32, f16 or bf16 tensors: {detail}")]
     Format {
         /// The file.
         path: String,
         /// What is wrong.
         detail: String,
+    },
+    /// A file of `torch.save`.
+    #[error(
+        "{path} is a PyTorch file, which can hold any program; convert it where you trust it: python3 -c \
+         \"import torch, safetensors.torch as s; s.save_file(torch.load('{path}', weights_only=True), \
+         '{path}.safetensors')\""
+    )]
+    Pickle {
+        /// The file.
+        path: String,
+    },
+    /// A value that no trained network has.
+    #[error("{name} holds {what}; the file is damaged, or its training failed")]
+    Value {
+        /// The tensor.
+        name: String,
+        /// What it holds.
+        what: &'static str,
     },
     /// Names or shapes differ from what the architecture needs.
     #[error("weights do not fit the architecture: {0}")]
@@ -52,10 +70,10 @@ pub enum WeightsError {
 /// How weights differ from a manifest; the first differences are printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Needed and absent.
-    pub missing: Vec<String>,
-    /// Present and not needed.
-    pub extra: Vec<String>,
+    /// Needed and absent: name and shape.
+    pub missing: Vec<(String, Vec<usize>)>,
+    /// Present and not needed: name and shape.
+    pub extra: Vec<(String, Vec<usize>)>,
     /// Present with another shape: name, needed, found.
     pub reshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
 }
@@ -68,19 +86,27 @@ impl Mismatch {
 
 impl std::fmt::Display for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        /// Names printed of each kind.
-        const SHOWN: usize = 3;
-        let mut parts = Vec::new();
-        for (what, names) in [("missing", &self.missing), ("not needed", &self.extra)] {
-            if let Some(first) = names.get(..names.len().min(SHOWN)).filter(|n| !n.is_empty()) {
-                parts.push(format!("{} {what} ({} ...)", names.len(), first.join(", ")));
-            }
-        }
-        for (name, needed, found) in self.reshaped.iter().take(SHOWN) {
-            parts.push(format!("{name} has shape {found:?}, needed {needed:?}"));
-        }
+        let named = |(name, shape): &(String, Vec<usize>)| format!("{name} {shape:?}");
+        let reshaped = |(name, needed, found): &(String, Vec<usize>, Vec<usize>)| {
+            format!("{name} {found:?} instead of {needed:?}")
+        };
+        let parts = [
+            first("missing", &self.missing, named),
+            first("not needed", &self.extra, named),
+            first("of another shape", &self.reshaped, reshaped),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(&parts.join("; "))
     }
+}
+
+/// How many there are, and the first of them; `None` where there is none.
+fn first<T>(what: &str, of: &[T], one: impl Fn(&T) -> String) -> Option<String> {
+    /// As many as are read at a glance.
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = of.iter().take(SHOWN).map(one).collect();
+    let more = if of.len() > SHOWN { ", ..." } else { "" };
+    (!of.is_empty()).then(|| format!("{} {what}: {}{more}", of.len(), shown.join(", ")))
 }
 
 impl Weights {
@@ -96,6 +122,10 @@ impl Weights {
         let name = path.display().to_string();
         let bytes = std::fs::read(path)
             .map_err(|source| WeightsError::Read { path: name.clone(), source })?;
+        // The magic numbers of zip archives, which torch.save writes, and of the bare pickles of its old format.
+        if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0x80, 0x02]) {
+            return Err(WeightsError::Pickle { path: name });
+        }
         let format = |detail: String| WeightsError::Format { path: name.clone(), detail };
         let (_, header) =
             SafeTensors::read_metadata(&bytes).map_err(|error| format(error.to_string()))?;
@@ -175,12 +205,28 @@ impl Weights {
         self
     }
 
+    /// Accepts only values with which a network computes numbers: finite ones, and no negative variance.
+    pub fn check_values(&self) -> Result<(), WeightsError> {
+        for (name, weight) in &self.0 {
+            let is_variance = name.ends_with("running_var");
+            let what = if !weight.values.iter().all(|value| value.is_finite()) {
+                "values that are no finite numbers"
+            } else if is_variance && weight.values.iter().any(|value| *value < 0.0) {
+                "negative variances"
+            } else {
+                continue;
+            };
+            return Err(WeightsError::Value { name: name.clone(), what });
+        }
+        Ok(())
+    }
+
     /// Accepts only weights that have exactly the manifest's names and shapes.
     pub fn check(self, manifest: &[Parameter]) -> Result<Checked, WeightsError> {
         let mut mismatch = Mismatch::default();
         for parameter in manifest {
             match self.0.get(&parameter.name) {
-                None => mismatch.missing.push(parameter.name.clone()),
+                None => mismatch.missing.push((parameter.name.clone(), parameter.shape.clone())),
                 Some(weight) if weight.shape != parameter.shape => mismatch.reshaped.push((
                     parameter.name.clone(),
                     parameter.shape.clone(),
@@ -191,9 +237,9 @@ impl Weights {
         }
         mismatch.extra = self
             .0
-            .keys()
-            .filter(|name| !manifest.iter().any(|parameter| parameter.name == **name))
-            .cloned()
+            .iter()
+            .filter(|(name, _)| !manifest.iter().any(|parameter| parameter.name == **name))
+            .map(|(name, weight)| (name.clone(), weight.shape.clone()))
             .collect();
         if mismatch.is_empty() { Ok(Checked(self)) } else { Err(WeightsError::Mismatch(mismatch)) }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use ndarray::ArrayD;
 use network::{
-    Architecture, Graph as _, Normalisation, ProjectorKind,
+    Architecture, Backbone, Graph as _, Normalisation, ProjectorKind,
     cases::Case,
     detector::detector,
     onnx::{self, Emitter, proto::ModelProto},
@@ -95,15 +95,6 @@ fn case_model(case: Case, weights: &network::weights::Checked) -> ModelProto {
     g.finish("piece")
 }
 
-/// The largest difference, relative to values beyond 1.
-fn distance(a: &Array, b: &Array) -> f32 {
-    assert_eq!(a.shape, b.shape);
-    let one = |(a, b): (&f32, &f32)| (a - b).abs() / a.abs().max(1.0);
-    // Not `f32::max`: it would swallow a NaN, and what is no number must stay the worst.
-    let worst = std::iter::zip(&a.values, &b.values).map(one);
-    worst.fold(0.0, |worst: f32, d| if worst.is_nan() || d <= worst { worst } else { d })
-}
-
 #[test]
 fn the_reference_has_the_shapes_that_the_shapes_interpreter_says() {
     for case in Case::ALL {
@@ -128,7 +119,7 @@ fn onnx_runtime_computes_what_the_reference_says_before_and_after_folding() {
             for (name, model) in [("as stated", &model), ("folded", &folded)] {
                 let found = onnx_runtime(model, &inputs, case == Case::Normalise, expected.len());
                 for (expected, found) in std::iter::zip(&expected, &found) {
-                    let distance = distance(expected, found);
+                    let distance = expected.distance(found);
                     assert!(distance < 1e-4, "{case:?} {name}, batch {batch}: {distance}");
                 }
             }
@@ -141,20 +132,28 @@ fn folding_leaves_no_batch_norm_behind_a_convolution() {
     let count = |model: &ModelProto, op: &str| {
         model.graph.as_ref().unwrap().node.iter().filter(|node| node.op_type == op).count()
     };
-    for case in
-        [Case::ConvThenBatchNorm, Case::ConvTransposeThenBatchNorm, Case::Teacher, Case::Decoder]
-    {
+    for case in [
+        Case::ConvThenBatchNorm,
+        Case::ConvTransposeThenBatchNorm,
+        Case::Teacher,
+        Case::TeacherWide,
+        Case::Decoder,
+        Case::DecoderWide,
+    ] {
         let model = case_model(case, &case.weights(1));
         assert!(count(&model, "BatchNormalization") > 0, "{case:?}");
         assert_eq!(count(&onnx::fold(model), "BatchNormalization"), 0, "{case:?}");
     }
 }
 
-fn architectures() -> [(&'static str, Architecture); 2] {
-    let tiny = Architecture { width: 0.125, ..Architecture::resnet18(64) };
+fn architectures() -> [(&'static str, Architecture); 4] {
+    let tiny = |backbone| Architecture { width: 0.125, ..Architecture::published(backbone, 64) };
+    let narrow = tiny(Backbone::ResNet18);
     [
-        ("dense", Architecture { projector: ProjectorKind::Dense, ..tiny.clone() }),
-        ("depthwise", Architecture { projector: ProjectorKind::Depthwise, ..tiny }),
+        ("dense", narrow.clone()),
+        ("depthwise", Architecture { projector: ProjectorKind::Depthwise, ..narrow }),
+        ("resnet34", tiny(Backbone::ResNet34)),
+        ("wide_resnet50_2", tiny(Backbone::WideResNet50x2)),
     ]
 }
 
@@ -186,7 +185,7 @@ fn the_whole_detector_is_the_references() {
                     shape: array.shape().to_vec(),
                     values: array.iter().copied().collect(),
                 };
-                let distance = distance(&expected, &found);
+                let distance = expected.distance(&found);
                 assert!(distance < 1e-4, "{name}, {output}, batch {batch}: {distance}");
             }
         }
@@ -231,14 +230,17 @@ fn onnx_own_checker_takes_the_exported_models() {
     }
 }
 
-/// A change of the architecture shows here, and in the review of this file.
+/// A change of an architecture shows here, and in the review of these files.
 #[test]
-fn the_published_architecture_is_the_one_on_record() {
-    let record = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("tests/resnet18-256.shapes.txt");
-    let listing = Shapes::of(&Architecture::resnet18(256)).0.to_string();
-    if std::env::var_os("SIGHTLINE_BLESS").is_some() {
-        std::fs::write(&record, &listing).unwrap();
+fn the_published_architectures_are_those_on_record() {
+    for backbone in Backbone::ALL {
+        let name = format!("tests/{backbone}-256.shapes.txt");
+        let record = FilePath::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let listing = Shapes::of(&Architecture::published(backbone, 256)).0.to_string();
+        if std::env::var_os("SIGHTLINE_BLESS").is_some() {
+            std::fs::write(&record, &listing).unwrap();
+        }
+        let recorded = std::fs::read_to_string(&record).unwrap();
+        assert_eq!(listing, recorded, "if this is meant, run the tests with SIGHTLINE_BLESS=1");
     }
-    let recorded = std::fs::read_to_string(&record).unwrap();
-    assert_eq!(listing, recorded, "if this is meant, run the tests with SIGHTLINE_BLESS=1");
 }

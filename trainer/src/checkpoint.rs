@@ -10,9 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{self, Dataset, Split};
 use crate::recipe::Recipe;
+use crate::teacher::Provenance;
 
 const KEY: &str = "sightline.checkpoint";
 const FORMAT: u32 = 1;
+/// What a run needs to go on lies below this name, apart from the network's parameters.
+const STATE: &str = "training";
 
 /// What stands beside the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,9 @@ pub struct Manifest {
     pub classes: Vec<String>,
     /// Fingerprint of the training data.
     pub data_fingerprint: String,
+    /// The teacher that the run began with; `None` for one that refines, and in checkpoints of earlier versions.
+    #[serde(default)]
+    pub teacher: Option<Provenance>,
     /// The run whose weights this one began with; `None` for one that began with a teacher.
     #[serde(default)]
     pub refines: Option<Box<Manifest>>,
@@ -40,12 +46,22 @@ pub struct Checkpoint {
     pub manifest: Manifest,
     /// The whole network's.
     pub weights: Weights,
+    /// What an unfinished run needs to go on; `None` in a finished one.
+    pub state: Option<Weights>,
 }
 
 impl Manifest {
     /// The manifest of a run.
     pub fn new(recipe: Recipe, steps: u64, classes: Vec<String>, data_fingerprint: String) -> Self {
-        Self { format: FORMAT, recipe, steps, classes, data_fingerprint, refines: None }
+        Self {
+            format: FORMAT,
+            recipe,
+            steps,
+            classes,
+            data_fingerprint,
+            teacher: None,
+            refines: None,
+        }
     }
 }
 
@@ -54,7 +70,11 @@ impl Checkpoint {
     pub fn save(&self, path: &Path) -> anyhow::Result<()> {
         let manifest = serde_json::to_string(&self.manifest).context("write the manifest")?;
         let metadata = HashMap::from([(KEY.to_owned(), manifest)]);
-        let bytes = self.weights.to_safetensors(Some(metadata)).context("write the weights")?;
+        let mut tensors = self.weights.clone();
+        if let Some(state) = &self.state {
+            tensors.0.extend(state.clone().under(STATE).0);
+        }
+        let bytes = tensors.to_safetensors(Some(metadata)).context("write the weights")?;
         crate::files::write_atomically(path, &bytes)
     }
 
@@ -101,6 +121,29 @@ impl Checkpoint {
                 manifest.format
             );
         }
-        Ok(Self { manifest, weights })
+        let (mut network, mut state) = (Weights::default(), Weights::default());
+        for (name, weight) in weights.0 {
+            match name.strip_prefix(STATE).and_then(|rest| rest.strip_prefix('.')) {
+                Some(rest) => state.0.insert(rest.to_owned(), weight),
+                None => network.0.insert(name, weight),
+            };
+        }
+        let state = (!state.0.is_empty()).then_some(state);
+        Ok(Self { manifest, weights: network, state })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_of_an_earlier_version_is_read() {
+        let manifest = Manifest::new(Recipe::default(), 5, vec!["cap".into()], String::new());
+        let mut earlier = serde_json::to_value(&manifest).unwrap();
+        for key in ["teacher", "refines"] {
+            assert!(earlier.as_object_mut().unwrap().remove(key).is_some(), "{key}");
+        }
+        assert_eq!(serde_json::from_value::<Manifest>(earlier).unwrap(), manifest);
     }
 }

@@ -4,9 +4,11 @@
 //! `bundle` (what the file carries); the inspector never depends on it.
 
 pub mod recipe;
+pub mod teacher;
 pub mod torch;
 pub mod dataset;
 pub mod loss;
+pub mod memory;
 pub mod training;
 pub mod run;
 pub mod checkpoint;
@@ -14,8 +16,10 @@ pub mod detector;
 pub mod deployed;
 pub mod metrics;
 pub mod cluster;
+pub mod pseudo;
 pub mod evaluate;
 pub mod report;
+pub mod compare;
 pub mod calibrate;
 pub mod export;
 pub mod pretrain;

@@ -2,12 +2,14 @@
 //!
 //! Owns their names, units and bounds. Serialised into checkpoints and model files.
 
+use std::{fmt, str::FromStr};
+
 use serde::{Deserialize, Serialize};
 
 use bundle::geometry::{Fit, Geometry, Region, Resampling, Size, Tiles};
-use network::Architecture;
+use network::{Architecture, Backbone};
 
-use crate::torch::Precision;
+use crate::{dataset::augment::Augmentation, torch::Precision};
 
 /// Which contrastive losses join the reconstruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -32,6 +34,74 @@ impl Ccl {
     /// Whether the global loss is on.
     pub fn global(self) -> bool {
         matches!(self, Self::Global | Self::Both)
+    }
+}
+
+/// What the contrastive losses take for a class.
+///
+/// ```
+/// use trainer::recipe::Classes;
+/// assert_eq!("pseudo:8".parse(), Ok(Classes::Pseudo { count: Some(8) }));
+/// assert_eq!(Classes::Products.to_string(), "products");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Classes {
+    /// The product whose folder an image lies in.
+    #[default]
+    Products,
+    /// Clusters of the frozen teacher's pooled features, where nobody sorted the images; their number is chosen by the
+    /// silhouette when it is not given.
+    Pseudo {
+        /// How many, at least 2.
+        count: Option<usize>,
+    },
+}
+
+impl FromStr for Classes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let count = match text.split_once(':') {
+            None if text == "products" => return Ok(Self::Products),
+            None if text == "pseudo" => None,
+            Some(("pseudo", count)) => {
+                count.parse().ok().filter(|count| (2..=1024).contains(count))
+            }
+            _ => return Err(not_classes(text)),
+        };
+        if text != "pseudo" && count.is_none() {
+            return Err(not_classes(text));
+        }
+        Ok(Self::Pseudo { count })
+    }
+}
+
+fn not_classes(text: &str) -> String {
+    format!("\"{text}\" is neither \"products\" nor \"pseudo\" nor \"pseudo:K\" with K in 2..=1024")
+}
+
+impl fmt::Display for Classes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Products => f.write_str("products"),
+            Self::Pseudo { count: None } => f.write_str("pseudo"),
+            Self::Pseudo { count: Some(count) } => write!(f, "pseudo:{count}"),
+        }
+    }
+}
+
+impl TryFrom<String> for Classes {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Classes> for String {
+    fn from(classes: Classes) -> Self {
+        classes.to_string()
     }
 }
 
@@ -61,6 +131,19 @@ pub struct Recipe {
     pub precision: Precision,
     /// The contrastive losses.
     pub ccl: Ccl,
+    /// What they take for a class.
+    pub classes: Classes,
+    /// Temperature of the local loss.
+    pub local_temperature: f64,
+    /// Temperature of the global loss.
+    pub global_temperature: f64,
+    /// Factor on the local loss; that on the reconstruction is 1.
+    pub local_weight: f64,
+    /// Factor on the global loss.
+    pub global_weight: f64,
+    /// Embeddings of each class that are kept from earlier batches and join the global loss, where classes outnumber
+    /// the batch; 0 for none.
+    pub embedding_memory: usize,
     /// Anchor locations of the local loss per scale and image; a random subset of that size where there are
     /// more. The mean over a subset is an unbiased estimate of the mean over all; 4096 are all at 256 px.
     pub local_locations_max: usize,
@@ -84,6 +167,8 @@ pub struct Recipe {
     pub noise_share: f64,
     /// Share of the normal training images that is held out for calibration.
     pub calibration_share: f64,
+    /// How the second view of the local loss differs from the image.
+    pub augmentation: Augmentation,
 }
 
 impl Default for Recipe {
@@ -100,6 +185,12 @@ impl Default for Recipe {
             batch_images_per_class: 2,
             precision: Precision::F32,
             ccl: Ccl::Both,
+            classes: Classes::Products,
+            local_temperature: 0.05,
+            global_temperature: 0.05,
+            local_weight: 1.0,
+            global_weight: 1.0,
+            embedding_memory: 0,
             local_locations_max: 4096,
             learning_rate: 5e-3,
             projector_learning_rate: 1e-3,
@@ -111,6 +202,7 @@ impl Default for Recipe {
             noise_sigma: 1.0,
             noise_share: 0.5,
             calibration_share: 0.2,
+            augmentation: Augmentation::default(),
         }
     }
 }
@@ -124,6 +216,31 @@ pub enum RecipeError {
     /// Frames cannot be fitted.
     #[error(transparent)]
     Geometry(#[from] bundle::geometry::GeometryError),
+    /// The second view cannot be drawn.
+    #[error(transparent)]
+    Augmentation(#[from] crate::dataset::augment::AugmentationError),
+    /// The recipe's backbone is not the teacher's.
+    #[error(
+        "the recipe's backbone is {stated}, and the teacher is {teacher}: write `backbone = \"{teacher}\"` under \
+         [architecture] of the recipe, or name --teacher {stated}"
+    )]
+    Backbone {
+        /// The recipe's.
+        stated: Backbone,
+        /// The teacher's.
+        teacher: Backbone,
+    },
+    /// Published teachers have one width.
+    #[error(
+        "the recipe's width is {width}, and the published teacher {teacher} has 1: write `width = 1.0` under \
+         [architecture] of the recipe, or name the file of a teacher that has this width"
+    )]
+    PublishedWidth {
+        /// The recipe's.
+        width: f64,
+        /// The teacher.
+        teacher: Backbone,
+    },
     /// A number is out of its range.
     #[error("recipe key `{key}` is {value}: must lie {range}")]
     Range {
@@ -164,6 +281,8 @@ impl Recipe {
             ("learning_rate", self.learning_rate),
             ("projector_learning_rate", self.projector_learning_rate),
             ("gradient_norm_max", self.gradient_norm_max),
+            ("local_temperature", self.local_temperature),
+            ("global_temperature", self.global_temperature),
         ] {
             check(key, value, value > 0.0 && value.is_finite(), "above 0")?;
         }
@@ -177,9 +296,39 @@ impl Recipe {
         for (key, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
             check(key, value, (0.0..1.0).contains(&value), "in 0..1")?;
         }
-        check("noise_sigma", self.noise_sigma, self.noise_sigma >= 0.0, "at or above 0")?;
+        for (key, value) in [
+            ("noise_sigma", self.noise_sigma),
+            ("local_weight", self.local_weight),
+            ("global_weight", self.global_weight),
+        ] {
+            check(key, value, value >= 0.0 && value.is_finite(), "at or above 0")?;
+        }
+        let memory = self.embedding_memory;
+        check("embedding_memory", memory as f64, memory <= 1024, "in 0..=1024")?;
+        self.augmentation.validate()?;
         let held_out = self.calibration_share;
         check("calibration_share", held_out, (0.0..0.9).contains(&held_out), "in 0..0.9")
+    }
+
+    /// The recipe for a published teacher: its backbone is the teacher's, unless the file stated one, with which the
+    /// teacher must then agree.
+    pub fn with_teacher(
+        mut self,
+        teacher: Backbone,
+        stated: Option<Backbone>,
+    ) -> Result<Self, RecipeError> {
+        match stated {
+            Some(stated) if stated != teacher => {
+                return Err(RecipeError::Backbone { stated, teacher });
+            }
+            Some(_) | None => self.architecture.backbone = teacher,
+        }
+        let width = self.architecture.width;
+        if width.to_bits() == 1.0_f64.to_bits() {
+            Ok(self)
+        } else {
+            Err(RecipeError::PublishedWidth { width, teacher })
+        }
     }
 
     /// How images become inputs, for the trainer and later for the device.
@@ -217,6 +366,24 @@ mod tests {
         assert!(
             rates.iter().zip([1.0, 1.0, 0.1, 0.1]).all(|(a, b): (&f64, f64)| (a - b).abs() < 1e-12)
         );
+    }
+
+    #[test]
+    fn a_teacher_sets_the_backbone_that_the_recipe_leaves_open() {
+        let check = |stated, width, expected: Result<Backbone, &str>| {
+            let mut recipe = Recipe::default();
+            recipe.architecture.width = width;
+            let found = recipe.with_teacher(Backbone::ResNet34, stated);
+            match (found, expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found.architecture.backbone, expected),
+                (Err(found), Err(word)) => assert!(found.to_string().contains(word), "{found}"),
+                (found, expected) => panic!("{found:?}, {expected:?}"),
+            }
+        };
+        check(None, 1.0, Ok(Backbone::ResNet34));
+        check(Some(Backbone::ResNet34), 1.0, Ok(Backbone::ResNet34));
+        check(Some(Backbone::ResNet18), 1.0, Err("backbone = \"resnet34\""));
+        check(None, 0.5, Err("width = 1.0"));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! Owns the order of a step and the guard against numbers that are none. Gets batches, knows no
 //! files.
 
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
 use network::bottleneck::bottleneck;
 use network::decoder::decoder;
 use network::detector::roots;
@@ -10,15 +13,16 @@ use network::embedding::embedding;
 use network::projector::projector;
 use network::shapes::{Parameter, Shapes};
 use network::teacher::teacher;
-use network::weights::{Checked, Weights};
+use network::weights::{Checked, Weight, Weights};
 use network::{Graph as _, Normalisation, Path};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::loss::{global_contrastive, local_contrastive, reconstruction};
+use crate::memory::EmbeddingMemory;
 use crate::recipe::Recipe;
-use crate::torch::{Adam, AdamOptions, Mode, Shared, TorchGraph, Variables, int};
+use crate::torch::{Adam, AdamOptions, Mode, Shared, TorchGraph, Variables, floats, int};
 
 /// One batch: the images, their strong augmentation and their classes.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ pub struct Batch {
 }
 
 /// What a step saw.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct StepReport {
     /// Reconstruction term.
     pub reconstruction: f64,
@@ -42,13 +46,6 @@ pub struct StepReport {
     pub global: f64,
     /// Joint norm of all gradients before clipping.
     pub gradient_norm: f64,
-}
-
-impl StepReport {
-    /// The sum that is minimised.
-    pub fn total(&self) -> f64 {
-        self.reconstruction + self.local + self.global
-    }
 }
 
 /// Training cannot go on.
@@ -77,7 +74,18 @@ pub struct Trainer {
     frozen: Variables,
     trained: Variables,
     optimiser: Adam,
+    memory: EmbeddingMemory,
     step: u64,
+}
+
+/// Names of what a run needs to go on beside the network's weights.
+mod state {
+    /// Running mean of the gradients.
+    pub(super) const MEAN: &str = "mean.";
+    /// Running mean of their squares.
+    pub(super) const SQUARE: &str = "square.";
+    /// Remembered embeddings, by class.
+    pub(super) const MEMORY: &str = "memory.";
 }
 
 impl Trainer {
@@ -96,6 +104,43 @@ impl Trainer {
         Self::begin(recipe, Weights(teacher), Weights(rest), device)
     }
 
+    /// A run that was interrupted after `step` steps: its weights, and what [`Self::state`] gave then.
+    ///
+    /// Goes on as if nothing had happened: a step draws nothing from earlier ones but what is restored here.
+    pub fn resume(
+        recipe: Recipe,
+        weights: &Weights,
+        state: &Weights,
+        step: u64,
+        device: Device,
+    ) -> anyhow::Result<Self> {
+        let mut trainer = Self::refine(recipe, weights, device)?;
+        let mut moments = BTreeMap::new();
+        for (name, variable) in trainer.trained.trained() {
+            let moment = |of: &str| state.0.get(&format!("{of}{name}"));
+            let (Some(mean), Some(square)) = (moment(state::MEAN), moment(state::SQUARE)) else {
+                continue;
+            };
+            let [mean, square] = [mean, square].map(|weight| tensor(weight, device));
+            anyhow::ensure!(
+                mean.size() == variable.size() && square.size() == variable.size(),
+                "the optimiser's state of {name} has another shape than the parameter"
+            );
+            moments.insert(name.to_owned(), (mean, square));
+        }
+        anyhow::ensure!(!moments.is_empty(), "the checkpoint holds no state of the optimiser");
+        let steps = i32::try_from(step).context("more steps than an optimiser counts")?;
+        trainer.optimiser = Adam::resume(adam_options(&trainer.recipe), steps, moments);
+        for (name, weight) in &state.0 {
+            let Some(class) = name.strip_prefix(state::MEMORY) else { continue };
+            let class = class.parse().with_context(|| format!("the state names {name}"))?;
+            let rows = tensor(weight, device);
+            trainer.memory.push(&rows, &vec![class; weight.shape[0]]);
+        }
+        trainer.step = step;
+        Ok(trainer)
+    }
+
     fn begin(
         recipe: Recipe,
         teacher: Weights,
@@ -105,15 +150,11 @@ impl Trainer {
         let (frozen, trained) = manifests(&recipe);
         let teacher = teacher.check(&frozen)?;
         let rest = rest.check(&trained)?;
-        let optimiser = Adam::new(AdamOptions {
-            beta1: recipe.beta1,
-            beta2: recipe.beta2,
-            ..AdamOptions::default()
-        });
         Ok(Self {
             frozen: Variables::new(&frozen, &teacher, device, |_| false),
             trained: Variables::new(&trained, &rest, device, |_| true),
-            optimiser,
+            optimiser: Adam::new(adam_options(&recipe)),
+            memory: EmbeddingMemory::new(recipe.embedding_memory),
             step: 0,
             device,
             recipe,
@@ -156,16 +197,24 @@ impl Trainer {
                 let all = (Kind::Int64, features[0].device());
                 (count > most).then(|| Tensor::randperm(count, all).narrow(0, 0, most))
             };
-            local_contrastive(&f, &f_view, &p, &p_view, negative.as_deref(), anchors)
+            let temperature = self.recipe.local_temperature;
+            local_contrastive(&f, &f_view, &p, &p_view, negative.as_deref(), temperature, anchors)
         } else {
             zero()
         };
         let global = if self.recipe.ccl.global() {
-            global_contrastive(&embedding(&mut g, &code).0, &batch.classes)
+            let embeddings = embedding(&mut g, &code).0;
+            let remembered = self.memory.all();
+            let earlier = remembered.as_ref().map(|(rows, classes)| (rows, classes.as_slice()));
+            let temperature = self.recipe.global_temperature;
+            let loss = global_contrastive(&embeddings, &batch.classes, earlier, temperature);
+            self.memory.push(&embeddings, &batch.classes);
+            loss
         } else {
             zero()
         };
-        let total = &reconstruction + &local + &global;
+        let (local_weight, global_weight) = (self.recipe.local_weight, self.recipe.global_weight);
+        let total = &reconstruction + &local * local_weight + &global * global_weight;
         self.trained.zero_grad();
         total.backward();
         let gradient_norm = self.trained.clip_grad_norm(self.recipe.gradient_norm_max);
@@ -175,7 +224,7 @@ impl Trainer {
             global: global.double_value(&[]),
             gradient_norm,
         };
-        let loss = report.total();
+        let loss = report.reconstruction + report.local + report.global;
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(TrainingError::NotFinite { step: self.step, loss, gradient_norm });
         }
@@ -198,6 +247,16 @@ impl Trainer {
             let at = Path::root() / roots::TEACHER;
             teacher(&mut g, &at, &image, &self.recipe.architecture).map(|feature| feature.0)
         })
+    }
+
+    /// The teacher's features of frames u8 `[N, H, W, 3]`, averaged over the locations: f32 `[N, C1 + C2 + C3]`, the part
+    /// of each scale of unit length.
+    pub fn pooled_features(&self, frames: &Tensor) -> Tensor {
+        let pooled = self.features(frames).map(|feature| {
+            let mean = feature.mean_dim([2, 3].as_slice(), false, None);
+            crate::torch::unit(&mean, 1)
+        });
+        Tensor::cat(&pooled, 1)
     }
 
     /// Measures the running statistics of batch normalisation anew, on one more undisturbed batch after `done` others.
@@ -241,12 +300,39 @@ impl Trainer {
         self.step
     }
 
+    /// What [`Self::resume`] needs beside the weights.
+    pub fn state(&self) -> Weights {
+        let mut state = BTreeMap::new();
+        for (name, (mean, square)) in self.optimiser.moments() {
+            state.insert(format!("{}{name}", state::MEAN), weight(mean));
+            state.insert(format!("{}{name}", state::SQUARE), weight(square));
+        }
+        for (class, rows) in self.memory.by_class() {
+            state.insert(format!("{}{class}", state::MEMORY), weight(&rows));
+        }
+        Weights(state)
+    }
+
     /// All weights, teacher included.
     pub fn weights(&self) -> Weights {
         let mut weights = self.frozen.to_weights();
         weights.0.extend(self.trained.to_weights().0);
         weights
     }
+}
+
+fn adam_options(recipe: &Recipe) -> AdamOptions {
+    AdamOptions { beta1: recipe.beta1, beta2: recipe.beta2, ..AdamOptions::default() }
+}
+
+fn weight(tensor: &Tensor) -> Weight {
+    let shape = tensor.size().iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect();
+    Weight { shape, values: floats(tensor) }
+}
+
+fn tensor(weight: &Weight, device: Device) -> Tensor {
+    let shape: Vec<i64> = weight.shape.iter().map(|&side| int(side)).collect();
+    Tensor::from_slice(&weight.values).view(shape.as_slice()).to(device)
 }
 
 /// The parameters of the teacher, and all others.
@@ -364,6 +450,25 @@ mod tests {
         let next = Trainer::refine(recipe(), &weights, Device::Cpu).unwrap();
         assert_eq!(next.weights(), weights);
         assert_eq!(next.steps(), 0);
+    }
+
+    #[test]
+    fn a_resumed_run_takes_the_steps_of_an_unbroken_one() {
+        let recipe = Recipe { noise_probability: 0.5, embedding_memory: 2, ..recipe() };
+        let mut unbroken = trainer(&recipe);
+        for _ in 0..3 {
+            unbroken.step(&batch()).unwrap();
+        }
+        let (weights, state) = (unbroken.weights(), unbroken.state());
+        let mut resumed =
+            Trainer::resume(recipe.clone(), &weights, &state, 3, Device::Cpu).unwrap();
+        for _ in 0..2 {
+            assert_eq!(unbroken.step(&batch()).unwrap(), resumed.step(&batch()).unwrap());
+        }
+        assert_eq!(unbroken.weights(), resumed.weights());
+        assert_eq!(unbroken.state(), resumed.state());
+        let none = Weights::default();
+        assert!(Trainer::resume(recipe, &weights, &none, 3, Device::Cpu).is_err());
     }
 
     #[test]

@@ -7,6 +7,10 @@ use std::{
     process::{Command, Output},
 };
 
+use network::{
+    Architecture, Backbone,
+    weights::{Weight, Weights},
+};
 use trainer::checkpoint::Checkpoint;
 
 struct Scratch(tempfile::TempDir);
@@ -24,6 +28,9 @@ impl Scratch {
         Command::new(env!("CARGO_BIN_EXE_sightline-train"))
             .args(arguments)
             .current_dir(self.0.path())
+            // No test asks the real hub, nor depends on what a user fetched from it.
+            .env("HF_HUB_OFFLINE", "1")
+            .env("HF_HUB_CACHE", self.path("hub"))
             .output()
             .unwrap()
     }
@@ -217,7 +224,7 @@ fn reports_are_one_file(scratch: &Scratch) {
         std::fs::read_to_string(scratch.path(out)).unwrap()
     };
     let of_checkpoint = page("line.safetensors", "reports/line.html");
-    assert!(of_checkpoint.contains("line.log.jsonl"), "the losses are missing");
+    assert!(of_checkpoint.contains("From the log beside"), "the losses are missing");
     // Nothing else is left in the folder.
     assert_eq!(std::fs::read_dir(scratch.path("reports")).unwrap().count(), 1);
     let document = scraper::Html::parse_document(&page("line.onnx", "onnx.html"));
@@ -242,9 +249,9 @@ fn a_whole_classifier_serves_as_teacher() {
     std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
     // What torchvision's file has beyond the third stage.
     let path = scratch.path("teacher.safetensors");
-    let mut weights = network::weights::Weights::load(&path).unwrap();
+    let mut weights = Weights::load(&path).unwrap();
     for name in ["layer4.0.conv1.weight", "fc.weight"] {
-        let weight = network::weights::Weight { shape: vec![1], values: vec![0.5] };
+        let weight = Weight { shape: vec![1], values: vec![0.5] };
         weights.0.insert(name.into(), weight);
     }
     std::fs::write(&path, weights.to_safetensors(None).unwrap()).unwrap();
@@ -266,6 +273,61 @@ fn a_whole_classifier_serves_as_teacher() {
     weights.0.insert("layer5.weight".into(), weights.0["fc.weight"].clone());
     std::fs::write(&path, weights.to_safetensors(None).unwrap()).unwrap();
     scratch.fails(&train, 4, &["layer5.weight"]);
+}
+
+#[test]
+fn a_published_teacher_is_taken_from_the_cache_and_remembered() {
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+    let scratch = Scratch::new();
+    products(&scratch);
+    let repository = scratch.path("hub/models--timm--resnet18.tv_in1k");
+    let snapshot = repository.join("snapshots").join(COMMIT);
+    std::fs::create_dir_all(&snapshot).unwrap();
+    std::fs::create_dir_all(repository.join("refs")).unwrap();
+    std::fs::write(repository.join("refs/main"), COMMIT).unwrap();
+    let architecture = Architecture::published(Backbone::ResNet18, 64);
+    let weights = Weights::random(&network::teacher::parameters(&architecture), 1);
+    let bytes = weights.to_safetensors(None).unwrap();
+    std::fs::write(snapshot.join("model.safetensors"), bytes).unwrap();
+    std::fs::write(snapshot.join("README.md"), "---\nlicense: bsd-3-clause\n---\n").unwrap();
+    std::fs::write(scratch.path("recipe.toml"), RECIPE.replace("0.125", "1.0")).unwrap();
+    let train = |teacher| {
+        [
+            "train",
+            "--data",
+            "parts",
+            "--teacher",
+            teacher,
+            "--recipe",
+            "recipe.toml",
+            "--iterations",
+            "1",
+            "--out",
+            "line.safetensors",
+        ]
+    };
+    let output = scratch.run(&train("resnet18"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    for word in ["timm/resnet18.tv_in1k", COMMIT, "the licence bsd-3-clause"] {
+        assert!(told.contains(word), "{told}");
+    }
+    let teacher = Checkpoint::load(&scratch.path("line.safetensors")).unwrap().manifest.teacher;
+    let teacher = teacher.unwrap();
+    assert_eq!(teacher.origin, "timm/resnet18.tv_in1k");
+    assert_eq!(teacher.commit.as_deref(), Some(COMMIT));
+
+    // What the recipe says otherwise, and what the cache has not.
+    scratch.fails(&train("resnet34"), 3, &["backbone is resnet18", "backbone = \"resnet34\""]);
+    std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
+    scratch.fails(&train("resnet18"), 3, &["width = 1.0"]);
+    std::fs::write(scratch.path("recipe.toml"), "iterations = 1\n").unwrap();
+    scratch.fails(
+        &train("wide_resnet50_2"),
+        9,
+        &["HF_HUB_OFFLINE", "model.safetensors", "models--timm--wide_resnet50_2.tv_in1k"],
+    );
+    scratch.fails(&train("resnet50"), 4, &["resnet50", "one of resnet18, resnet34"]);
 }
 
 #[test]
@@ -312,4 +374,150 @@ fn bad_input_gets_one_line_and_an_exit_code() {
     let pretrain = ["pretrain", "--recipe", "none.toml", "--out", "x.safetensors"];
     scratch.fails(&pretrain, 3, &["classes", "above 1"]);
     assert!(!Path::new(&scratch.path("x.safetensors")).exists());
+}
+
+/// Files of a training that the tests below share.
+fn ready() -> Scratch {
+    let scratch = Scratch::new();
+    products(&scratch);
+    teacher(&scratch);
+    std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
+    scratch
+}
+
+fn train<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let fixed = [
+        "train",
+        "--data",
+        "parts",
+        "--teacher",
+        "teacher.safetensors",
+        "--recipe",
+        "recipe.toml",
+        "--out",
+    ];
+    fixed.into_iter().chain([out]).chain(more.iter().copied()).collect()
+}
+
+#[test]
+fn an_interrupted_run_ends_in_the_weights_of_an_unbroken_one() {
+    let scratch = ready();
+    let steps = ["--iterations", "103", "--ccl", "both"];
+    scratch.ok(&train("unbroken.safetensors", &steps));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sightline-train"))
+        .args(train("broken.safetensors", &steps))
+        .current_dir(scratch.0.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Anywhere in the middle: some steps are in the log.
+    let log = scratch.path("broken.log.jsonl");
+    let begun = std::time::Instant::now();
+    while std::fs::read_to_string(&log).map_or(0, |text| text.lines().count()) < 7 {
+        assert!(begun.elapsed().as_secs() < 300 && child.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("stopped at step") && told.contains("--resume"), "{told}");
+    assert!(!scratch.path("broken.safetensors").exists());
+    // The half-made model is refused by everything that wants a whole one.
+    scratch.fails(
+        &["export", "broken.safetensors.unfinished", "--data", "parts", "--out", "x.onnx"],
+        7,
+        &["unfinished run"],
+    );
+    let resume = ["train", "--resume", "--data", "parts", "--out", "broken.safetensors"];
+    scratch.ok(&resume);
+    let bytes = |name: &str| std::fs::read(scratch.path(name)).unwrap();
+    assert!(bytes("unbroken.safetensors") == bytes("broken.safetensors"));
+    let steps = |name: &str| -> Vec<u64> {
+        let text = std::fs::read_to_string(scratch.path(name)).unwrap();
+        let row = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        text.lines().map(|line| row(line)["step"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(steps("broken.log.jsonl"), (1..=103).collect::<Vec<u64>>());
+    // Nothing is left to go on with.
+    scratch.fails(&resume, 4, &["nothing to resume", "broken.safetensors.unfinished"]);
+}
+
+#[test]
+fn a_disk_that_is_full_leaves_the_earlier_checkpoint_as_it_was() {
+    let scratch = ready();
+    scratch.ok(&train("line.safetensors", &[]));
+    let before = std::fs::read(scratch.path("line.safetensors")).unwrap();
+    // The system refuses to let a file grow beyond 64 blocks of 512 bytes, as it refuses when the disk is full.
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 64; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_sightline-train"),
+        ])
+        .args(train("line.safetensors", &["--seed", "3"]))
+        .current_dir(scratch.0.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(8), "{told}");
+    let last = told.lines().last().unwrap();
+    assert!(last.contains("write line.safetensors") && last.contains("too large"), "{told}");
+    assert!(before == std::fs::read(scratch.path("line.safetensors")).unwrap());
+    let debris = std::fs::read_dir(scratch.0.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".tmp"))
+        .count();
+    assert_eq!(debris, 0);
+}
+
+#[test]
+fn classes_may_be_found_and_products_chosen() {
+    let scratch = ready();
+    scratch.ok(&train("pseudo.safetensors", &["--classes", "pseudo:2"]));
+    scratch.ok(&train("chosen.safetensors", &["--classes", "pseudo"]));
+    // One product alone has classes when they are found.
+    scratch.ok(&train("alone.safetensors", &["--products", "cap", "--classes", "pseudo:2"]));
+    let alone = Checkpoint::load(&scratch.path("alone.safetensors")).unwrap();
+    assert_eq!(alone.manifest.classes, ["cap"]);
+    // The other product is there to be refused.
+    let report =
+        scratch.ok(&["evaluate", "model", "alone.safetensors", "--data", "parts", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["foreign"]["weave"]["parts"], 14);
+    assert!(report["products"].get("weave").is_none());
+
+    scratch.fails(
+        &train("x.safetensors", &["--products", "cap,cup"]),
+        7,
+        &["\"cup\"", "cap, weave"],
+    );
+    scratch.fails(&train("x.safetensors", &["--classes", "pseudo:1"]), 2, &["--help"]);
+    scratch.fails(&train("x.safetensors", &["--classes", "pseudo:900"]), 7, &["cannot be grouped"]);
+    scratch.fails(&train("x.safetensors", &["--device", "tpu"]), 2, &["--help"]);
+    if !tch::Cuda::is_available() {
+        scratch.fails(
+            &train("x.safetensors", &["--device", "cuda:3"]),
+            5,
+            &["cuda:3", "--device cpu"],
+        );
+    }
+}
+
+#[test]
+fn numbers_that_are_none_stop_a_run_and_name_what_is_left() {
+    let scratch = ready();
+    std::fs::write(
+        scratch.path("recipe.toml"),
+        format!("learning_rate = 1e30\nprojector_learning_rate = 1e30\n{RECIPE}"),
+    )
+    .unwrap();
+    scratch.fails(
+        &train("line.safetensors", &[]),
+        7,
+        &["step", "learning rates", "nothing was saved"],
+    );
+    assert!(!scratch.path("line.safetensors").exists());
 }

@@ -15,9 +15,19 @@ const LINE_EVERY: Duration = Duration::from_secs(20);
 
 /// A bar with rate and time left; `what` says what is counted.
 pub(super) fn bar(what: &'static str) -> ProgressBar {
-    let template = format!("{what} {{bar:24}} {{pos}}/{{len}}  {{msg}}  {{elapsed}}, {{eta}} left");
+    styled(&format!("{what} {{bar:24}} {{pos}}/{{len}}  {{msg}}  {{elapsed}}, {{eta}} left"))
+}
+
+/// A bar of bytes that are transferred.
+pub(super) fn bytes(what: &'static str) -> ProgressBar {
+    styled(&format!(
+        "{what} {{bar:24}} {{bytes}}/{{total_bytes}}  {{bytes_per_sec}}  {{msg}}  {{elapsed}}, {{eta}} left"
+    ))
+}
+
+fn styled(template: &str) -> ProgressBar {
     let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template(&template) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     if !io::stderr().is_terminal() {

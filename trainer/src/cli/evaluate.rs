@@ -1,7 +1,6 @@
 //! `sightline-train evaluate`: AUROC per product, of a model or of the inspector's verdict lines.
 
 use std::{
-    fmt::Write as _,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -17,14 +16,18 @@ use super::bars;
 use crate::{
     calibrate,
     checkpoint::Checkpoint,
+    compare,
     dataset::{Dataset, Split, mvtec},
     deployed::OnnxDetector,
     detector::{Detect, TorchDetector},
     evaluate::{self, Evaluation, ImageScore, Report},
     files, line_report,
     report::{self, About},
-    verdicts,
+    run, verdicts,
 };
+
+/// Of the intervals of `compare`: the same files give the same figures.
+const BOOTSTRAP_SEED: u64 = 1;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -41,6 +44,18 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
         /// The report as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Two ways to train, by the scores of their runs on the same images: is the difference more than chance?
+    Compare {
+        /// Scores that `evaluate model --scores` wrote, of the runs of one way, in the order of their seeds.
+        #[arg(long, value_name = "CSV", num_args = 1.., required = true)]
+        one: Vec<PathBuf>,
+        /// Of the runs of the other way, with the same seeds in the same order.
+        #[arg(long, value_name = "CSV", num_args = 1.., required = true)]
+        other: Vec<PathBuf>,
+        /// The comparison as JSON.
         #[arg(long)]
         json: bool,
     },
@@ -94,6 +109,13 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let change = verdicts::auroc_change(&report, &verdicts::report(&other, &data));
             bars::result(&format!("{shift}\n{change}"))
         }
+        Command::Compare { one, other, json } => {
+            let read =
+                |paths: &[PathBuf]| paths.iter().map(read_csv).collect::<Result<Vec<_>, _>>();
+            let comparison = compare::compare(&read(one)?, &read(other)?, BOOTSTRAP_SEED)?;
+            let json = json.then(|| serde_json::to_string_pretty(&comparison)).transpose()?;
+            bars::result(&json.unwrap_or_else(|| comparison.to_string()))
+        }
         Command::Line { lines, truth } => {
             let truth = verdicts::read_truth(truth)?;
             let report = line_report::LineReport::of(&verdicts::read(lines)?, &truth)?;
@@ -120,7 +142,7 @@ fn model(arguments: &ModelArguments) -> anyhow::Result<()> {
         &bar,
     )?;
     if let Some(path) = scores {
-        files::write_atomically(path, csv(&evaluation.images).as_bytes())?;
+        files::write_atomically(path, &csv(&evaluation.images)?)?;
     }
     if let Some(file) = report {
         let page = page(path, &mut opened, &data, &evaluation)?;
@@ -143,10 +165,11 @@ fn page(
         when: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         input: opened.detector.geometry().input,
     };
-    let log = report::read_log(path)?;
+    let log = run::read_log(path)?
+        .map(|rows| report::TrainingLog { beside: path.display().to_string(), rows });
     let bar = bars::bar("pictures");
     let gallery = report::gather(&mut *opened.detector, data, evaluation, &bar)?;
-    let run = report::Run {
+    let shown = report::Run {
         about: &about,
         classes: &opened.classes,
         evaluation,
@@ -154,7 +177,7 @@ fn page(
         log: log.as_ref(),
         recipe: &opened.recipe,
     };
-    report::html(&run).context("draw the report")
+    report::html(&shown).context("draw the report")
 }
 
 /// A network that answers, with the products that it knows.
@@ -196,21 +219,16 @@ pub(super) fn print(report: &Report, json: bool) -> anyhow::Result<()> {
     bars::result(&if json { serde_json::to_string_pretty(report)? } else { report.to_string() })
 }
 
-fn csv(scores: &[ImageScore]) -> String {
-    scores.iter().fold(
-        String::from("path,product,defect,score,recognised,decision\n"),
-        |mut text, score| {
-            let ImageScore { path, product, defect, score, recognised, decision } = score;
-            let defect = defect.as_deref().unwrap_or("");
-            let recognised = recognised.as_deref().unwrap_or("");
-            writeln!(
-                text,
-                "{},{product},{defect},{score},{recognised},{}",
-                path.display(),
-                decision.name()
-            )
-            .expect("writing to a String cannot fail");
-            text
-        },
-    )
+fn csv(scores: &[ImageScore]) -> anyhow::Result<Vec<u8>> {
+    let mut rows = csv::Writer::from_writer(Vec::new());
+    for score in scores {
+        rows.serialize(score)?;
+    }
+    Ok(rows.into_inner()?)
+}
+
+fn read_csv(path: &PathBuf) -> anyhow::Result<Vec<ImageScore>> {
+    let named = || format!("read {}", path.display());
+    let mut rows = csv::Reader::from_path(path).with_context(named)?;
+    rows.deserialize().collect::<Result<_, _>>().with_context(named)
 }

@@ -7,7 +7,12 @@ use std::process::ExitCode;
 use bundle::model_file::ModelFileError;
 use network::weights::WeightsError;
 
-use crate::{dataset::DataError, recipe::RecipeError};
+use super::device::NoSuchDevice;
+use crate::{
+    dataset::DataError,
+    recipe::RecipeError,
+    teacher::hub::{Fault, HubError},
+};
 
 /// The classes that a trainer's errors fall into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +24,7 @@ pub(super) enum Code {
     Engine = 5,
     Data = 7,
     Output = 8,
+    Network = 9,
 }
 
 impl Code {
@@ -31,7 +37,10 @@ impl Code {
             if cause.is::<ModelFileError>() || cause.is::<WeightsError>() {
                 return Self::Model;
             }
-            if cause.is::<ort::Error>() {
+            if let Some(error) = cause.downcast_ref::<HubError>() {
+                return Self::of_hub(&error.fault);
+            }
+            if cause.is::<ort::Error>() || cause.is::<NoSuchDevice>() {
                 return Self::Engine;
             }
             if cause.is::<DataError>() {
@@ -42,6 +51,22 @@ impl Code {
             }
         }
         Self::Data
+    }
+}
+
+impl Code {
+    fn of_hub(fault: &Fault) -> Self {
+        match fault {
+            Fault::Offline
+            | Fault::Unreachable(_)
+            | Fault::Answer(_)
+            | Fault::Missing
+            | Fault::Denied(_)
+            | Fault::Checksum { .. }
+            | Fault::Busy => Self::Network,
+            Fault::Cache { .. } => Self::Output,
+            Fault::Damaged { .. } => Self::Model,
+        }
     }
 }
 

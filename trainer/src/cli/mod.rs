@@ -3,6 +3,7 @@
 //! Owns arguments, progress bars and exit codes; the library knows none of them.
 
 mod bars;
+mod device;
 mod evaluate;
 mod exit;
 mod export;

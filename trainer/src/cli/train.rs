@@ -1,14 +1,29 @@
 //! `sightline-train train`: a recipe, a data set and a teacher become a checkpoint.
 
-use std::path::PathBuf;
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
-use tch::Device;
+use network::Backbone;
+use serde::Deserialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{bars, recipe_or_default};
+use super::{
+    bars,
+    device::{self, Wanted},
+    recipe_or_default,
+};
 use crate::{
-    dataset::mvtec,
-    recipe::{Ccl, Recipe},
-    run::{self, RunOptions, Start},
+    dataset::{Dataset, mvtec},
+    recipe::{Ccl, Classes, Recipe},
+    run::{self, Outcome, RunOptions, Start},
+    teacher::{
+        Source, Teacher,
+        hub::{Hub, Limits, Settings},
+        remote,
+    },
 };
 
 #[derive(Debug, clap::Args)]
@@ -17,9 +32,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
-    /// Weights of the frozen teacher (.safetensors, torchvision's names).
-    #[arg(long, value_name = "FILE", required_unless_present = "refine")]
-    teacher: Option<PathBuf>,
+    /// Weights of the frozen teacher: a .safetensors file under torchvision's names, or `resnet18`, `resnet34` or
+    /// `wide_resnet50_2` from the Hugging Face hub or its cache (docs/teachers.md).
+    #[arg(long, value_name = "NAME|FILE", required_unless_present_any = ["refine", "resume"])]
+    teacher: Option<OsString>,
 
     /// Instead of a teacher: the checkpoint of an earlier run, whose weights are trained on.
     #[arg(long, value_name = "FILE", conflicts_with = "teacher")]
@@ -41,30 +57,121 @@ pub(super) struct Arguments {
     #[arg(long)]
     ccl: Option<Ccl>,
 
+    /// What the contrastive losses take for a class: `products`, `pseudo` or `pseudo:K`, instead of the recipe's.
+    #[arg(long, value_name = "CLASSES")]
+    classes: Option<Classes>,
+
     /// Seed, instead of the recipe's.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+
+    /// Learns these products of the data set alone.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    products: Option<Vec<String>>,
+
+    /// `cpu`, `cuda` or `cuda:N`; the first GPU that libtorch can use, else the CPU, when left out.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<Wanted>,
+
+    /// Goes on with a run that was interrupted, from OUT.unfinished, to the weights that it would have ended in.
+    #[arg(long, conflicts_with_all = ["teacher", "refine", "recipe", "iterations", "ccl", "classes", "seed", "products"])]
+    resume: bool,
+}
+
+/// What of a recipe file a published teacher must agree with.
+#[derive(Debug, Default, Deserialize)]
+struct Stated {
+    architecture: Option<StatedArchitecture>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StatedArchitecture {
+    backbone: Backbone,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let whole = mvtec::read(&arguments.data)?;
+    let (recipe, data) = if arguments.resume {
+        let manifest = run::unfinished(&arguments.out)?;
+        (manifest.recipe, whole.only(&manifest.classes)?)
+    } else {
+        let data = arguments.products.as_ref().map(|names| whole.only(names)).transpose()?;
+        let data = data.unwrap_or(whole);
+        (recipe(arguments, &data)?, data)
+    };
+    let source = arguments.teacher.as_deref().map(Source::of);
+    let start = match (&arguments.refine, source) {
+        _ if arguments.resume => Start::Unfinished,
+        (Some(checkpoint), _) => Start::Checkpoint(checkpoint.clone()),
+        (None, Some(source)) => Start::Teacher(teacher(&source)?),
+        (None, None) => anyhow::bail!("name a --teacher, or a checkpoint to --refine"),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The second one ends the program at once.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    let out = arguments.out.clone();
+    let options = RunOptions { start, out, device: device::of(arguments.device)?, stop };
+    let out = arguments.out.display();
+    match run::train(&recipe, &data, &options, bars::bar)? {
+        Outcome::Finished(pace) => bars::note(&format!(
+            "checkpoint {out}: {:.1} images/s, {:.1} % of the time waiting for data",
+            pace.images_per_second(),
+            pace.waiting_share() * 100.0
+        )),
+        Outcome::Stopped { step } => bars::note(&format!(
+            "stopped at step {step} of {}; `sightline-train train --resume --data {} --out {out}` goes on",
+            recipe.iterations,
+            arguments.data.display()
+        )),
+    }
+    Ok(())
+}
+
+/// The recipe file's keys with what the command line says instead.
+fn recipe(arguments: &Arguments, data: &Dataset) -> anyhow::Result<Recipe> {
     let mut recipe: Recipe = recipe_or_default(arguments.recipe.as_deref())?;
+    if let Some(Source::Published(backbone)) = arguments.teacher.as_deref().map(Source::of) {
+        let stated: Stated = recipe_or_default(arguments.recipe.as_deref())?;
+        recipe = recipe.with_teacher(backbone, stated.architecture.map(|a| a.backbone))?;
+    }
     recipe.iterations = arguments.iterations.unwrap_or(recipe.iterations);
     recipe.ccl = arguments.ccl.unwrap_or(recipe.ccl);
+    recipe.classes = arguments.classes.unwrap_or(recipe.classes);
     recipe.seed = arguments.seed.unwrap_or(recipe.seed);
-    let data = mvtec::read(&arguments.data)?;
-    if data.classes.len() == 1 && recipe.ccl != Ccl::None {
+    let is_alone = data.classes.len() == 1 && recipe.classes == Classes::Products;
+    if is_alone && recipe.ccl != Ccl::None {
         bars::note("one product: there is no other to contrast it with, so `ccl` is \"none\"");
         recipe.ccl = Ccl::None;
     }
-    let start = match (&arguments.refine, &arguments.teacher) {
-        (Some(checkpoint), _) => Start::Checkpoint(checkpoint.clone()),
-        (None, Some(teacher)) => Start::Teacher(teacher.clone()),
-        (None, None) => anyhow::bail!("name a --teacher, or a checkpoint to --refine"),
+    Ok(recipe)
+}
+
+/// The teacher's file on this machine, fetched where it is not; says which it is and under what licence.
+fn teacher(source: &Source) -> anyhow::Result<Teacher> {
+    let backbone = match source {
+        Source::File(path) => return Teacher::file(path),
+        Source::Published(backbone) => *backbone,
     };
-    let options =
-        RunOptions { start, out: arguments.out.clone(), device: Device::cuda_if_available() };
-    let bar = bars::bar("train");
-    run::train(&recipe, &data, &options, &bar)?;
-    bars::note(&format!("checkpoint {}", arguments.out.display()));
-    Ok(())
+    let hub =
+        Hub::new(Settings::from_environment(|name| std::env::var_os(name)), Limits::default());
+    let bar = bars::bytes("teacher");
+    let teacher = Teacher::published(backbone, &hub, &bar)?;
+    bar.finish_and_clear();
+    let Teacher { path, provenance } = &teacher;
+    let page = hub.page(remote(backbone));
+    let licence = match &provenance.licence {
+        Some(licence) => format!("its card states the licence {licence}"),
+        None => "its card could not be read, so look its licence up".to_owned(),
+    };
+    bars::note(&format!(
+        "teacher {} at commit {}, SHA-256 {}, {}; {licence}: {page}",
+        provenance.origin,
+        provenance.commit.as_deref().unwrap_or_default(),
+        provenance.sha256,
+        path.display()
+    ));
+    Ok(teacher)
 }

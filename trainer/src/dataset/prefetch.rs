@@ -6,10 +6,11 @@ use std::{sync::Arc, thread::JoinHandle};
 
 use bundle::geometry::RgbImage;
 use crossbeam_channel::Receiver;
-use rand::SeedableRng as _;
+use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
-use super::{DataError, augment, sampler::Sampler, store::Store};
+use super::{DataError, augment::Augmentation, sampler::Sampler, store::Store};
 use crate::{torch::batch_from_images, training::Batch};
 
 /// One being used, one waiting, one being made.
@@ -26,6 +27,8 @@ pub struct Source {
     pub sampler: Sampler,
     /// The steps that need the second view: all before this one.
     pub views_before_step: u64,
+    /// How the second view differs from the image.
+    pub augmentation: Augmentation,
     /// Seed of the augmentation.
     pub seed: u64,
 }
@@ -73,22 +76,35 @@ impl Drop for Prefetch {
 
 impl Source {
     fn batch(&self, step: u64) -> Result<Batch, DataError> {
+        let draws = self.sampler.batch(step, &self.class_of_image);
+        let pairs = draws
+            .par_iter()
+            .enumerate()
+            .map(|(place, draw)| self.pair(step, place, draw.image))
+            .collect::<Result<Vec<_>, DataError>>()?;
+        let (frames, views): (Vec<RgbImage>, Vec<Option<RgbImage>>) = pairs.into_iter().unzip();
+        let views: Option<Vec<RgbImage>> = views.into_iter().collect();
+        Ok(Batch {
+            frames: batch_from_images(frames.iter()),
+            views: views.map(|views| batch_from_images(views.iter())),
+            classes: draws.iter().map(|draw| draw.class).collect(),
+        })
+    }
+
+    /// An image and, where the step needs it, another view of it: a function of seed, step and place in the batch.
+    fn pair(
+        &self,
+        step: u64,
+        place: usize,
+        image: usize,
+    ) -> Result<(RgbImage, Option<RgbImage>), DataError> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ 0x5eed);
-        rng.set_stream(step);
-        let mut frames: Vec<RgbImage> = Vec::new();
-        let mut classes = Vec::new();
-        for draw in self.sampler.batch(step, &self.class_of_image) {
-            let inputs = self.store.get(draw.image)?;
-            // With tiles a step sees one of them.
-            let tile = rand::RngExt::random_range(&mut rng, 0..inputs.len());
-            frames.push(inputs[tile].clone());
-            classes.push(draw.class);
-        }
-        let views = (step < self.views_before_step).then(|| {
-            let views: Vec<_> =
-                frames.iter().map(|image| augment::strong(image, &mut rng)).collect();
-            batch_from_images(views.iter())
-        });
-        Ok(Batch { frames: batch_from_images(frames.iter()), views, classes })
+        rng.set_stream(step << 16 | place as u64);
+        let inputs = self.store.get(image)?;
+        // With tiles a step sees one of them.
+        let frame = inputs[rng.random_range(0..inputs.len())].clone();
+        let view =
+            (step < self.views_before_step).then(|| self.augmentation.view(&frame, &mut rng));
+        Ok((frame, view))
     }
 }

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use bundle::{calibration::RejectRate, schema::Class};
 use indicatif::ProgressBar;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use acceptance::{Decision, Judgement, Standards};
 pub use answers::{BATCH, answers, direction, prototypes, worst};
@@ -30,7 +30,7 @@ use crate::{
 const CURVE_POINTS: usize = 200;
 
 /// One measured image.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImageScore {
     /// The file.
     pub path: PathBuf,

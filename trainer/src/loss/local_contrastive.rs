@@ -3,7 +3,6 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::TEMPERATURE;
 use crate::torch::{int, unit};
 
 /// The dense loss, averaged over locations, images and scales.
@@ -23,6 +22,7 @@ pub fn local_contrastive(
     projected: &[Tensor; 3],
     projected_view: &[Tensor; 3],
     negative: Option<&[usize]>,
+    temperature: f64,
     anchors: impl Fn(i64) -> Option<Tensor>,
 ) -> Tensor {
     let device = projected[0].device();
@@ -49,7 +49,7 @@ pub fn local_contrastive(
             let cosine =
                 |a: &Tensor, b: &Tensor| (a * b).sum_dim_intlist([1].as_slice(), false, None);
             let gap = cosine(&anchor, &other) - cosine(&anchor, &positive);
-            (gap / TEMPERATURE).softplus().mean(Kind::Float)
+            (gap / temperature).softplus().mean(Kind::Float)
         })
         .collect();
     Tensor::stack(&terms, 0).mean(Kind::Float)
@@ -74,6 +74,8 @@ fn partners(features: &Tensor, view: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TEMPERATURE: f64 = 0.05;
 
     fn plane(values: &[f32]) -> Tensor {
         // Two channels, `values.len() / 2` locations.
@@ -102,8 +104,15 @@ mod tests {
         let teacher = thrice(&stack([1.0, 1.0], [1.0, 1.0]));
         let projected = thrice(&stack([1.0, 0.0], [0.0, 1.0]));
         let view = thrice(&stack([0.6, 0.8], [0.0, 2.0]));
-        let loss =
-            local_contrastive(&teacher, &teacher, &projected, &view, Some(&[1, 0]), |_| None);
+        let loss = local_contrastive(
+            &teacher,
+            &teacher,
+            &projected,
+            &view,
+            Some(&[1, 0]),
+            TEMPERATURE,
+            |_| None,
+        );
         let expected = f64::midpoint((-12.0_f64).exp().ln_1p(), (-20.0_f64).exp().ln_1p());
         let loss = loss.double_value(&[]);
         assert!((loss - expected).abs() < 1e-8, "{loss} {expected}");
@@ -169,7 +178,7 @@ mod tests {
         });
         let negative = [2, 0, 1];
         let [f, f_view, p, p_view] = &tensors;
-        let loss = local_contrastive(f, f_view, p, p_view, Some(&negative), |_| None);
+        let loss = local_contrastive(f, f_view, p, p_view, Some(&negative), TEMPERATURE, |_| None);
         let expected = naive(numbers.each_ref(), &negative);
         let loss = loss.double_value(&[]);
         assert!((loss - expected).abs() < 1e-4, "{loss} {expected}");
@@ -181,7 +190,15 @@ mod tests {
         // the same with raw logits of 1e4 would be inf / inf. The loss equals the gap.
         let teacher = thrice(&Tensor::ones([2, 2, 1, 1], (Kind::Float, tch::Device::Cpu)));
         let view = thrice(&(-&teacher[0]));
-        let loss = local_contrastive(&teacher, &teacher, &teacher, &view, Some(&[1, 0]), |_| None);
+        let loss = local_contrastive(
+            &teacher,
+            &teacher,
+            &teacher,
+            &view,
+            Some(&[1, 0]),
+            TEMPERATURE,
+            |_| None,
+        );
         assert!((loss.double_value(&[]) - 40.0).abs() < 1e-3);
     }
 
@@ -195,7 +212,8 @@ mod tests {
         };
         let (f, f_view, p, p_view) = (random(), random(), random(), random());
         let loss = |anchors: &dyn Fn(i64) -> Option<Tensor>| {
-            local_contrastive(&f, &f_view, &p, &p_view, Some(&[1, 0]), anchors).double_value(&[])
+            local_contrastive(&f, &f_view, &p, &p_view, Some(&[1, 0]), TEMPERATURE, anchors)
+                .double_value(&[])
         };
         let part = |index: &[i64]| loss(&|_| Some(Tensor::from_slice(index)));
         let halves = f64::midpoint(part(&[0, 2, 4]), part(&[5, 3, 1]));
@@ -206,7 +224,7 @@ mod tests {
     fn one_class_has_no_negative_and_no_loss() {
         let f = thrice(&Tensor::ones([2, 2, 1, 1], (Kind::Float, tch::Device::Cpu)));
         assert!(
-            local_contrastive(&f, &f, &f, &f, None, |_| None).double_value(&[]).abs()
+            local_contrastive(&f, &f, &f, &f, None, TEMPERATURE, |_| None).double_value(&[]).abs()
                 < f64::EPSILON
         );
     }

@@ -10,6 +10,3 @@ mod reconstruction;
 pub use global_contrastive::global_contrastive;
 pub use local_contrastive::local_contrastive;
 pub use reconstruction::reconstruction;
-
-/// Temperature of both contrastive losses, the paper's.
-pub const TEMPERATURE: f64 = 0.05;

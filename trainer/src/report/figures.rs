@@ -6,15 +6,15 @@ use maud::{Markup, PreEscaped, html};
 use plotters::style::RGBColor;
 
 use super::{
-    Run,
+    Run, TrainingLog,
     palette::{GROUP, Palette},
     plot::{self, Axes, GREY, PlotError},
     projection::Plane,
-    training_log::{LogRow, TrainingLog},
 };
 use crate::{
     evaluate::{Decision, ImageScore},
     metrics::{FPR_MAX, Scores, thinned},
+    run::LogRow,
 };
 
 /// Bars of a histogram.
@@ -267,12 +267,12 @@ pub(super) fn losses(run: &Run<'_>) -> Result<Markup, PlotError> {
     let number = |key: &str| run.recipe.get(key).and_then(serde_json::Value::as_f64);
     let decay = number("decay_at").zip(number("iterations")).map(|(share, steps)| share * steps);
     let series: [Series; 6] = [
-        ("Sum of the losses", "loss", |row| row.reconstruction + row.local + row.global),
-        ("Reconstruction", "loss", |row| row.reconstruction),
-        ("Local contrastive", "loss", |row| row.local),
-        ("Global contrastive", "loss", |row| row.global),
-        ("Gradient norm before clipping", "norm", |row| row.gradient_norm),
+        ("Reconstruction", "loss", |row| row.report.reconstruction),
+        ("Local contrastive", "loss", |row| row.report.local),
+        ("Global contrastive", "loss", |row| row.report.global),
+        ("Gradient norm before clipping", "norm", |row| row.report.gradient_norm),
         ("Speed", "images / s", |row| row.images_per_second),
+        ("Waiting for batches", "share of the time, %", |row| row.waiting_share * 100.0),
     ];
     let mut figures = Vec::new();
     for (title, unit, of) in series {
@@ -282,7 +282,7 @@ pub(super) fn losses(run: &Run<'_>) -> Result<Markup, PlotError> {
     }
     Ok(html! {
         p.note {
-            "From " code { (log.name) } ", " (log.rows.len()) " steps. Faint: every step; strong: smoothed. The scale is "
+            "From the log beside " code { (log.beside) } ", " (log.rows.len()) " steps. Faint: every step; strong: smoothed. The scale is "
             "logarithmic where values span more than a factor of ten."
         }
         div.plots { @for figure in figures { (figure) } }
@@ -303,7 +303,7 @@ fn loss_plot(
         .collect();
     let highest = raw.iter().map(|point| point.1).fold(0.0, f64::max);
     if highest <= 0.0 {
-        return Ok(empty("Off in this run: zero at every step."));
+        return Ok(empty("Zero at every step."));
     }
     let lowest =
         raw.iter().map(|point| point.1).filter(|value| *value > 0.0).fold(highest, f64::min);
@@ -318,7 +318,7 @@ fn loss_plot(
         y: plot::range(raw.iter().map(|point| scaled(point.1))),
         x_label: "step",
         y_label: unit,
-        y_format: if is_log { |value| plot::number(10_f64.powf(value)) } else { plot::number },
+        y_format: if is_log { |value| plot::rough(10_f64.powf(value)) } else { plot::number },
     };
     let drawn = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
         points.iter().step_by(every).map(|&(step, value)| (step, scaled(value))).collect()

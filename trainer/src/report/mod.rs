@@ -13,19 +13,17 @@ mod pictures;
 mod plot;
 mod projection;
 mod tables;
-mod training_log;
 
 #[cfg(test)]
 mod tests;
 
 use bundle::{geometry::Size, schema::Class};
 
-use crate::evaluate::Evaluation;
+use crate::{evaluate::Evaluation, run::LogRow};
 
 pub use gather::{Gallery, gather};
 pub use page::html;
 pub use plot::PlotError;
-pub use training_log::{TrainingLog, read_log};
 
 /// What was measured, on what and when, in words.
 #[derive(Clone, Debug)]
@@ -40,6 +38,15 @@ pub struct About {
     pub when: String,
     /// The network's input.
     pub input: Size,
+}
+
+/// How a training went.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainingLog {
+    /// The model beside which it lies.
+    pub beside: String,
+    /// In the order of their steps.
+    pub rows: Vec<LogRow>,
 }
 
 /// Everything that a report shows.

@@ -217,8 +217,27 @@ pub(super) fn number(value: f64) -> String {
         } else {
             4
         };
-        let text = format!("{value:.digits$}");
+        number_with(value, digits)
+    }
+}
+
+/// With two digits, as a logarithmic axis needs them.
+pub(super) fn rough(value: f64) -> String {
+    if value >= 10.0 {
+        return format!("{value:.0}");
+    }
+    // Digits behind the point up to the second that is not 0.
+    let digits = (1..12).find(|&digits| value * 10_f64.powi(digits) >= 9.95).unwrap_or(12);
+    number_with(value, digits.unsigned_abs() as usize)
+}
+
+/// Without zeros at the end.
+fn number_with(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
     }
 }
 
@@ -251,6 +270,15 @@ mod tests {
             [(0.0, "0"), (0.5, "0.5"), (0.0312, "0.0312"), (12.0, "12"), (1500.0, "1500")]
         {
             assert_eq!(number(value), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_of_a_logarithmic_axis_have_two_digits() {
+        for (value, expected) in
+            [(3.1623, "3.2"), (0.031_623, "0.032"), (1.0, "1"), (0.01, "0.01"), (31.6, "32")]
+        {
+            assert_eq!(rough(value), expected);
         }
     }
 

