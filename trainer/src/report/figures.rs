@@ -94,7 +94,7 @@ fn histogram<'a>(
         y: 0.0..highest as f64 * 1.18,
         x_label: "anomaly score",
         y_label: "parts",
-        y_format: |value| format!("{value:.0}"),
+        y_format: whole,
     };
     let text = plot::svg(&axes, |canvas| {
         plot::bars(canvas, &edges, &of_good, GREY)?;
@@ -107,6 +107,12 @@ fn histogram<'a>(
         _ => None,
     };
     Ok(html! { (PreEscaped(text)) @if let Some(missing) = missing { (empty(missing)) } })
+}
+
+/// Parts are whole: nothing is written between them.
+fn whole(value: f64) -> String {
+    let rounded = value.round();
+    if (value - rounded).abs() < 1e-6 { format!("{rounded:.0}") } else { String::new() }
 }
 
 fn counts(edges: &[f64], values: &[f64]) -> Vec<usize> {
@@ -353,7 +359,7 @@ fn smoothed(raw: &[(f64, f64)]) -> Vec<(f64, f64)> {
 pub(super) fn tag(palette: &Palette, product: &str) -> Markup {
     html! {
         span.tag {
-            i.number style={ "--c:" (palette.css(product)) } { (palette.number(product)) }
+            i.number style=(palette.css(product)) { (palette.number(product)) }
             (product)
         }
     }

@@ -63,9 +63,17 @@ impl Palette {
         COLOURS[self.index(product) % GROUP]
     }
 
-    /// As CSS writes it.
+    /// The style of a number on the product's colour.
     pub(super) fn css(&self, product: &str) -> String {
-        let RGBColor(red, green, blue) = self.colour(product);
-        format!("#{red:02x}{green:02x}{blue:02x}")
+        let colour = self.colour(product);
+        let hex = |RGBColor(red, green, blue)| format!("#{red:02x}{green:02x}{blue:02x}");
+        format!("--c:{};--i:{}", hex(colour), hex(readable_on(colour)))
     }
+}
+
+/// Black on what is light, white on what is dark.
+pub(super) fn readable_on(RGBColor(red, green, blue): RGBColor) -> RGBColor {
+    // Rec. 601 luma, of 255,000.
+    let luma = 299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue);
+    if luma > 130_000 { RGBColor(0, 0, 0) } else { RGBColor(255, 255, 255) }
 }

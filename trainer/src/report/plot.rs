@@ -19,6 +19,8 @@ use plotters::{
 };
 use plotters_svg::SVGBackend;
 
+use super::palette::readable_on;
+
 /// A plot that could not be drawn.
 pub type PlotError = DrawingAreaErrorKind<std::io::Error>;
 
@@ -176,9 +178,8 @@ pub(super) fn flag(
 ) -> Result<(), PlotError> {
     const REACH: i32 = 13 * SCALE as i32;
     let ink = ShapeStyle { color: INK.to_rgba(), filled: false, stroke_width: SCALE };
-    let white = RGBColor(255, 255, 255);
     let style = FontDesc::new(FontFamily::SansSerif, font_px() * 0.85, FontStyle::Bold)
-        .color(&white)
+        .color(&readable_on(colour))
         .pos(Pos::new(HPos::Center, VPos::Center));
     let beside = (REACH, -REACH);
     canvas.draw_series([EmptyElement::at(at)
