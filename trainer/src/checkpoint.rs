@@ -70,7 +70,7 @@ impl Checkpoint {
                 recipe.iterations
             );
         }
-        let root = data.root.display();
+        let root = data.place();
         if data.names() != *classes {
             bail!(
                 "the checkpoint was trained on {classes:?}, but {root} holds {:?}; name the data set it was trained on",
@@ -78,7 +78,7 @@ impl Checkpoint {
             );
         }
         let split = data.split(recipe.calibration_share, recipe.seed);
-        if dataset::fingerprint_of(&data.root, &split.training)? != *data_fingerprint {
+        if dataset::fingerprint_of(data, &split.training)? != *data_fingerprint {
             bail!(
                 "{root} no longer holds the images that the checkpoint learned from, so that none can be said to be \
                  held out; restore them, or train anew"

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    dataset::{DataError, Dataset, GoodPart, TestImage, store},
+    dataset::{DataError, Dataset, GoodPart, TestImage, mask, store},
     detector::{Answer, Detect},
     metrics::auroc,
 };
@@ -246,7 +246,7 @@ fn add_pixels(
     match (&image.defect, &image.mask) {
         (None, _) => pixels.extend(values.map(|value| (value, false))),
         (Some(_), Some(mask)) => {
-            pixels.extend(values.zip(store::mask(detector.geometry(), mask)?));
+            pixels.extend(values.zip(mask::in_inputs(detector.geometry(), mask)?));
         }
         (Some(_), None) => {}
     }

@@ -63,7 +63,7 @@ pub fn train(
     recipe.validate()?;
     let (mut trainer, refines) = begin(recipe, options)?;
     let parts = data.split(recipe.calibration_share, recipe.seed).training;
-    let fingerprint = dataset::fingerprint_of(&data.root, &parts)?;
+    let fingerprint = dataset::fingerprint_of(data, &parts)?;
     let class_of_image: Vec<usize> = parts.iter().map(|part| part.class).collect();
     let sampler = Sampler::new(
         &class_of_image,

@@ -1,14 +1,17 @@
 //! `sightline-train evaluate`: AUROC per product, of a model or of the inspector's verdict lines.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use bundle::prototype::Prototype;
 use tch::Device;
 
-use super::bars;
+use super::{bars, data::DataArguments};
 use crate::{
     checkpoint::Checkpoint,
-    dataset::{Dataset, mvtec},
+    dataset::{self, Dataset, screen::Needed},
     deployed::OnnxDetector,
     detector::{Detect, TorchDetector},
     evaluate::{self, ImageScore, Report},
@@ -21,9 +24,8 @@ pub(super) enum Command {
     Model {
         /// A .safetensors checkpoint or an .onnx model.
         model: PathBuf,
-        /// The data set: CLASS/test/good and CLASS/test/DEFECT.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        #[command(flatten)]
+        data: DataArguments,
         /// Writes the score of every image, as CSV.
         #[arg(long, value_name = "FILE")]
         scores: Option<PathBuf>,
@@ -35,9 +37,9 @@ pub(super) enum Command {
     Verdicts {
         /// JSON lines.
         lines: PathBuf,
-        /// The data set that was streamed.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        /// The data set that was streamed; several folders make one set.
+        #[arg(long, value_name = "DIR", required = true)]
+        data: Vec<PathBuf>,
         /// Verdict lines of the same images on another way: shift of the score, flips, change of AUROC.
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
@@ -58,16 +60,15 @@ pub(super) enum Command {
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Model { model, data, scores, json } => {
-            let data = mvtec::read(data)?;
             let is_onnx = model.extension().is_some_and(|extension| extension == "onnx");
-            let (report, list) = if is_onnx { onnx(model, &data)? } else { torch(model, &data)? };
+            let (report, list) = if is_onnx { onnx(model, data)? } else { torch(model, data)? };
             if let Some(path) = scores {
                 files::write_atomically(path, csv(&list).as_bytes())?;
             }
             print(&report, *json)
         }
         Command::Verdicts { lines, data, against, json } => {
-            let data = mvtec::read(data)?;
+            let data = dataset::read(data)?;
             let scores = verdicts::image_scores(&verdicts::read(lines)?, &data)?;
             print(&Report::of_scores(&scores), *json)?;
             let Some(against) = against else { return Ok(()) };
@@ -84,20 +85,24 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-fn onnx(path: &std::path::Path, data: &Dataset) -> anyhow::Result<(Report, Vec<ImageScore>)> {
+fn onnx(path: &Path, data: &DataArguments) -> anyhow::Result<(Report, Vec<ImageScore>)> {
+    let data_set = data.read()?;
     let (mut detector, file) = OnnxDetector::open(path)?;
+    let data = data.screened(data_set, Needed::Test, detector.geometry())?;
     let prototypes: Vec<(String, Prototype)> =
         file.document.classes.into_iter().map(|class| (class.name, class.prototype)).collect();
-    measure(&mut detector, &prototypes, data)
+    measure(&mut detector, &prototypes, &data)
 }
 
-fn torch(path: &std::path::Path, data: &Dataset) -> anyhow::Result<(Report, Vec<ImageScore>)> {
+fn torch(path: &Path, data: &DataArguments) -> anyhow::Result<(Report, Vec<ImageScore>)> {
+    let data_set = data.read()?;
     let checkpoint = Checkpoint::load(path)?;
-    let parts = checkpoint.split(data)?.training;
+    let data = data.screened(data_set, Needed::All, &checkpoint.manifest.recipe.geometry())?;
+    let parts = checkpoint.split(&data)?.training;
     let mut detector = TorchDetector::new(checkpoint, Device::cuda_if_available())?;
     let bar = bars::bar("prototypes");
     let prototypes = evaluate::prototypes(&mut detector, &data.names(), &parts, &bar)?;
-    measure(&mut detector, &prototypes, data)
+    measure(&mut detector, &prototypes, &data)
 }
 
 fn measure(

@@ -4,18 +4,17 @@ use std::path::PathBuf;
 
 use tch::Device;
 
-use super::{bars, recipe_or_default};
+use super::{bars, data::DataArguments, recipe_or_default};
 use crate::{
-    dataset::mvtec,
+    dataset::screen::Needed,
     recipe::{Ccl, Recipe},
     run::{self, RunOptions, Start},
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The data set: CLASS/train/good/*, as MVTec AD lays it out.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArguments,
 
     /// Weights of the frozen teacher (.safetensors, torchvision's names).
     #[arg(long, value_name = "FILE", required_unless_present = "refine")]
@@ -51,7 +50,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     recipe.iterations = arguments.iterations.unwrap_or(recipe.iterations);
     recipe.ccl = arguments.ccl.unwrap_or(recipe.ccl);
     recipe.seed = arguments.seed.unwrap_or(recipe.seed);
-    let data = mvtec::read(&arguments.data)?;
+    recipe.validate()?;
+    let data = arguments.data.screened(arguments.data.read()?, Needed::Good, &recipe.geometry())?;
     if data.classes.len() == 1 && recipe.ccl != Ccl::None {
         bars::note("one product: there is no other to contrast it with, so `ccl` is \"none\"");
         recipe.ccl = Ccl::None;
