@@ -6,12 +6,12 @@ use anyhow::Context as _;
 use bundle::{calibration::RejectRate, schema::Class};
 use tch::Device;
 
-use super::bars;
+use super::{bars, data::DataArguments};
 use crate::{
     calibrate,
     checkpoint::Checkpoint,
     compare,
-    dataset::{Dataset, Split, mvtec},
+    dataset::{self, Dataset, Split, screen::Needed},
     deployed::OnnxDetector,
     detector::{Detect, TorchDetector},
     evaluate::{self, ImageScore, Report},
@@ -29,9 +29,9 @@ pub(super) enum Command {
     Verdicts {
         /// JSON lines.
         lines: PathBuf,
-        /// The data set that was streamed.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        /// The data set that was streamed; several folders make one set.
+        #[arg(long, value_name = "DIR", required = true)]
+        data: Vec<PathBuf>,
         /// Verdict lines of the same images on another way: shift of the score, flips, change of AUROC.
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
@@ -65,9 +65,9 @@ pub(super) enum Command {
 pub(super) struct Model {
     /// A .safetensors checkpoint or an .onnx model.
     model: PathBuf,
-    /// The data set: CLASS/test/good and CLASS/test/DEFECT. Products that the model does not know are there to be refused.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    // Products of the data set that the model does not know are there to be refused.
+    #[command(flatten)]
+    data: DataArguments,
     /// The share of good parts that may be refused, at which false rejects and escapes are counted.
     #[arg(long, value_name = "RATE", default_value = "0.02", value_parser = reject_rate)]
     false_reject_rate: RejectRate,
@@ -88,7 +88,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Model(arguments) => model(arguments),
         Command::Verdicts { lines, data, against, json } => {
-            let data = mvtec::read(data)?;
+            let data = dataset::read(data)?;
             let scores = verdicts::image_scores(&verdicts::read(lines)?, &data)?;
             let report = verdicts::report(&scores, &data);
             print(&report, *json)?;
@@ -115,9 +115,18 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
 
 fn model(arguments: &Model) -> anyhow::Result<()> {
     let Model { model: path, data, false_reject_rate, scores, json } = arguments;
-    let data = mvtec::read(data)?;
+    let whole = data.read()?;
     let is_onnx = path.extension().is_some_and(|extension| extension == "onnx");
-    let mut opened = if is_onnx { Opened::onnx(path)? } else { Opened::checkpoint(path, &data)? };
+    let (mut opened, data) = if is_onnx {
+        let opened = Opened::onnx(path)?;
+        let data = data.screened(whole, Needed::Test, opened.detector.geometry())?;
+        (opened, data)
+    } else {
+        let checkpoint = Checkpoint::load(path)?;
+        let geometry = checkpoint.manifest.recipe.geometry();
+        let data = data.screened(whole, Needed::All, &geometry)?;
+        (Opened::checkpoint(checkpoint, &data)?, data)
+    };
     let bar = bars::bar("evaluate");
     let evaluation = evaluate::evaluate(
         &mut *opened.detector,
@@ -146,8 +155,7 @@ impl Opened {
     }
 
     /// A checkpoint, with prototypes and calibration measured on the parts of its data set.
-    fn checkpoint(path: &Path, data: &Dataset) -> anyhow::Result<Self> {
-        let checkpoint = Checkpoint::load(path)?;
+    fn checkpoint(checkpoint: Checkpoint, data: &Dataset) -> anyhow::Result<Self> {
         let names = checkpoint.manifest.classes.clone();
         let Split { training, calibration } = checkpoint.split(data)?;
         let mut detector = TorchDetector::new(checkpoint, Device::cuda_if_available())?;
