@@ -1,15 +1,17 @@
 //! Finds and decodes the images that a person points at.
 //!
-//! Owns which files are images, their order, and the messages about those that cannot be read.
+//! Owns the order of files and the messages about those that cannot be read; which files are images and how they are
+//! decoded is `bundle::still`, the trainer's own.
 
 use std::path::{Path, PathBuf};
 
-use bundle::geometry::{RgbImage, Size};
+use bundle::{
+    geometry::RgbImage,
+    still::{self, EXTENSIONS},
+};
 
 use crate::fault::{Class, Fault};
 
-/// What the `image` crate is built to decode here.
-const EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff"];
 /// A bound against a folder that links to itself.
 const DEPTH_MAX: usize = 32;
 
@@ -95,21 +97,13 @@ fn collect(root: &Path, folder: &Path, depth: usize, into: &mut Vec<Image>) -> s
 
 /// Whether its name says that it is an image.
 pub fn is_image(path: &Path) -> bool {
-    path.extension().and_then(|extension| extension.to_str()).is_some_and(|extension| {
-        EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
-    })
+    still::is_named_as_image(path)
 }
 
 /// Decodes an image to RGB; the message is for a person and does not repeat the path.
 pub fn decode(path: &Path) -> Result<RgbImage, String> {
-    let image = image::ImageReader::open(path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .map_err(|error| error.to_string())?
-        .decode()
-        .map_err(|error| crate::fault::one_line(&error))?
-        .into_rgb8();
-    let size = Size { width: image.width(), height: image.height() };
-    Ok(RgbImage { size, pixels: image.into_raw() })
+    let still = still::read(path).map_err(|error| crate::fault::one_line(&error))?;
+    Ok(still.into_rgb())
 }
 
 /// Encodes an image as PNG and puts it at `path` by renaming, so that no half picture is ever there.

@@ -12,7 +12,7 @@ use fast_image_resize::{
 use serde::{Deserialize, Serialize};
 
 /// A bound against a typing error; a 100-megapixel camera has sides of 12,000.
-const SIDE_MAX: u32 = 32_768;
+pub(crate) const SIDE_MAX: u32 = 32_768;
 /// More tiles make a frame of many seconds.
 const TILES_MAX: u32 = 64;
 
@@ -298,6 +298,41 @@ impl Geometry {
         self.tiles_of(frame.size())?.into_iter().map(|tile| self.fitted(frame, tile)).collect()
     }
 
+    /// Whether a frame of that size can be fitted.
+    pub fn check_frame(&self, frame: Size) -> Result<(), GeometryError> {
+        self.tiles_of(frame).map(drop)
+    }
+
+    /// A mask over the frame in the space of each input; `marked` holds a value per pixel of `frame`, rows first.
+    ///
+    /// A pixel of the input is marked when the centre of at least one marked pixel falls on it, so that no mark within
+    /// the region is lost however small it is; where the input is finer than the frame, the nearest pixel decides.
+    pub fn input_from_mask(
+        &self,
+        frame: Size,
+        marked: &[bool],
+    ) -> Result<Vec<Vec<bool>>, GeometryError> {
+        let tiles = self.tiles_of(frame)?;
+        let row = self.input.width as usize;
+        let mask_of = |tile| {
+            let Placement { source, target } = self.placement(tile);
+            let mut input = vec![false; row * self.input.height as usize];
+            let columns = centres(source.x, source.width, target.width);
+            let rows = centres(source.y, source.height, target.height);
+            for (y, lines) in (target.y as usize..).zip(&rows) {
+                for (x, span) in (target.x as usize..).zip(&columns) {
+                    input[y * row + x] = lines.clone().any(|line| {
+                        let start = line as usize * frame.width as usize;
+                        let span = start + span.start as usize..start + span.end as usize;
+                        marked.get(span).is_some_and(|marked| marked.contains(&true))
+                    });
+                }
+            }
+            input
+        };
+        Ok(tiles.into_iter().map(mask_of).collect())
+    }
+
     /// Maps laid back over the frame: tiles stitched by their maximum, 0 where nothing was looked at.
     pub fn frame_from_map(&self, maps: &[Map], frame: Size) -> Map {
         let count = frame.width as usize * frame.height as usize;
@@ -412,6 +447,21 @@ fn inscribed(outer: Region, shape: Size) -> Region {
         width,
         height,
     }
+}
+
+/// For each of `count` pixels over `len` ones from `from`: those whose centre falls on it, else the nearest one.
+fn centres(from: u32, len: u32, count: u32) -> Vec<std::ops::Range<u32>> {
+    let (len, count) = (u64::from(len), u64::from(count));
+    // The first pixel whose centre is not before the edge `at`: the least s with (s + 1/2) / len >= at / count.
+    let first = |at: u64| (2 * at * len).saturating_sub(count).div_ceil(2 * count);
+    let pixel = |exact: u64| from + u32::try_from(exact).unwrap_or(u32::MAX);
+    (0..count)
+        .map(|at| {
+            let (start, end) = (first(at), first(at + 1));
+            let start = if start < end { start } else { (2 * at + 1) * len / (2 * count) };
+            pixel(start)..pixel(end.max(start + 1))
+        })
+        .collect()
 }
 
 /// `count` spans of equal length over `len` pixels, each sharing `overlap` of itself with its neighbour.
@@ -573,6 +623,27 @@ mod tests {
         assert_eq!((regions[3].y, regions[3].height), (30, 40));
     }
 
+    #[test]
+    fn masks_of_the_inputs_size_stay_and_finer_inputs_take_the_nearest() {
+        let size = Size { width: 3, height: 2 };
+        let mask = vec![true, false, false, false, false, true];
+        let same = Geometry { input: size, ..Geometry::square(1) };
+        assert_eq!(same.input_from_mask(size, &mask).unwrap()[0], mask);
+        let finer = Geometry { input: Size { width: 6, height: 2 }, ..Geometry::square(1) };
+        let (on, off) = (true, false);
+        let expected = vec![on, on, off, off, off, off, off, off, off, off, on, on];
+        assert_eq!(finer.input_from_mask(size, &mask).unwrap(), [expected]);
+        let letterbox = Geometry { fit: Fit::Letterbox, ..Geometry::square(3) };
+        let all = letterbox.input_from_mask(size, &[true; 6]).unwrap();
+        assert_eq!(all[0].iter().filter(|&&marked| marked).count(), 6);
+        // Tiles that overlap both see what lies in both.
+        let tiles = Some(Tiles { columns: 2, rows: 1, overlap: 0.4 });
+        let tiles = Geometry { tiles, ..Geometry::square(4) };
+        let middle: Vec<bool> = (0..10).map(|x| x == 5).collect();
+        let seen = tiles.input_from_mask(Size { width: 10, height: 1 }, &middle).unwrap();
+        assert!(seen.iter().all(|tile| tile.contains(&true)), "{seen:?}");
+    }
+
     fn any_geometry() -> impl Strategy<Value = Geometry> {
         let fit = prop_oneof![Just(Fit::Stretch), Just(Fit::Crop), Just(Fit::Letterbox)];
         let tiles = prop::option::of((1_u32..4, 1_u32..4, 0.0_f64..0.49));
@@ -586,6 +657,35 @@ mod tests {
     }
 
     proptest! {
+        /// One marked pixel of a large mask is seen by one pixel of the input, near where it was.
+        #[test]
+        fn no_mark_is_lost(
+            (width, height) in (1_u32..300, 1_u32..300),
+            (across, down) in (1_u32..40, 1_u32..40),
+            (x, y) in (0.0_f64..1.0, 0.0_f64..1.0),
+        ) {
+            let (x, y) = ((f64::from(width) * x) as u32, (f64::from(height) * y) as u32);
+            let mut marked = vec![false; (width * height) as usize];
+            marked[(y * width + x) as usize] = true;
+            let input = Size { width: across, height: down };
+            let geometry = Geometry { input, ..Geometry::square(1) };
+            let seen = geometry.input_from_mask(Size { width, height }, &marked).unwrap();
+            let places: Vec<u32> = (0..).zip(&seen[0]).filter(|(_, on)| **on).map(|(i, _)| i).collect();
+            prop_assert!(!places.is_empty());
+            if width >= across && height >= down {
+                prop_assert_eq!(places.len(), 1);
+            }
+            for place in places {
+                let off = |at: u32, of: u32, source: u32, len: u32| {
+                    let centre = (f64::from(at) + 0.5) / f64::from(of);
+                    (centre - (f64::from(source) + 0.5) / f64::from(len)).abs()
+                        <= 0.5 / f64::from(of.min(len)) + 1e-9
+                };
+                prop_assert!(off(place % across, across, x, width));
+                prop_assert!(off(place / across, down, y, height));
+            }
+        }
+
         /// A spot in the frame lights up in the input; the input as a map lights up the same spot of the frame.
         #[test]
         fn the_map_comes_back_to_where_the_frame_was(

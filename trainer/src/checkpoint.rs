@@ -90,11 +90,11 @@ impl Checkpoint {
                 recipe.iterations
             );
         }
-        let root = data.root.display();
+        let root = data.place();
         let data =
-            data.only(classes).context("name the data set that the checkpoint was trained on")?;
+            &data.only(classes).context("name the data set that the checkpoint was trained on")?;
         let split = data.split(recipe.calibration_share, recipe.seed);
-        if dataset::fingerprint_of(&data.root, &split.training)? != *data_fingerprint {
+        if dataset::fingerprint_of(data, &split.training)? != *data_fingerprint {
             bail!(
                 "{root} no longer holds the images that the checkpoint learned from, so that none can be said to be \
                  held out; restore them, or train anew"

@@ -403,4 +403,34 @@ mod tests {
         check(16, 1, Ccl::Local, true);
         check(2, 2, Ccl::Both, true);
     }
+
+    #[test]
+    fn the_published_recipe_states_every_key_with_its_default() {
+        let text = include_str!("../recipes/published.toml");
+        assert_eq!(toml::from_str::<Recipe>(text).unwrap(), Recipe::default());
+        let stated: toml::Table = toml::from_str(text).unwrap();
+        let default = toml::Table::try_from(Recipe::default()).unwrap();
+        let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&stated), keys(&default));
+        for table in ["architecture", "augmentation"] {
+            let of = |whole: &toml::Table| keys(whole[table].as_table().unwrap());
+            assert_eq!(of(&stated), of(&default));
+        }
+    }
+
+    #[test]
+    fn classes_are_read_from_words() {
+        let check = |text: &str, expected: Option<Classes>| {
+            assert_eq!(text.parse::<Classes>().ok(), expected, "{text}");
+            if let Some(classes) = expected {
+                assert_eq!(classes.to_string(), text);
+            }
+        };
+        check("products", Some(Classes::Products));
+        check("pseudo", Some(Classes::Pseudo { count: None }));
+        check("pseudo:12", Some(Classes::Pseudo { count: Some(12) }));
+        for wrong in ["pseudo:", "pseudo:1", "pseudo:x", "products:3", "", "labels"] {
+            check(wrong, None);
+        }
+    }
 }

@@ -521,3 +521,116 @@ fn numbers_that_are_none_stop_a_run_and_name_what_is_left() {
     );
     assert!(!scratch.path("line.safetensors").exists());
 }
+
+/// A picture that differs from every other one of another seed.
+fn picture(path: &Path, seed: u32) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let value = |x: u32, y: u32, c: u32| u8::try_from((x * 7 + y * 11 + c * 90 + seed * 13) % 251);
+    let image = image::RgbImage::from_fn(64, 64, |x, y| {
+        image::Rgb([0, 1, 2].map(|c| value(x, y, c).unwrap()))
+    });
+    image.save(path).unwrap();
+}
+
+#[test]
+fn a_data_set_is_checked_before_it_is_trained_on() {
+    let scratch = Scratch::new();
+    products(&scratch);
+    let table = scratch.ok(&["data", "check", "parts"]);
+    for words in ["train good", "cap", "64x64, rgb 8", "0 errors"] {
+        assert!(table.contains(words), "`{words}` is not in {table}");
+    }
+    let json = |roots: &[&str]| -> serde_json::Value {
+        let output = scratch.run(&[&["data", "check", "--json"], roots].concat());
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let audit = json(&["parts"]);
+    assert_eq!(
+        (&audit["usable"], &audit["products"]["cap"]["train_good"]),
+        (&true.into(), &10.into())
+    );
+    // A second root of another layout.
+    for seed in 0..3 {
+        picture(&scratch.path(&format!("more/bolt/{seed}.png")), seed);
+    }
+    let names: Vec<String> =
+        json(&["parts", "more"])["products"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(names, ["bolt", "cap", "weave"]);
+    scratch.fails(&["data", "check", "parts", "parts"], 7, &["\"cap\" is in", "rename one"]);
+
+    // The same pixels in another file format.
+    let good = image::open(scratch.path("parts/cap/train/good/00000.png")).unwrap();
+    good.save(scratch.path("parts/cap/test/good/leak.bmp")).unwrap();
+    scratch.fails(&["data", "check", "parts"], 7, &["parts", "1 errors"]);
+    let audit = json(&["parts"]);
+    assert_eq!((&audit["usable"], &audit["errors"][0]["kind"]), (&false.into(), &"leak".into()));
+    std::fs::remove_file(scratch.path("parts/cap/test/good/leak.bmp")).unwrap();
+
+    std::fs::create_dir(scratch.path("empty")).unwrap();
+    scratch.fails(&["data", "check", "empty"], 7, &["empty", "PRODUCT/train/good"]);
+    scratch.fails(&["data", "check", "nowhere"], 7, &["nowhere"]);
+    scratch.fails(&["data", "check"], 2, &[]);
+}
+
+#[test]
+fn a_bad_image_is_told_before_training_or_skipped_throughout() {
+    let scratch = Scratch::new();
+    products(&scratch);
+    teacher(&scratch);
+    std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
+    for seed in 0..8 {
+        picture(&scratch.path(&format!("more/bolt/{seed}.png")), seed);
+    }
+    let whole = std::fs::read(scratch.path("more/bolt/3.png")).unwrap();
+    std::fs::write(scratch.path("more/bolt/3.png"), &whole[..whole.len() / 2]).unwrap();
+    let roots = ["--data", "parts", "--data", "more"];
+    let train = [
+        &["train", "--teacher", "teacher.safetensors", "--recipe", "recipe.toml", "--out"][..],
+        &["line.safetensors"],
+        &roots,
+    ]
+    .concat();
+    let words = ["more/bolt/3.png", "--skip-bad"];
+    scratch.fails(&train, 7, &words);
+    assert!(!scratch.path("line.log.jsonl").exists(), "training had begun");
+    scratch.fails(&["data", "check", "more"], 7, &["1 errors"]);
+
+    let skip = |arguments: &[&'static str]| {
+        let output = scratch.run(&[arguments, &["--skip-bad"]].concat());
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{told}");
+        assert!(told.contains("skipped: image more/bolt/3.png"), "{told}");
+        assert!(told.contains("1 files skipped"), "{told}");
+    };
+    skip(&train);
+    let export = [&["export", "line.safetensors", "--out", "line.onnx"][..], &roots].concat();
+    scratch.fails(&export, 7, &words);
+    skip(&export);
+    skip(&[&["evaluate", "model", "line.safetensors"][..], &roots].concat());
+    // Neither the order of the roots nor their places are part of what was learned from.
+    std::fs::rename(scratch.path("more"), scratch.path("elsewhere")).unwrap();
+    scratch.ok(&[
+        "export",
+        "line.safetensors",
+        "--out",
+        "line.onnx",
+        "--skip-bad",
+        "--data",
+        "elsewhere",
+        "--data",
+        "parts",
+    ]);
+    let file = bundle::model_file::read(&scratch.path("line.onnx")).unwrap();
+    let names: Vec<_> = file.document.classes.iter().map(|class| class.name.as_str()).collect();
+    assert_eq!(names, ["bolt", "cap", "weave"]);
+
+    // Nothing is left to learn from.
+    for seed in 0..8 {
+        std::fs::write(scratch.path(&format!("elsewhere/bolt/{seed}.png")), "no image").unwrap();
+    }
+    scratch.fails(
+        &["calibrate", "line.onnx", "--data", "elsewhere", "--skip-bad"],
+        7,
+        &["\"bolt\"", "no images of good parts"],
+    );
+}

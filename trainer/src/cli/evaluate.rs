@@ -12,12 +12,12 @@ use bundle::{
 };
 use tch::Device;
 
-use super::bars;
+use super::{bars, data::DataArguments};
 use crate::{
     calibrate,
     checkpoint::Checkpoint,
     compare,
-    dataset::{Dataset, Split, mvtec},
+    dataset::{self, Dataset, Split, screen::Needed},
     deployed::OnnxDetector,
     detector::{Detect, TorchDetector},
     evaluate::{self, Evaluation, ImageScore, Report},
@@ -37,9 +37,9 @@ pub(super) enum Command {
     Verdicts {
         /// JSON lines.
         lines: PathBuf,
-        /// The data set that was streamed.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        /// The data set that was streamed; several folders make one set.
+        #[arg(long, value_name = "DIR", required = true)]
+        data: Vec<PathBuf>,
         /// Verdict lines of the same images on another way: shift of the score, flips, change of AUROC.
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
@@ -73,9 +73,9 @@ pub(super) enum Command {
 pub(super) struct ModelArguments {
     /// A .safetensors checkpoint or an .onnx model.
     model: PathBuf,
-    /// The data set: CLASS/test/good and CLASS/test/DEFECT. Products that the model does not know are there to be refused.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    // Products of the data set that the model does not know are there to be refused.
+    #[command(flatten)]
+    data: DataArguments,
     /// The share of good parts that may be refused, at which false rejects and escapes are counted.
     #[arg(long, value_name = "RATE", default_value = "0.02", value_parser = reject_rate)]
     false_reject_rate: RejectRate,
@@ -99,7 +99,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Model(arguments) => model(arguments),
         Command::Verdicts { lines, data, against, json } => {
-            let data = mvtec::read(data)?;
+            let data = dataset::read(data)?;
             let scores = verdicts::image_scores(&verdicts::read(lines)?, &data)?;
             let report = verdicts::report(&scores, &data);
             print(&report, *json)?;
@@ -130,9 +130,18 @@ fn model(arguments: &ModelArguments) -> anyhow::Result<()> {
     for file in [report, scores].into_iter().flatten() {
         files::check_writable(file)?;
     }
-    let data = mvtec::read(data)?;
+    let whole = data.read()?;
     let is_onnx = path.extension().is_some_and(|extension| extension == "onnx");
-    let mut opened = if is_onnx { Opened::onnx(path)? } else { Opened::checkpoint(path, &data)? };
+    let (mut opened, data) = if is_onnx {
+        let opened = Opened::onnx(path)?;
+        let data = data.screened(whole, Needed::Test, opened.detector.geometry())?;
+        (opened, data)
+    } else {
+        let checkpoint = Checkpoint::load(path)?;
+        let geometry = checkpoint.manifest.recipe.geometry();
+        let data = data.screened(whole, Needed::All, &geometry)?;
+        (Opened::checkpoint(path, checkpoint, &data)?, data)
+    };
     let bar = bars::bar("evaluate");
     let evaluation = evaluate::evaluate(
         &mut *opened.detector,
@@ -161,7 +170,7 @@ fn page(
     let about = About {
         model: opened.name.clone(),
         model_file: path.display().to_string(),
-        data: data.root.display().to_string(),
+        data: data.place(),
         when: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         input: opened.detector.geometry().input,
     };
@@ -198,8 +207,7 @@ impl Opened {
     }
 
     /// A checkpoint, with prototypes and calibration measured on the parts of its data set.
-    fn checkpoint(path: &Path, data: &Dataset) -> anyhow::Result<Self> {
-        let checkpoint = Checkpoint::load(path)?;
+    fn checkpoint(path: &Path, checkpoint: Checkpoint, data: &Dataset) -> anyhow::Result<Self> {
         let names = checkpoint.manifest.classes.clone();
         let recipe = serde_json::to_value(&checkpoint.manifest.recipe)?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

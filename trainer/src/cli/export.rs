@@ -9,11 +9,11 @@ use bundle::{
     schema::ModelName,
 };
 
-use super::bars;
+use super::{bars, data::DataArguments};
 use crate::{
     calibrate,
     checkpoint::Checkpoint,
-    dataset::{GoodPart, mvtec},
+    dataset::{GoodPart, screen::Needed},
     deployed::OnnxDetector,
     export::{self, ExportOptions},
     files,
@@ -24,9 +24,8 @@ pub(super) struct ExportArguments {
     /// The checkpoint that `train` wrote.
     checkpoint: PathBuf,
 
-    /// The data set that it was trained on.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArguments,
 
     /// The model file to write (.onnx).
     #[arg(long, value_name = "FILE")]
@@ -46,9 +45,8 @@ pub(super) struct CalibrateArguments {
     /// The exported model (.onnx).
     model: PathBuf,
 
-    /// Good parts that training did not see: PRODUCT/train/good/*, as `sightline capture` records them.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArguments,
 
     /// Leaves the model as it is and writes MODEL.calibration.json beside it.
     #[arg(long)]
@@ -57,7 +55,11 @@ pub(super) struct CalibrateArguments {
 
 pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::load(&arguments.checkpoint)?;
-    let data = mvtec::read(&arguments.data)?;
+    let data = arguments.data.screened(
+        arguments.data.read()?,
+        Needed::Good,
+        &checkpoint.manifest.recipe.geometry(),
+    )?;
     let stem = arguments.out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let name = ModelName {
         name: arguments.name.clone().unwrap_or(stem),
@@ -78,7 +80,8 @@ pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
 pub(super) fn calibrate(arguments: &CalibrateArguments) -> anyhow::Result<()> {
     let path = &arguments.model;
     let (mut detector, mut file) = OnnxDetector::open(path)?;
-    let data = mvtec::read(&arguments.data)?;
+    let data =
+        arguments.data.screened(arguments.data.read()?, Needed::Good, &file.document.geometry)?;
     let classes = &mut file.document.classes;
     let mut parts = Vec::new();
     for folder in &data.classes {
@@ -86,7 +89,7 @@ pub(super) fn calibrate(arguments: &CalibrateArguments) -> anyhow::Result<()> {
             let known: Vec<&str> = classes.iter().map(|class| class.name.as_str()).collect();
             bail!(
                 "{} holds \"{}\", which the model does not know; its products are {}",
-                data.root.display(),
+                data.place(),
                 folder.name,
                 known.join(", ")
             );

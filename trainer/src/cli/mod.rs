@@ -3,6 +3,7 @@
 //! Owns arguments, progress bars and exit codes; the library knows none of them.
 
 mod bars;
+mod data;
 mod device;
 mod evaluate;
 mod exit;
@@ -29,6 +30,9 @@ struct Arguments {
 enum Command {
     /// Learn from the good parts of a data set.
     Train(train::Arguments),
+    /// Look at a data set before it is trained on.
+    #[command(subcommand)]
+    Data(data::Command),
     /// Measure how well defective parts are told from good ones.
     #[command(subcommand)]
     Evaluate(evaluate::Command),
@@ -55,6 +59,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let done = match &arguments.command {
         Command::Train(arguments) => train::run(arguments),
+        Command::Data(command) => data::run(command),
         Command::Evaluate(command) => evaluate::run(command),
         Command::Export(arguments) => export::export(arguments),
         Command::Calibrate(arguments) => export::calibrate(arguments),

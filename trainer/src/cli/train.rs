@@ -12,11 +12,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{
     bars,
+    data::DataArguments,
     device::{self, Wanted},
     recipe_or_default,
 };
 use crate::{
-    dataset::{Dataset, mvtec},
+    dataset::{Dataset, screen::Needed},
     recipe::{Ccl, Classes, Recipe},
     run::{self, Outcome, RunOptions, Start},
     teacher::{
@@ -28,9 +29,8 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The data set: CLASS/train/good/*, as MVTec AD lays it out.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArguments,
 
     /// Weights of the frozen teacher: a .safetensors file under torchvision's names, or `resnet18`, `resnet34` or
     /// `wide_resnet50_2` from the Hugging Face hub or its cache (docs/teachers.md).
@@ -90,7 +90,7 @@ struct StatedArchitecture {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let whole = mvtec::read(&arguments.data)?;
+    let whole = arguments.data.read()?;
     let (recipe, data) = if arguments.resume {
         let manifest = run::unfinished(&arguments.out)?;
         (manifest.recipe, whole.only(&manifest.classes)?)
@@ -99,6 +99,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let data = data.unwrap_or(whole);
         (recipe(arguments, &data)?, data)
     };
+    recipe.validate()?;
+    let data = arguments.data.screened(data, Needed::Good, &recipe.geometry())?;
     let source = arguments.teacher.as_deref().map(Source::of);
     let start = match (&arguments.refine, source) {
         _ if arguments.resume => Start::Unfinished,
@@ -124,7 +126,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Outcome::Stopped { step } => bars::note(&format!(
             "stopped at step {step} of {}; `sightline-train train --resume --data {} --out {out}` goes on",
             recipe.iterations,
-            arguments.data.display()
+            data.place()
         )),
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Images of the input's size, decoded and fitted once and kept while there is room.
 //!
-//! Owns the bound on memory: beyond it images are decoded at every use. Fitting is `bundle::geometry`, the code
-//! that the inspector runs.
+//! Owns the bound on memory: beyond it images are decoded at every use. Decoding is `bundle::still`, fitting is
+//! `bundle::geometry`: the code that the inspector runs.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,7 +11,10 @@ use std::{
     },
 };
 
-use bundle::geometry::{Geometry, RgbImage, Size};
+use bundle::{
+    geometry::{Geometry, RgbImage},
+    still,
+};
 
 use super::DataError;
 
@@ -68,22 +71,7 @@ pub fn fitted(geometry: &Geometry, path: &Path) -> Result<Vec<RgbImage>, DataErr
 
 /// An image file as RGB.
 pub fn decode(path: &Path) -> Result<RgbImage, DataError> {
-    let failed = |cause: String| DataError::Decode { path: path.to_path_buf(), cause };
-    let image = image::ImageReader::open(path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .map_err(|error| failed(error.to_string()))?
-        .decode()
-        .map_err(|error| failed(error.to_string()))?
-        .into_rgb8();
-    let size = Size { width: image.width(), height: image.height() };
-    Ok(RgbImage { size, pixels: image.into_raw() })
-}
-
-/// A mask in the input's space: whether each pixel belongs to the defect.
-pub fn mask(geometry: &Geometry, path: &Path) -> Result<Vec<bool>, DataError> {
-    /// Of 255, after resampling: a pixel belongs to the defect when half of it does.
-    const HALF: u8 = 128;
-    let inputs = fitted(geometry, path)?;
-    let pixels = inputs.iter().flat_map(|input| input.pixels.chunks_exact(3));
-    Ok(pixels.map(|pixel| pixel[0] >= HALF).collect())
+    let still = still::read(path)
+        .map_err(|source| DataError::Decode { path: path.to_path_buf(), source })?;
+    Ok(still.into_rgb())
 }

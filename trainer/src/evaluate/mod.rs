@@ -21,7 +21,7 @@ pub use report::{
 
 use crate::{
     cluster,
-    dataset::{DataError, Dataset, TestImage, store},
+    dataset::{DataError, Dataset, TestImage, mask},
     detector::{Answer, Detect},
     metrics::{self, Scores, v_measure},
 };
@@ -143,8 +143,8 @@ fn add_pixels(
     match (&image.defect, &image.mask) {
         (None, _) => tiles.iter().for_each(|tile| scores.add_normal_map(&tile.map.values)),
         (Some(_), Some(mask)) => {
-            let mask = store::mask(detector.geometry(), mask)?;
-            let mut left = mask.as_slice();
+            let marked = mask::in_inputs(detector.geometry(), mask)?;
+            let mut left = marked.as_slice();
             for Answer { map, .. } in tiles {
                 let (of_tile, rest) = left.split_at(map.values.len().min(left.len()));
                 scores.add_map(&map.values, of_tile, map.size.width as usize);

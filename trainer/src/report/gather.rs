@@ -15,7 +15,7 @@ use super::{
     pictures::{Pictures, pictures},
 };
 use crate::{
-    dataset::{DataError, Dataset, store},
+    dataset::{DataError, Dataset, mask, store},
     detector::Detect,
     evaluate::{Evaluation, ImageScore},
 };
@@ -91,10 +91,15 @@ fn picture(
         .map_err(|source| DataError::Geometry { path: path.to_path_buf(), source })?;
     let maps: Vec<_> = detector.detect(&inputs)?.into_iter().map(|answer| answer.map).collect();
     let map = geometry.frame_from_map(&maps, frame.size);
-    let mask = mask.map(store::decode).transpose()?.filter(|mask| mask.size == frame.size);
-    let mask: Option<Vec<bool>> =
-        mask.map(|mask| mask.pixels.chunks_exact(3).map(|pixel| pixel[0] >= 128).collect());
+    let drawn = mask
+        .map(|path| {
+            mask::read(path)
+                .map_err(|source| DataError::Decode { path: path.to_path_buf(), source })
+        })
+        .transpose()?
+        .filter(|mask| mask.size == frame.size)
+        .map(|mask| mask.defective);
     let limit = limit.unwrap_or_else(|| heat::highest(&map));
-    pictures(&frame, &map, mask.as_deref(), limit)
+    pictures(&frame, &map, drawn.as_deref(), limit)
         .with_context(|| format!("make a picture of {}", path.display()))
 }

@@ -107,7 +107,7 @@ pub fn train(
     let begun = start::begin(recipe, options)?;
     let mut trainer = begun.trainer;
     let parts = data.split(recipe.calibration_share, recipe.seed).training;
-    let fingerprint = dataset::fingerprint_of(&data.root, &parts)?;
+    let fingerprint = dataset::fingerprint_of(data, &parts)?;
     begun.expects.check(&data.names(), &fingerprint)?;
     let products: Vec<usize> = parts.iter().map(|part| part.class).collect();
     let store = Store::new(recipe.geometry(), parts.into_iter().map(|part| part.path).collect());
