@@ -255,9 +255,9 @@ fn glossary() -> Markup {
              from 0 to 30 % of the normal pixels.",
         ),
         (
-            "Recognised",
-            "Share of the parts whose nearest prototype is their own product's. Outside of every product's radius a part \
-             is unknown, and never passes.",
+            "Nearest product right, recognised",
+            "Share of the parts whose nearest prototype is their own product's; and of those that also lie within its \
+             radius. Outside of every product's radius a part is unknown, and never passes.",
         ),
         (
             "Embedding, prototype",

@@ -31,7 +31,7 @@ pub(super) fn metrics(run: &Run<'_>, palette: &Palette) -> Markup {
                     th.n colspan="2" { "test parts" }
                     th.n colspan="3" { "image, %" }
                     th.n colspan="4" { "pixel, %" }
-                    th.n rowspan="2" { "recognised, %" }
+                    th.n rowspan="2" { "nearest product right, %" }
                 }
                 tr {
                     th.n { "good" } th.n { "defective" }
