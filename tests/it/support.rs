@@ -14,6 +14,7 @@ use bundle::{
     geometry::{Geometry, RgbImage, RgbView, Size},
     golden::{GoldenFrame, Tolerance, block_means},
     model_file,
+    precision::Precision,
     prototype::Prototype,
     schema::{self, Class, Document, ModelName},
 };
@@ -82,6 +83,7 @@ fn unverifiable() -> Document {
         classes: Vec::new(),
         golden: vec![golden],
         tolerance: Tolerance { score: all, embedding: all, map: all },
+        precision: Precision::Fp32,
         recipe: serde_json::Value::Null,
         created: "2026-01-01T00:00:00Z".into(),
     }
