@@ -84,6 +84,7 @@ pub fn export(
     options: &ExportOptions,
     bar: impl Fn(&'static str) -> ProgressBar,
 ) -> anyhow::Result<Exported> {
+    files::check_writable(&options.out)?;
     let split = checkpoint.split(data)?;
     let manifest = &checkpoint.manifest;
     let recipe = &manifest.recipe;

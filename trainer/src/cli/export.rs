@@ -29,8 +29,8 @@ pub(super) struct ExportArguments {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
-    /// The model file to write (.onnx).
-    #[arg(long, value_name = "FILE")]
+    /// The model file to write (.onnx); its model card goes beside it, with the extension md.
+    #[arg(long, value_name = "FILE", value_parser = model_path)]
     out: PathBuf,
 
     /// The model's name; the file's by default.
@@ -62,6 +62,15 @@ pub(super) struct CalibrateArguments {
     /// Leaves the model as it is and writes MODEL.calibration.json beside it.
     #[arg(long)]
     site: bool,
+}
+
+/// Where a model may go: not where its card goes.
+fn model_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.extension().is_some_and(|extension| extension == "md") {
+        return Err("the model card goes there; name an .onnx file".to_owned());
+    }
+    Ok(path)
 }
 
 pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
