@@ -194,11 +194,12 @@ fn results(facts: &Facts<'_>) -> String {
     if let Some(likeness) = facts.likeness {
         let _infallible = writeln!(
             text,
-            "\nAgainst FP32 on {} good frames: maps correlate by {:.4} at least and differ by {:.2} % of their mean, scores by {:.1e} at most.",
+            "\nAgainst FP32 on {} good frames: maps correlate by {:.4} at least and differ by {:.2} % of their mean, scores by {:.1e} at most; {:.1} % of the frames are recognised alike.",
             likeness.frames,
             likeness.map_correlation,
             likeness.map_deviation * 100.0,
-            likeness.score_deviation
+            likeness.score_deviation,
+            likeness.recognised_alike * 100.0
         );
     }
     text.push('\n');

@@ -129,7 +129,7 @@ pub fn export(
         comparison::reports(fp32, None, data, &bar)?
     } else {
         let inputs = likeness_inputs(&document, &split.calibration, inputs)?;
-        let found = comparison::likeness(&mut fp32, &mut deployed, &inputs)?;
+        let found = comparison::likeness(&mut fp32, &mut deployed, &prototypes, &inputs)?;
         comparison::check(&found, &document.precision)?;
         likeness = Some(found);
         speedup = Some(speed::speedup(&mut fp32, &mut deployed, &inputs[..1], SPEED_PAIRS)?);

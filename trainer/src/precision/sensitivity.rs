@@ -50,8 +50,10 @@ pub fn choose(
     let deviation = |float_layers: &BTreeSet<String>| -> anyhow::Result<(ModelProto, f64)> {
         let model = onnx::quantise(float.clone(), ranges, float_layers)?;
         let found = maps(&onnx::bytes(&model), geometry, images)?;
+        let map_deviation = map_deviation(&expected, &found);
+        bar.set_message(format!("map deviation {:.2} %", map_deviation * 100.0));
         bar.inc(1);
-        Ok((model, map_deviation(&expected, &found)))
+        Ok((model, map_deviation))
     };
     let mut float_layers = Vec::new();
     let mut names = BTreeSet::new();
