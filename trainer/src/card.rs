@@ -17,6 +17,9 @@ use crate::{
     speed::Speedup,
 };
 
+const METHOD: &str = "reverse distillation with class-aware contrastive learning \
+    (Deng & Li, CVPR 2022; Fan et al., ICCV 2025)";
+
 /// What the card tells.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -46,17 +49,16 @@ pub struct Facts<'a> {
 pub fn render(facts: &Facts<'_>) -> String {
     let Document { model, precision, .. } = facts.document;
     let mut page = format!("# {} {}\n\n", model.name, model.version);
-    let _infallible = page.write_str(
-        &[
-            summary(facts),
-            products(facts),
-            numbers(precision),
-            results(facts),
-            speed(facts),
-            recipe(facts),
-        ]
-        .concat(),
-    );
+    for section in [
+        summary(facts),
+        products(facts),
+        numbers(precision),
+        results(facts),
+        speed(facts),
+        recipe(facts),
+    ] {
+        page.push_str(&section);
+    }
     page
 }
 
@@ -65,30 +67,54 @@ fn summary(facts: &Facts<'_>) -> String {
         facts.document;
     let Architecture { backbone, width, projector, .. } = facts.recipe.architecture;
     let (shapes, _) = Shapes::of(&facts.recipe.architecture);
+    let projector = format!("{projector:?}").to_lowercase();
     let share = facts.file_bytes as f64 / facts.fp32_bytes.max(1) as f64;
     let rows = [
-        ("method", "reverse distillation with class-aware contrastive learning (Deng & Li, CVPR 2022; Fan et al., ICCV 2025)".to_owned()),
-        ("network", format!(
-            "{backbone:?}, width {width}, projector {projector:?}: {:.1} M parameters, {:.2} GMAC a frame",
-            shapes.parameter_count() as f64 / 1e6,
-            shapes.macs as f64 / 1e9
-        ).to_lowercase()),
-        ("input", format!(
-            "{} x {} pixels RGB, {:?}, {:?}{}",
-            geometry.input.width,
-            geometry.input.height,
-            geometry.fit,
-            geometry.resampling,
-            if geometry.input_count() > 1 { format!(", {} tiles", geometry.input_count()) } else { String::new() }
-        )),
+        ("method", METHOD.to_owned()),
+        (
+            "network",
+            format!(
+                "{backbone:?}, width {width}, {projector} projector: {:.1} M parameters, {:.2} GMAC a frame",
+                shapes.parameter_count() as f64 / 1e6,
+                shapes.macs as f64 / 1e9
+            ),
+        ),
+        (
+            "input",
+            format!(
+                "{} x {} pixels RGB, {:?}, {:?}{}",
+                geometry.input.width,
+                geometry.input.height,
+                geometry.fit,
+                geometry.resampling,
+                if geometry.input_count() > 1 {
+                    format!(", {} tiles", geometry.input_count())
+                } else {
+                    String::new()
+                }
+            ),
+        ),
         ("precision", precision.name().to_owned()),
-        ("file", format!("{:.1} MB ({:.0} % of the FP32 network)", facts.file_bytes as f64 / 1e6, share * 100.0)),
+        (
+            "file",
+            format!(
+                "{:.1} MB ({:.0} % of the FP32 network)",
+                facts.file_bytes as f64 / 1e6,
+                share * 100.0
+            ),
+        ),
         ("SHA-256 as exported", format!("`{}`", facts.sha256)),
         ("training data", format!("`{data_fingerprint}`")),
-        ("golden frames", format!(
-            "{}, tolerance {:.0e} of the score, {:.0e} of the embedding, {:.0e} of the map",
-            golden.len(), tolerance.score, tolerance.embedding, tolerance.map
-        )),
+        (
+            "golden frames",
+            format!(
+                "{}, tolerance {:.0e} of the score, {:.0e} of the embedding, {:.0e} of the map",
+                golden.len(),
+                tolerance.score,
+                tolerance.embedding,
+                tolerance.map
+            ),
+        ),
         ("created", created.clone()),
     ];
     let rows: String = rows.iter().map(|(what, value)| format!("| {what} | {value} |\n")).collect();
@@ -96,7 +122,10 @@ fn summary(facts: &Facts<'_>) -> String {
 }
 
 fn products(facts: &Facts<'_>) -> String {
-    let mut text = "## Products\n\n| product | learned from | calibrated on | smallest false-reject rate |\n| --- | --- | --- | --- |\n".to_owned();
+    let mut text = "## Products\n\n\
+        | product | learned from | calibrated on | smallest false-reject rate |\n\
+        | --- | --- | --- | --- |\n"
+        .to_owned();
     for (class, learned) in facts.document.classes.iter().zip(facts.learned) {
         let (count, rate) = class.calibration.as_ref().map_or_else(
             || ("0".to_owned(), "none before `calibrate`".to_owned()),
@@ -116,7 +145,8 @@ fn numbers(precision: &Precision) -> String {
     let text = match precision {
         Precision::Fp32 => "Weights and arithmetic are f32.\n".to_owned(),
         Precision::Fp16(Fp16 { halved, kept }) => format!(
-            "{halved} kernels are stored as f16 and computed in f32 (an accelerator picks its own precision); biases are f32.\n{}",
+            "{halved} kernels are stored as f16 and computed in f32 (an accelerator picks its own precision); \
+             biases are f32.\n{}",
             if kept.is_empty() {
                 String::new()
             } else {
@@ -130,7 +160,8 @@ fn numbers(precision: &Precision) -> String {
 
 fn int8_text(int8: &Int8) -> String {
     let mut text = format!(
-        "{} convolutions run on int8: symmetric, one scale a tensor for activations and one an output channel for kernels.\n\
+        "{} convolutions run on int8: symmetric, one scale a tensor for activations and one an output channel \
+         for kernels.\n\
          Ranges: {} on {} training images.\n\
          On {} held-out good images the anomaly maps differ from FP32's by {:.2} % of their mean; {:.0} % was allowed.\n",
         int8.quantised_layers,
@@ -143,7 +174,10 @@ fn int8_text(int8: &Int8) -> String {
     if int8.float_layers.is_empty() {
         text.push_str("No layer had to stay in float.\n");
     } else {
-        text.push_str("\nIn float, the most sensitive first:\n\n| layer | deviation when it alone is on int8 |\n| --- | --- |\n");
+        text.push_str(
+            "\nIn float, the most sensitive first:\n\n\
+            | layer | deviation when it alone is on int8 |\n| --- | --- |\n",
+        );
         for layer in &int8.float_layers {
             let share = layer.map_deviation * 100.0;
             let _infallible = writeln!(text, "| `{}` | {share:.2} % |", layer.name);
@@ -156,7 +190,10 @@ fn results(facts: &Facts<'_>) -> String {
     let mut text = "## Results\n\n".to_owned();
     match facts.reports {
         Some(Reports { fp32, exported: None }) => {
-            text.push_str("On the data set's test images, in per cent.\n\n| product | image AUROC | pixel AUROC | recognised |\n| --- | --- | --- | --- |\n");
+            text.push_str(
+                "On the data set's test images, in per cent.\n\n\
+                | product | image AUROC | pixel AUROC | recognised |\n| --- | --- | --- | --- |\n",
+            );
             for (name, result) in rows(fp32) {
                 let [image, pixel, recognised] = figures(&result).map(percent);
                 let _infallible = writeln!(text, "| {name} | {image} | {pixel} | {recognised} |");
@@ -165,7 +202,9 @@ fn results(facts: &Facts<'_>) -> String {
         Some(Reports { fp32, exported: Some(exported) }) => {
             let _infallible = write!(
                 text,
-                "On the data set's test images, in per cent: FP32 / {}, and the change in points.\n\n| product | image AUROC | change | pixel AUROC | change | recognised |\n| --- | --- | --- | --- | --- | --- |\n",
+                "On the data set's test images, in per cent: FP32 / {}, and the change in points.\n\n\
+                 | product | image AUROC | change | pixel AUROC | change | recognised |\n\
+                 | --- | --- | --- | --- | --- | --- |\n",
                 facts.document.precision.name()
             );
             for ((name, a), (_, b)) in rows(fp32).into_iter().zip(rows(exported)) {
@@ -194,7 +233,8 @@ fn results(facts: &Facts<'_>) -> String {
     if let Some(likeness) = facts.likeness {
         let _infallible = writeln!(
             text,
-            "\nAgainst FP32 on {} good frames: maps correlate by {:.4} at least and differ by {:.2} % of their mean, scores by {:.1e} at most; {:.1} % of the frames are recognised alike.",
+            "\nAgainst FP32 on {} good frames: maps correlate by {:.4} at least and differ by {:.2} % of their mean, \
+             scores by {:.1e} at most; {:.1} % of the frames are recognised alike.",
             likeness.frames,
             likeness.map_correlation,
             likeness.map_deviation * 100.0,
@@ -234,7 +274,8 @@ fn percent(share: Option<f64>) -> String {
 fn speed(facts: &Facts<'_>) -> String {
     let Some(speed) = facts.speedup else { return String::new() };
     format!(
-        "## Speed\n\n{:.2} times as fast as FP32 (95 % interval {:.2} to {:.2}; {} interleaved pairs of one frame, {} threads of ONNX Runtime on the machine that exported).\n\n",
+        "## Speed\n\n{:.2} times as fast as FP32 (95 % interval {:.2} to {:.2}; {} interleaved pairs of one frame, \
+         {} threads of ONNX Runtime on the machine that exported).\n\n",
         speed.median, speed.low, speed.high, speed.pairs, facts.threads
     )
 }

@@ -95,8 +95,8 @@ pub fn check(likeness: &Likeness, precision: &Precision) -> anyhow::Result<()> {
         likeness.map_correlation >= least && likeness.recognised_alike >= RECOGNISED_ALIKE_MIN;
     if !agrees {
         bail!(
-            "{} and FP32 disagree: {likeness:?}, a map correlation of {least} and {RECOGNISED_ALIKE_MIN} of the frames recognised alike are needed; nothing was written; export \
-             with --precision fp32, or train longer",
+            "{} and FP32 disagree: {likeness:?}, a map correlation of {least} and {RECOGNISED_ALIKE_MIN} of the frames \
+             recognised alike are needed; nothing was written; export with --precision fp32, or train longer",
             precision.name()
         );
     }
