@@ -19,6 +19,16 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| format!("write {}", path.display()))
 }
 
+/// Refuses, before the work, a place where [`write_atomically`] would fail after it.
+pub fn check_writable(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let try_it = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        tempfile::NamedTempFile::new_in(folder).map(drop)
+    };
+    try_it().with_context(|| format!("{} cannot be written", path.display()))
+}
+
 /// Where a long run keeps what it has so far: `model.safetensors.unfinished` beside `model.safetensors`.
 pub fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

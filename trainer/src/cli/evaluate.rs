@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use bundle::{calibration::RejectRate, schema::Class};
+use bundle::schema::Class;
 use tch::Device;
 
-use super::{bars, data::DataArguments};
+use super::{RateArgument, bars, data::DataArguments};
 use crate::{
     calibrate,
     checkpoint::Checkpoint,
@@ -68,20 +68,14 @@ pub(super) struct Model {
     // Products of the data set that the model does not know are there to be refused.
     #[command(flatten)]
     data: DataArguments,
-    /// The share of good parts that may be refused, at which false rejects and escapes are counted.
-    #[arg(long, value_name = "RATE", default_value = "0.02", value_parser = reject_rate)]
-    false_reject_rate: RejectRate,
+    #[command(flatten)]
+    rate: RateArgument,
     /// Writes the score of every image, as CSV.
     #[arg(long, value_name = "FILE")]
     scores: Option<PathBuf>,
     /// The report as JSON.
     #[arg(long)]
     json: bool,
-}
-
-fn reject_rate(text: &str) -> Result<RejectRate, String> {
-    let rate = text.parse().map_err(|error: std::num::ParseFloatError| error.to_string())?;
-    RejectRate::new(rate).map_err(|error| error.to_string())
 }
 
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
@@ -114,7 +108,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
 }
 
 fn model(arguments: &Model) -> anyhow::Result<()> {
-    let Model { model: path, data, false_reject_rate, scores, json } = arguments;
+    let Model { model: path, data, rate, scores, json } = arguments;
     let whole = data.read()?;
     let is_onnx = path.extension().is_some_and(|extension| extension == "onnx");
     let (mut opened, data) = if is_onnx {
@@ -132,7 +126,7 @@ fn model(arguments: &Model) -> anyhow::Result<()> {
         &mut *opened.detector,
         &opened.classes,
         &data,
-        *false_reject_rate,
+        rate.false_reject_rate,
         &bar,
     )?;
     if let Some(path) = scores {
