@@ -1,9 +1,12 @@
 //! The picture of a verdict: the frame, the frame under its heat map, and a bar in the verdict's colour.
 //!
-//! Owns the colours. Pure: pixels in, pixels out. The heat is relative to the product's threshold, so that two
-//! pictures can be compared: what glows red is what failed, and the white line encloses it.
+//! Owns the colours of decisions; those of heat are `bundle::heat`. Pure: pixels in, pixels out. What glows red is what
+//! failed, and the white line encloses it.
 
-use bundle::geometry::{Map, RgbImage, RgbView, Size};
+use bundle::{
+    geometry::{Map, RgbImage, RgbView, Size},
+    heat::{OUTLINE, heated, highest, is_outline, value},
+};
 
 use crate::verdict::{Decision, Verdict};
 
@@ -12,10 +15,7 @@ const GAP: u32 = 4;
 /// Of the frame's height, at least [`BAR_MIN`].
 const BAR_SHARE: u32 = 24;
 const BAR_MIN: u32 = 6;
-/// How much of the frame still shines through the hottest spot.
-const HEAT_OPACITY: f32 = 0.75;
 const BACKGROUND: [u8; 3] = [24, 24, 24];
-const OUTLINE: [u8; 3] = [255, 255, 255];
 
 /// Draws `frame` beside itself under `map`, which has the frame's size.
 pub fn draw(frame: &RgbView<'_>, map: &Map, verdict: &Verdict) -> RgbImage {
@@ -47,56 +47,6 @@ fn decision_colour(decision: Decision) -> [u8; 3] {
         Decision::UnknownProduct => [255, 176, 0],
         Decision::Fault => [141, 141, 141],
     }
-}
-
-fn value(map: &Map, x: u32, y: u32) -> f32 {
-    map.values.get((y * map.size.width + x) as usize).copied().unwrap_or(0.0)
-}
-
-fn highest(map: &Map) -> f32 {
-    map.values.iter().copied().fold(f32::MIN_POSITIVE, f32::max)
-}
-
-/// A pixel above the limit with a neighbour that is not: the edge of the refused region.
-fn is_outline(map: &Map, x: u32, y: u32, limit: f32) -> bool {
-    let above = |x: u32, y: u32| value(map, x, y) > limit;
-    let inside_x = |x: u32| x.min(map.size.width.saturating_sub(1));
-    let inside_y = |y: u32| y.min(map.size.height.saturating_sub(1));
-    above(x, y)
-        && !(above(x.saturating_sub(1), y)
-            && above(inside_x(x + 1), y)
-            && above(x, y.saturating_sub(1))
-            && above(x, inside_y(y + 1)))
-}
-
-/// Blue from a quarter of the limit, yellow below it, red at and above it.
-fn heated(pixel: [u8; 3], heat: f32) -> [u8; 3] {
-    const STOPS: [(f32, [f32; 3]); 4] = [
-        (0.25, [20.0, 40.0, 160.0]),
-        (0.6, [30.0, 200.0, 200.0]),
-        (0.85, [255.0, 220.0, 40.0]),
-        (1.0, [235.0, 20.0, 20.0]),
-    ];
-    let coldest = STOPS[0].0;
-    if heat.is_nan() || heat <= coldest {
-        return pixel;
-    }
-    let heat = heat.min(1.0);
-    let opacity = HEAT_OPACITY * (heat - coldest) / (1.0 - coldest);
-    let upper = STOPS.iter().position(|stop| heat <= stop.0).unwrap_or(STOPS.len() - 1).max(1);
-    let ((low, from), (high, to)) = (STOPS[upper - 1], STOPS[upper]);
-    let share = (heat - low) / (high - low);
-    std::array::from_fn(|channel| {
-        let colour = from[channel] + share * (to[channel] - from[channel]);
-        let mixed = f32::from(pixel[channel]) * (1.0 - opacity) + colour * opacity;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a mixture of two values from 0 to 255"
-        )]
-        let mixed = mixed.round() as u8;
-        mixed
-    })
 }
 
 struct Canvas {

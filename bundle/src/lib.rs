@@ -7,6 +7,7 @@
 //! Depends on nothing of ours, and neither on ONNX Runtime nor on GStreamer nor on libtorch.
 
 pub mod geometry;
+pub mod heat;
 pub mod still;
 pub mod calibration;
 pub mod prototype;

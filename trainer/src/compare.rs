@@ -177,10 +177,12 @@ impl Product {
         [0, 1].map(|way| {
             let auroc = |&run: &usize| {
                 let mut scores = Scores::default();
-                good.iter().for_each(|&image| scores.add(self.good[way][run][image], false));
-                defective
-                    .iter()
-                    .for_each(|&image| scores.add(self.defective[way][run][image], true));
+                for &image in good {
+                    scores.add(self.good[way][run][image], false);
+                }
+                for &image in defective {
+                    scores.add(self.defective[way][run][image], true);
+                }
                 // A score that is no number finds nothing.
                 scores.rank().map_or(0.0, |ranking| ranking.auroc())
             };
@@ -261,6 +263,9 @@ mod tests {
         let shorter = one[1..].to_vec();
         assert_eq!(error(&runs(1), &[shorter]), CompareError::OtherImages { run: 2 });
         let good: Vec<ImageScore> = one.iter().filter(|i| i.defect.is_none()).cloned().collect();
-        assert_eq!(error(&[good.clone()], &[good]), CompareError::Nothing);
+        assert_eq!(
+            error(std::slice::from_ref(&good), std::slice::from_ref(&good)),
+            CompareError::Nothing
+        );
     }
 }

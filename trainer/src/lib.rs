@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod cluster;
 pub mod pseudo;
 pub mod evaluate;
+pub mod report;
 pub mod compare;
 pub mod calibrate;
 pub mod precision;

@@ -173,6 +173,7 @@ fn a_model_is_made_measured_exported_and_calibrated() {
     assert!((torch - onnx).abs() < 0.002, "libtorch {torch}, ONNX Runtime {onnx}");
 
     every_precision_is_exported_and_measured(&scratch);
+    reports_are_one_file(&scratch);
 
     let file = bundle::model_file::read(&scratch.path("line.onnx")).unwrap();
     let names: Vec<_> = file.document.classes.iter().map(|class| class.name.as_str()).collect();
@@ -246,11 +247,7 @@ fn every_precision_is_exported_and_measured(scratch: &Scratch) {
 
     scratch.fails(&export("line.md", "int8"), 2, &[]);
     scratch.fails(&export("x.onnx", "int4"), 2, &[]);
-    scratch.fails(
-        &export("line.onnx/x.onnx", "int8"),
-        8,
-        &["line.onnx/x.onnx", "cannot be written"],
-    );
+    scratch.fails(&export("line.onnx/x.onnx", "int8"), 8, &["write line.onnx/x.onnx"]);
     scratch.fails(
         &[
             "export",
@@ -266,6 +263,33 @@ fn every_precision_is_exported_and_measured(scratch: &Scratch) {
         &["nowhere"],
     );
     assert!(!scratch.path("x.onnx").exists() && !scratch.path("x.md").exists());
+}
+
+/// Of a checkpoint with its log, of an exported model, and where they cannot be written.
+fn reports_are_one_file(scratch: &Scratch) {
+    let report = |model: &'static str, out: &'static str| {
+        ["evaluate", "model", model, "--data", "parts", "--report", out]
+    };
+    let page = |model, out| {
+        scratch.ok(&report(model, out));
+        std::fs::read_to_string(scratch.path(out)).unwrap()
+    };
+    let of_checkpoint = page("line.safetensors", "reports/line.html");
+    assert!(of_checkpoint.contains("From the log beside"), "the losses are missing");
+    // Nothing else is left in the folder.
+    assert_eq!(std::fs::read_dir(scratch.path("reports")).unwrap().count(), 1);
+    let document = scraper::Html::parse_document(&page("line.onnx", "onnx.html"));
+    let count =
+        |selector: &str| document.select(&scraper::Selector::parse(selector).unwrap()).count();
+    assert!(document.errors.is_empty(), "{:?}", document.errors);
+    assert_eq!(count("#metrics tbody tr"), 2);
+    // Rendered defects have masks: two curves, a histogram for each product, an embedding.
+    assert_eq!((count("#curves svg"), count("#scores svg"), count("#embedding svg")), (2, 2, 1));
+    assert!(count("img[src^='data:image/jpeg']") >= 2 * 2 * 8);
+    assert_eq!(count("script, link, img:not([src^='data:'])"), 0);
+    // A folder, and a folder that is a file; told before anything is measured.
+    scratch.fails(&report("line.onnx", "parts"), 8, &["write parts"]);
+    scratch.fails(&report("line.onnx", "more.png/x.html"), 8, &["write more.png/x.html"]);
 }
 
 #[test]

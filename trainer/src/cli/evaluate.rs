@@ -1,9 +1,12 @@
 //! `sightline-train evaluate`: AUROC per product, of a model or of the inspector's verdict lines.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use anyhow::Context as _;
-use bundle::schema::Class;
+use bundle::schema::{Class, Document};
 use tch::Device;
 
 use super::{RateArgument, bars, data::DataArguments};
@@ -14,8 +17,10 @@ use crate::{
     dataset::{self, Dataset, Split, screen::Needed},
     deployed::OnnxDetector,
     detector::{Detect, TorchDetector},
-    evaluate::{self, ImageScore, Report},
-    files, line_report, verdicts,
+    evaluate::{self, Evaluation, ImageScore, Report},
+    files, line_report,
+    report::{self, About},
+    run, verdicts,
 };
 
 /// Of the intervals of `compare`: the same files give the same figures.
@@ -24,7 +29,7 @@ const BOOTSTRAP_SEED: u64 = 1;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// A checkpoint (libtorch) or an exported model (ONNX Runtime) on a test set.
-    Model(Model),
+    Model(ModelArguments),
     /// The verdict lines of `sightline run` over a test set's images, matched by their file.
     Verdicts {
         /// JSON lines.
@@ -62,7 +67,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Model {
+pub(super) struct ModelArguments {
     /// A .safetensors checkpoint or an .onnx model.
     model: PathBuf,
     // Products of the data set that the model does not know are there to be refused.
@@ -70,6 +75,9 @@ pub(super) struct Model {
     data: DataArguments,
     #[command(flatten)]
     rate: RateArgument,
+    /// Writes a page with tables, curves and heat maps: one HTML file that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Writes the score of every image, as CSV.
     #[arg(long, value_name = "FILE")]
     scores: Option<PathBuf>,
@@ -107,8 +115,12 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-fn model(arguments: &Model) -> anyhow::Result<()> {
-    let Model { model: path, data, rate, scores, json } = arguments;
+fn model(arguments: &ModelArguments) -> anyhow::Result<()> {
+    let ModelArguments { model: path, data, rate, report, scores, json } = arguments;
+    // What cannot be kept is told before it is measured.
+    for file in [report, scores].into_iter().flatten() {
+        files::check_writable(file)?;
+    }
     let whole = data.read()?;
     let is_onnx = path.extension().is_some_and(|extension| extension == "onnx");
     let (mut opened, data) = if is_onnx {
@@ -119,7 +131,7 @@ fn model(arguments: &Model) -> anyhow::Result<()> {
         let checkpoint = Checkpoint::load(path)?;
         let geometry = checkpoint.manifest.recipe.geometry();
         let data = data.screened(whole, Needed::All, &geometry)?;
-        (Opened::checkpoint(checkpoint, &data)?, data)
+        (Opened::checkpoint(path, checkpoint, &data)?, data)
     };
     let bar = bars::bar("evaluate");
     let evaluation = evaluate::evaluate(
@@ -132,25 +144,64 @@ fn model(arguments: &Model) -> anyhow::Result<()> {
     if let Some(path) = scores {
         files::write_atomically(path, &csv(&evaluation.images)?)?;
     }
+    if let Some(file) = report {
+        let page = page(path, &mut opened, &data, &evaluation)?;
+        files::write_atomically(file, page.as_bytes())?;
+    }
     print(&evaluation.report, *json)
+}
+
+/// The report as a page.
+fn page(
+    path: &Path,
+    opened: &mut Opened,
+    data: &Dataset,
+    evaluation: &Evaluation,
+) -> anyhow::Result<String> {
+    let about = About {
+        model: opened.name.clone(),
+        model_file: path.display().to_string(),
+        data: data.place(),
+        when: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        input: opened.detector.geometry().input,
+    };
+    let log = run::read_log(path)?
+        .map(|rows| report::TrainingLog { beside: path.display().to_string(), rows });
+    let bar = bars::bar("pictures");
+    let gallery = report::gather(&mut *opened.detector, data, evaluation, &bar)?;
+    let shown = report::Run {
+        about: &about,
+        classes: &opened.classes,
+        evaluation,
+        gallery: &gallery,
+        log: log.as_ref(),
+        recipe: &opened.recipe,
+    };
+    report::html(&shown).context("draw the report")
 }
 
 /// A network that answers, with the products that it knows.
 struct Opened {
+    name: String,
     detector: Box<dyn Detect>,
     classes: Vec<Class>,
+    recipe: serde_json::Value,
 }
 
 impl Opened {
     /// What the device will run, with the calibration that it carries.
     fn onnx(path: &Path) -> anyhow::Result<Self> {
         let (detector, file) = OnnxDetector::open(path)?;
-        Ok(Self { detector: Box::new(detector), classes: file.document.classes })
+        let Document { model, classes, recipe, .. } = file.document;
+        let name = format!("{} {}", model.name, model.version);
+        Ok(Self { name, detector: Box::new(detector), classes, recipe })
     }
 
     /// A checkpoint, with prototypes and calibration measured on the parts of its data set.
-    fn checkpoint(checkpoint: Checkpoint, data: &Dataset) -> anyhow::Result<Self> {
+    fn checkpoint(path: &Path, checkpoint: Checkpoint, data: &Dataset) -> anyhow::Result<Self> {
         let names = checkpoint.manifest.classes.clone();
+        let recipe = serde_json::to_value(&checkpoint.manifest.recipe)?;
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let Split { training, calibration } = checkpoint.split(data)?;
         let mut detector = TorchDetector::new(checkpoint, Device::cuda_if_available())?;
         let prototypes =
@@ -159,7 +210,7 @@ impl Opened {
         let measured = calibrate::measure(&mut detector, &prototypes, &calibration, &bar)?;
         let classes =
             calibrate::classes(&prototypes, &measured, "held-out part of the training data")?;
-        Ok(Self { detector: Box::new(detector), classes })
+        Ok(Self { name: stem, detector: Box::new(detector), classes, recipe })
     }
 }
 

@@ -4,7 +4,7 @@
 //! application to a test set.
 
 use bundle::{
-    calibration::{Limits, RejectRate},
+    calibration::{Calibration, Limits, RejectRate},
     prototype::{Prototype, nearest},
     schema::Class,
 };
@@ -20,6 +20,17 @@ pub enum Decision {
     Fail,
     /// Refused because it lies outside of the nearest product's radius.
     UnknownProduct,
+}
+
+impl Decision {
+    /// As it stands in a verdict line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::UnknownProduct => "unknown-product",
+        }
+    }
 }
 
 /// The limits of all products of a model at one false-reject rate.
@@ -53,8 +64,7 @@ impl Standards {
                 if rated.is_none() {
                     unrated.push(class.name.clone());
                 }
-                let limits = rated
-                    .or_else(|| calibration.and_then(|calibration| calibration.outermost_limits()));
+                let limits = rated.or_else(|| calibration.and_then(Calibration::outermost_limits));
                 (class.name.clone(), class.prototype.clone(), limits)
             })
             .collect();
@@ -64,6 +74,12 @@ impl Standards {
     /// The products whose limits do not hold the rate.
     pub fn unrated(&self) -> &[String] {
         &self.unrated
+    }
+
+    /// The limits that a product's parts are held against; `None` without calibration.
+    pub fn limits(&self, product: &str) -> Option<Limits> {
+        let (.., limits) = self.products.iter().find(|(name, ..)| name == product)?;
+        *limits
     }
 
     /// The products' names.
@@ -95,8 +111,6 @@ impl Standards {
 
 #[cfg(test)]
 mod tests {
-    use bundle::calibration::Calibration;
-
     use super::*;
 
     fn class(name: &str, direction: [f32; 2], frames: u16) -> Class {

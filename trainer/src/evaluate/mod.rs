@@ -58,6 +58,8 @@ pub struct Evaluation {
     pub images: Vec<ImageScore>,
     /// The embedding of every image, in the same order.
     pub embeddings: Vec<Vec<f32>>,
+    /// What the decisions were made with.
+    pub standards: Standards,
     /// Of each product with masks.
     pub overlap_curves: BTreeMap<String, Curve>,
 }
@@ -110,7 +112,7 @@ pub fn evaluate(
     report.rate = Some(rate.get());
     report.unrated = standards.unrated().to_vec();
     report.v_measure = agreement_of_clusters(&images, &embeddings, &known);
-    Ok(Evaluation { report, images, embeddings, overlap_curves })
+    Ok(Evaluation { report, images, embeddings, standards, overlap_curves })
 }
 
 /// Clusters the embeddings of the known products' good parts, as many clusters as products, and compares.

@@ -126,7 +126,6 @@ fn ordered(score: f32) -> u32 {
 }
 
 /// The inverse of [`ordered`].
-#[expect(clippy::cast_possible_truncation, reason = "the high half of 64 bits")]
 fn score(key: u64) -> f32 {
     const SIGN: u32 = 1 << 31;
     let bits = (key >> 32) as u32;

@@ -43,6 +43,8 @@ impl LogRow {
 }
 
 /// The rows beside a checkpoint; `None` when there is no log.
+///
+/// A last line that a killed run did not finish is passed over.
 pub fn read_log(checkpoint: &Path) -> anyhow::Result<Option<Vec<LogRow>>> {
     let path = path_of(checkpoint);
     if !path.exists() {
@@ -53,7 +55,8 @@ pub fn read_log(checkpoint: &Path) -> anyhow::Result<Option<Vec<LogRow>>> {
     let row = |(index, line): (usize, &str)| {
         serde_json::from_str(line).with_context(|| format!("{} line {}", path.display(), index + 1))
     };
-    text.lines().enumerate().map(row).collect::<Result<_, _>>().map(Some)
+    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+    whole.lines().enumerate().map(row).collect::<Result<_, _>>().map(Some)
 }
 
 fn path_of(checkpoint: &Path) -> PathBuf {
@@ -86,5 +89,29 @@ impl Log {
     pub(super) fn row(&mut self, row: &LogRow) -> anyhow::Result<()> {
         let line = serde_json::to_string(row)?;
         writeln!(self.file, "{line}").with_context(|| format!("write {}", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_read_whatever_keys_it_gains_and_however_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("line.safetensors");
+        assert_eq!(read_log(&model).unwrap(), None);
+        let row = |step: u64| {
+            format!(
+                r#"{{"step":{step},"reconstruction":1.5,"local":0.5,"global":0,"gradient_norm":2,"images_per_second":8,"new":0.1}}"#
+            )
+        };
+        let log = folder.path().join("line.log.jsonl");
+        std::fs::write(&log, format!("{}\n{}\n{{\"step\":3,", row(1), row(2))).unwrap();
+        let rows = read_log(&model).unwrap().unwrap();
+        assert_eq!(rows.iter().map(|row| row.step).collect::<Vec<_>>(), [1, 2]);
+        std::fs::write(&log, format!("{}\nnonsense\n{}\n", row(1), row(2))).unwrap();
+        let told = format!("{:#}", read_log(&model).unwrap_err());
+        assert!(told.contains("line.log.jsonl") && told.contains("line 2"), "{told}");
     }
 }
