@@ -1,8 +1,8 @@
 //! Weights stored in half precision: half the file, the same computation.
 //!
-//! A pass over the folded graph. Each kernel becomes a FLOAT16 initialiser behind a `Cast` to FLOAT, which every
+//! A pass over the folded graph. Each learned kernel becomes a FLOAT16 initialiser behind a `Cast` to FLOAT, which every
 //! runtime folds away when it loads the file: ONNX Runtime then computes in f32, and `TensorRT` picks its own
-//! precision. Biases stay f32: they are a thousandth of the file. Knows no file and no runtime.
+//! precision. Biases and the blur's taps stay f32: they are a thousandth of the file. Knows no file and no runtime.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +11,7 @@ use half::f16;
 use super::emit::int;
 use super::fold::values_of;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, data_type};
+use super::quantise::is_layer;
 
 /// Root mean square of the rounding errors, relative to that of the kernel, above which a kernel stays f32.
 /// Rounding to 11 significant bits costs about 2e-4; above this bound, values lie below what f16 resolves.
@@ -25,7 +26,7 @@ pub struct HalfWeights {
     pub kept: Vec<String>,
 }
 
-/// Stores the kernels of convolutions as FLOAT16, each behind a `Cast`.
+/// Stores the learned kernels of convolutions as FLOAT16, each behind a `Cast`.
 #[must_use]
 pub fn half_weights(mut model: ModelProto) -> (ModelProto, HalfWeights) {
     let mut done = HalfWeights::default();
@@ -39,7 +40,7 @@ fn halve(graph: &mut GraphProto, done: &mut HalfWeights) {
     let kernels: BTreeSet<String> = graph
         .node
         .iter()
-        .filter(|node| matches!(node.op_type.as_str(), "Conv" | "ConvTranspose"))
+        .filter(|node| is_layer(node))
         .filter_map(|node| node.input.get(1).cloned())
         .collect();
     let mut casts = Vec::new();

@@ -103,7 +103,7 @@ pub fn quantise(
 }
 
 /// A convolution of learned weights: the blur's taps are constants.
-fn is_layer(node: &NodeProto) -> bool {
+pub(super) fn is_layer(node: &NodeProto) -> bool {
     matches!(node.op_type.as_str(), "Conv" | "ConvTranspose")
         && node.input.get(1).is_some_and(|kernel| !kernel.starts_with("constant."))
 }
