@@ -50,6 +50,13 @@ impl Default for Tolerance {
     }
 }
 
+impl Tolerance {
+    /// Of a network on int8. A processor that rounds a value halfway between two steps the other way shifts what
+    /// follows by a step: computed in float instead of on integers, a full-width network differed by up to 4e-3.
+    /// Five times that.
+    pub const INT8: Self = Self { score: 2e-2, embedding: 2e-2, map: 2e-2 };
+}
+
 /// The largest absolute deviations from what was expected; NaN where something is not a number or is missing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Deviation {

@@ -12,6 +12,7 @@ pub mod still;
 pub mod calibration;
 pub mod prototype;
 pub mod golden;
+pub mod precision;
 pub mod schema;
 pub mod model_file;
 pub mod calibration_file;

@@ -9,6 +9,7 @@ use crate::{
     calibration::Calibration,
     geometry::Geometry,
     golden::{BLOCKS, GoldenFrame, Tolerance},
+    precision::Precision,
     prototype::Prototype,
 };
 
@@ -36,6 +37,9 @@ pub struct Document {
     pub golden: Vec<GoldenFrame>,
     /// How far an engine may be off on them.
     pub tolerance: Tolerance,
+    /// In which numbers the network keeps its weights. Left out for FP32, so that an earlier Sightline reads the file.
+    #[serde(default, skip_serializing_if = "Precision::is_fp32")]
+    pub precision: Precision,
     /// The trainer's recipe; shown, never interpreted.
     pub recipe: serde_json::Value,
     /// When the model was exported, RFC 3339.
@@ -164,6 +168,7 @@ pub(crate) mod tests {
                 GoldenFrame::encode("cap", &image, 0.1, vec![0.6, 0.8], vec![0.0; 256]).unwrap(),
             ],
             tolerance: Tolerance::default(),
+            precision: Precision::Fp32,
             recipe: serde_json::json!({"seed": 42}),
             created: "2026-11-23T00:00:00Z".into(),
         }
@@ -173,6 +178,15 @@ pub(crate) mod tests {
     fn a_document_survives_json() {
         let json = document().to_json().unwrap();
         assert_eq!(Document::from_json(&json).unwrap(), document());
+    }
+
+    #[test]
+    fn a_precision_is_recorded_and_an_older_document_is_fp32() {
+        let mut before = document();
+        assert!(!before.to_json().unwrap().contains("precision"));
+        before.precision = Precision::Int8(crate::precision::Int8::default());
+        let json = before.to_json().unwrap();
+        assert_eq!(Document::from_json(&json).unwrap(), before);
     }
 
     #[test]

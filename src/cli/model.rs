@@ -68,8 +68,16 @@ fn read(file: &std::path::Path) -> anyhow::Result<load::Model> {
 }
 
 fn show(model: &load::Model) -> String {
-    let Document { model: name, geometry, classes, golden, created, data_fingerprint, .. } =
-        &model.file.document;
+    let Document {
+        model: name,
+        geometry,
+        classes,
+        golden,
+        created,
+        data_fingerprint,
+        precision,
+        ..
+    } = &model.file.document;
     let mut lines = vec![
         format!("model        {} {}", name.name, name.version),
         format!(
@@ -84,6 +92,7 @@ fn show(model: &load::Model) -> String {
             "input        {}x{}, {:?}, {:?}",
             geometry.input.width, geometry.input.height, geometry.fit, geometry.resampling
         ),
+        format!("precision    {}", precision.name()),
         format!("golden       {} frames", golden.len()),
     ];
     if let Some(path) = &model.calibration {

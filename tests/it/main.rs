@@ -18,6 +18,7 @@ mod demo;
 mod golden_refusal;
 mod inspect;
 mod judging;
+mod precisions;
 mod presets;
 mod tidy;
 mod way_of_a_frame;

@@ -14,10 +14,16 @@ use bundle::{
     geometry::{Geometry, RgbImage, RgbView, Size},
     golden::{GoldenFrame, Tolerance, block_means},
     model_file,
+    precision::Precision,
     prototype::Prototype,
     schema::{self, Class, Document, ModelName},
 };
-use network::{Architecture, onnx, shapes, weights::Weights};
+use network::{
+    Architecture,
+    onnx::{self, proto::ModelProto},
+    shapes,
+    weights::Weights,
+};
 use sightline::engine::{
     Engine, EngineError, Inference, Onnx, OnnxOptions, Runtime, Verified, library::Search,
 };
@@ -52,18 +58,18 @@ pub fn picture(size: Size, seed: u32) -> RgbImage {
     RgbImage { size, pixels }
 }
 
+/// The tiny network's graph.
+pub fn graph() -> ModelProto {
+    let architecture = Architecture { width: 0.125, ..Architecture::resnet18(SIDE as usize) };
+    let manifest = shapes::Shapes::of(&architecture).0.parameters;
+    let weights = Weights::random(&manifest, 7).check(&manifest).unwrap();
+    onnx::detector_model(&architecture, &weights)
+}
+
 /// The tiny network without metadata.
 pub fn bare_network() -> Vec<u8> {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
-    BYTES
-        .get_or_init(|| {
-            let architecture =
-                Architecture { width: 0.125, ..Architecture::resnet18(SIDE as usize) };
-            let manifest = shapes::Shapes::of(&architecture).0.parameters;
-            let weights = Weights::random(&manifest, 7).check(&manifest).unwrap();
-            onnx::bytes(&onnx::detector_model(&architecture, &weights))
-        })
-        .clone()
+    BYTES.get_or_init(|| onnx::bytes(&graph())).clone()
 }
 
 /// A document that any engine satisfies, for its golden frame has an infinite tolerance.
@@ -82,6 +88,7 @@ fn unverifiable() -> Document {
         classes: Vec::new(),
         golden: vec![golden],
         tolerance: Tolerance { score: all, embedding: all, map: all },
+        precision: Precision::Fp32,
         recipe: serde_json::Value::Null,
         created: "2026-01-01T00:00:00Z".into(),
     }
@@ -89,8 +96,13 @@ fn unverifiable() -> Document {
 
 /// An engine of the tiny network.
 pub fn engine() -> Verified {
+    engine_of(&bare_network())
+}
+
+/// An engine of another network with the tiny one's inputs and outputs.
+pub fn engine_of(network: &[u8]) -> Verified {
     let size = Size { width: SIDE, height: SIDE };
-    Onnx::load(&runtime(), &bare_network(), size, &OnnxOptions::default())
+    Onnx::load(&runtime(), network, size, &OnnxOptions::default())
         .unwrap()
         .verify(&unverifiable())
         .unwrap()
@@ -128,10 +140,14 @@ pub fn infer(engine: &mut Verified, image: &RgbImage) -> Inference {
 
 /// The tiny model's document: one product, "wave", calibrated on `calibration` pictures.
 pub fn document(calibration: usize) -> Document {
-    let mut engine = engine();
+    document_of(&mut engine(), calibration)
+}
+
+/// The document of an engine's network, measured with it.
+pub fn document_of(engine: &mut Verified, calibration: usize) -> Document {
     let size = Size { width: SIDE, height: SIDE };
     let mut inferences =
-        (0..calibration.max(1) as u32).map(|seed| infer(&mut engine, &picture(size, seed)));
+        (0..calibration.max(1) as u32).map(|seed| infer(engine, &picture(size, seed)));
     let first = inferences.next().unwrap();
     let direction = first.embedding.to_vec();
     let distance =
@@ -144,7 +160,7 @@ pub fn document(calibration: usize) -> Document {
     let golden = (0..2)
         .map(|seed| {
             let image = picture(size, seed);
-            let inference = infer(&mut engine, &image);
+            let inference = infer(engine, &image);
             let map = block_means(&inference.map());
             GoldenFrame::encode("wave", &image, inference.score, inference.embedding.to_vec(), map)
                 .unwrap()

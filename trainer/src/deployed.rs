@@ -12,7 +12,11 @@ use bundle::{
 };
 use ndarray::{ArrayBase, ArrayD, ArrayView4};
 use network::onnx::names;
-use ort::{environment::Environment, session::Session, value::TensorRef};
+use ort::{
+    environment::Environment,
+    session::{Session, builder::GraphOptimizationLevel},
+    value::TensorRef,
+};
 
 use crate::detector::{Answer, Detect};
 
@@ -20,6 +24,16 @@ use crate::detector::{Answer, Detect};
 const LIBRARY_VARIABLES: [&str; 2] = ["SIGHTLINE_ONNXRUNTIME", "ORT_DYLIB_PATH"];
 /// Where `make` puts it.
 const LIBRARY_FOLDER: &str = ".deps/onnxruntime";
+
+/// How a session computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Computation {
+    /// As the device will: operations fused, convolutions on int8 where the file has them.
+    #[default]
+    Fused,
+    /// Node by node as the file states them, pairs of int8 in float: another implementation of the same arithmetic.
+    AsStated,
+}
 
 /// A model on ONNX Runtime.
 #[derive(Debug)]
@@ -31,7 +45,17 @@ pub struct OnnxDetector {
 impl OnnxDetector {
     /// A network without metadata yet, with the geometry it was trained with.
     pub fn new(model: &[u8], geometry: Geometry) -> anyhow::Result<Self> {
-        Ok(Self { session: session(model)?, geometry })
+        Self::with(model, geometry, Computation::Fused, None)
+    }
+
+    /// Computed in this way, on so many threads; `None` leaves their number to ONNX Runtime: one per core.
+    pub fn with(
+        model: &[u8],
+        geometry: Geometry,
+        computation: Computation,
+        threads: Option<usize>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self { session: session(model, computation, threads)?, geometry })
     }
 
     /// Reads a model file and loads its network.
@@ -55,10 +79,53 @@ impl Detect for OnnxDetector {
     }
 }
 
+/// Reads values inside the network, which are further outputs of its file.
+#[derive(Debug)]
+pub struct ValueProbe {
+    session: Session,
+}
+
+impl ValueProbe {
+    /// A network whose outputs were added.
+    pub fn new(model: &[u8]) -> anyhow::Result<Self> {
+        Ok(Self { session: session(model, Computation::Fused, None)? })
+    }
+
+    /// Runs one image and gives each named f32 value to `see`.
+    pub fn run(
+        &mut self,
+        input: &RgbImage,
+        names: &[String],
+        mut see: impl FnMut(&str, &[f32]),
+    ) -> anyhow::Result<()> {
+        let shape = [1, input.size.height as usize, input.size.width as usize, 3];
+        let frames = ArrayView4::from_shape(shape, &input.pixels)?;
+        let tensor = TensorRef::from_array_view(frames)?;
+        let outputs = self.session.run(ort::inputs![names::FRAMES => tensor])?;
+        for name in names {
+            let (_, values) = outputs[name.as_str()].try_extract_tensor::<f32>()?;
+            see(name, values);
+        }
+        Ok(())
+    }
+}
+
 /// A session for the bytes of an ONNX file.
-fn session(bytes: &[u8]) -> anyhow::Result<Session> {
+fn session(
+    bytes: &[u8],
+    computation: Computation,
+    threads: Option<usize>,
+) -> anyhow::Result<Session> {
     let build = || -> Result<Session, ort::Error> {
-        Session::builder(environment()?)?.commit_from_memory(bytes)
+        let level = match computation {
+            Computation::Fused => GraphOptimizationLevel::All,
+            Computation::AsStated => GraphOptimizationLevel::Disable,
+        };
+        let mut builder = Session::builder(environment()?)?.with_optimization_level(level)?;
+        if let Some(threads) = threads {
+            builder = builder.with_intra_threads(threads)?;
+        }
+        builder.commit_from_memory(bytes)
     };
     build().context("ONNX Runtime does not take the model")
 }

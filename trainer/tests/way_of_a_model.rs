@@ -7,6 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
+use bundle::precision::Precision;
 use network::{
     Architecture, Backbone,
     weights::{Weight, Weights},
@@ -171,6 +172,7 @@ fn a_model_is_made_measured_exported_and_calibrated() {
     let (torch, onnx) = (auroc(&measure("line.safetensors")), auroc(&measure("line.onnx")));
     assert!((torch - onnx).abs() < 0.002, "libtorch {torch}, ONNX Runtime {onnx}");
 
+    every_precision_is_exported_and_measured(&scratch);
     reports_are_one_file(&scratch);
 
     let file = bundle::model_file::read(&scratch.path("line.onnx")).unwrap();
@@ -212,6 +214,55 @@ fn a_model_is_made_measured_exported_and_calibrated() {
     let calibrated = bundle::model_file::read(&scratch.path("line.onnx")).unwrap();
     assert_eq!(frames(&calibrated), [12, 12]);
     assert_eq!(calibrated.document.golden, file.document.golden);
+}
+
+/// With the checkpoint `line.safetensors` and its FP32 export.
+fn every_precision_is_exported_and_measured(scratch: &Scratch) {
+    let export = |out: &'static str, precision: &'static str| {
+        ["export", "line.safetensors", "--data", "parts", "--out", out, "--precision", precision]
+    };
+    let bytes = |name: &str| std::fs::metadata(scratch.path(name)).unwrap().len();
+    let card = std::fs::read_to_string(scratch.path("line.md")).unwrap();
+    assert!(card.contains("| precision | FP32 |") && card.contains("**mean**"), "{card}");
+    for (precision, name, share) in [("fp16", "FP16 weights", 0.6), ("int8", "INT8", 0.45)] {
+        let out = if precision == "fp16" { "half.onnx" } else { "small.onnx" };
+        scratch.ok(&export(out, precision));
+        assert!((bytes(out) as f64) < share * bytes("line.onnx") as f64, "{precision}");
+        let file = bundle::model_file::read(&scratch.path(out)).unwrap();
+        assert_eq!(file.document.precision.name(), name);
+        let card = std::fs::read_to_string(scratch.path(out).with_extension("md")).unwrap();
+        for words in [&format!("| precision | {name} |"), "times as fast as FP32", &file.sha256] {
+            assert!(card.contains(words), "`{words}` is not in: {card}");
+        }
+        // What the card says is what the file does.
+        let report = scratch.ok(&["evaluate", "model", out, "--data", "parts", "--json"]);
+        let mean = format!("/ {:.2} |", auroc(&report) * 100.0);
+        assert!(card.contains(&mean), "`{mean}` is not in: {card}");
+    }
+    let file = bundle::model_file::read(&scratch.path("small.onnx")).unwrap();
+    let Precision::Int8(int8) = file.document.precision else { panic!("no record of int8") };
+    // A fifth of twenty parts is held out; the rest is what ranges are measured on.
+    assert_eq!((int8.range_images, int8.sensitivity_images), (16, 4));
+    assert!(int8.map_deviation <= int8.map_deviation_max, "{int8:?}");
+
+    scratch.fails(&export("line.md", "int8"), 2, &[]);
+    scratch.fails(&export("x.onnx", "int4"), 2, &[]);
+    scratch.fails(&export("line.onnx/x.onnx", "int8"), 8, &["write line.onnx/x.onnx"]);
+    scratch.fails(
+        &[
+            "export",
+            "line.safetensors",
+            "--data",
+            "nowhere",
+            "--out",
+            "x.onnx",
+            "--precision",
+            "int8",
+        ],
+        7,
+        &["nowhere"],
+    );
+    assert!(!scratch.path("x.onnx").exists() && !scratch.path("x.md").exists());
 }
 
 /// Of a checkpoint with its log, of an exported model, and where they cannot be written.

@@ -95,7 +95,8 @@ fn fold_pair(
     Some([floats(&kernel.name, &dims, &values), floats(&bias_name, &[bias.len()], &bias)])
 }
 
-fn values_of(tensor: &TensorProto) -> Option<Vec<f32>> {
+/// The values of an f32 initialiser; `None` for one of another type.
+pub(super) fn values_of(tensor: &TensorProto) -> Option<Vec<f32>> {
     let (quads, rest) = tensor.raw_data.as_ref()?.as_chunks::<4>();
     (rest.is_empty() && tensor.data_type == super::proto::data_type::FLOAT)
         .then(|| quads.iter().map(|quad| f32::from_le_bytes(*quad)).collect())

@@ -5,12 +5,16 @@
 
 mod emit;
 mod fold;
+mod half;
+mod quantise;
 pub mod proto;
 
 use prost::Message as _;
 
 pub use emit::{Emitter, Value};
 pub use fold::fold;
+pub use half::{HalfWeights, half_weights};
+pub use quantise::{QuantiseError, Ranges, layers, quantise, ranged_values, with_outputs};
 
 use crate::detector::detector;
 use crate::weights::Checked;

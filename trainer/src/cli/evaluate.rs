@@ -6,13 +6,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use bundle::{
-    calibration::RejectRate,
-    schema::{Class, Document},
-};
+use bundle::schema::{Class, Document};
 use tch::Device;
 
-use super::{bars, data::DataArguments};
+use super::{RateArgument, bars, data::DataArguments};
 use crate::{
     calibrate,
     checkpoint::Checkpoint,
@@ -76,9 +73,8 @@ pub(super) struct ModelArguments {
     // Products of the data set that the model does not know are there to be refused.
     #[command(flatten)]
     data: DataArguments,
-    /// The share of good parts that may be refused, at which false rejects and escapes are counted.
-    #[arg(long, value_name = "RATE", default_value = "0.02", value_parser = reject_rate)]
-    false_reject_rate: RejectRate,
+    #[command(flatten)]
+    rate: RateArgument,
     /// Writes a page with tables, curves and heat maps: one HTML file that needs nothing else.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -88,11 +84,6 @@ pub(super) struct ModelArguments {
     /// The report as JSON.
     #[arg(long)]
     json: bool,
-}
-
-fn reject_rate(text: &str) -> Result<RejectRate, String> {
-    let rate = text.parse().map_err(|error: std::num::ParseFloatError| error.to_string())?;
-    RejectRate::new(rate).map_err(|error| error.to_string())
 }
 
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
@@ -125,7 +116,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
 }
 
 fn model(arguments: &ModelArguments) -> anyhow::Result<()> {
-    let ModelArguments { model: path, data, false_reject_rate, report, scores, json } = arguments;
+    let ModelArguments { model: path, data, rate, report, scores, json } = arguments;
     // What cannot be kept is told before it is measured.
     for file in [report, scores].into_iter().flatten() {
         files::check_writable(file)?;
@@ -147,7 +138,7 @@ fn model(arguments: &ModelArguments) -> anyhow::Result<()> {
         &mut *opened.detector,
         &opened.classes,
         &data,
-        *false_reject_rate,
+        rate.false_reject_rate,
         &bar,
     )?;
     if let Some(path) = scores {

@@ -9,14 +9,15 @@ use bundle::{
     schema::ModelName,
 };
 
-use super::{bars, data::DataArguments};
+use super::{RateArgument, bars, data::DataArguments};
 use crate::{
     calibrate,
     checkpoint::Checkpoint,
     dataset::{GoodPart, screen::Needed},
     deployed::OnnxDetector,
-    export::{self, ExportOptions},
+    export::{self, ExportOptions, Exported},
     files,
+    precision::{Wanted, ranges::RangeMethod},
 };
 
 #[derive(Debug, clap::Args)]
@@ -27,8 +28,8 @@ pub(super) struct ExportArguments {
     #[command(flatten)]
     data: DataArguments,
 
-    /// The model file to write (.onnx).
-    #[arg(long, value_name = "FILE")]
+    /// The model file to write (.onnx); its model card goes beside it, with the extension md.
+    #[arg(long, value_name = "FILE", value_parser = model_path)]
     out: PathBuf,
 
     /// The model's name; the file's by default.
@@ -38,6 +39,17 @@ pub(super) struct ExportArguments {
     /// The model's version.
     #[arg(long, default_value = "1")]
     version: String,
+
+    /// In which numbers the network is stored and computed; see docs/precision.md.
+    #[arg(long, value_enum, default_value_t = Wanted::Fp32)]
+    precision: Wanted,
+
+    /// How the ranges of int8 are chosen from what training images show.
+    #[arg(long, value_enum, default_value_t = RangeMethod::default())]
+    ranges: RangeMethod,
+
+    #[command(flatten)]
+    rate: RateArgument,
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,6 +65,15 @@ pub(super) struct CalibrateArguments {
     site: bool,
 }
 
+/// Where a model may go: not where its card goes.
+fn model_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.extension().is_some_and(|extension| extension == "md") {
+        return Err("the model card goes there; name an .onnx file".to_owned());
+    }
+    Ok(path)
+}
+
 pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::load(&arguments.checkpoint)?;
     let data = arguments.data.screened(
@@ -65,8 +86,15 @@ pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
         name: arguments.name.clone().unwrap_or(stem),
         version: arguments.version.clone(),
     };
-    let options = ExportOptions { out: arguments.out.clone(), name };
-    let agreement = export::export(&checkpoint, &data, &options, bars::bar)?;
+    let options = ExportOptions {
+        rate: arguments.rate.false_reject_rate,
+        out: arguments.out.clone(),
+        name,
+        precision: arguments.precision,
+        range_method: arguments.ranges,
+    };
+    let Exported { agreement, likeness, speedup, card } =
+        export::export(&checkpoint, &data, &options, bars::bar)?;
     bars::note(&format!(
         "model {}: libtorch and ONNX Runtime agree on {} frames, map within {:.1e}, score within {:.1e}",
         arguments.out.display(),
@@ -74,6 +102,13 @@ pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
         agreement.map,
         agreement.score
     ));
+    if let (Some(likeness), Some(speedup)) = (likeness, speedup) {
+        bars::note(&format!(
+            "against FP32 on {} good frames: maps correlate by {:.4} at least, scores within {:.1e}; {:.2} times as fast",
+            likeness.frames, likeness.map_correlation, likeness.score_deviation, speedup.median
+        ));
+    }
+    bars::note(&format!("model card {}", card.display()));
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod train;
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
+use bundle::calibration::RejectRate;
 use clap::{Parser, Subcommand};
 use serde::de::DeserializeOwned;
 
@@ -81,4 +82,17 @@ fn recipe_or_default<R: DeserializeOwned + Default>(path: Option<&Path>) -> anyh
     let named = || format!("recipe {}", path.display());
     let text = std::fs::read_to_string(path).with_context(named)?;
     toml::from_str(&text).with_context(named)
+}
+
+/// The rate at which a test set is counted.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct RateArgument {
+    /// The share of good parts that may be refused, at which false rejects and escapes are counted.
+    #[arg(long, value_name = "RATE", default_value = "0.02", value_parser = reject_rate)]
+    false_reject_rate: RejectRate,
+}
+
+fn reject_rate(text: &str) -> Result<RejectRate, String> {
+    let rate = text.parse().map_err(|error: std::num::ParseFloatError| error.to_string())?;
+    RejectRate::new(rate).map_err(|error| error.to_string())
 }
