@@ -125,15 +125,7 @@ fn a_model_is_made_measured_exported_and_calibrated() {
     assert!(!scratch.path("line.safetensors.unfinished").exists());
     std::fs::copy(scratch.path("parts/cap/test/good/00000.png"), scratch.path("more.png")).unwrap();
 
-    // A part that is captured after the training could be taken for one that was held out.
-    std::fs::copy(scratch.path("more.png"), scratch.path("parts/cap/train/good/later.png"))
-        .unwrap();
-    scratch.fails(
-        &["export", "line.safetensors", "--data", "parts", "--out", "line.onnx"],
-        7,
-        &["no longer holds the images"],
-    );
-    std::fs::remove_file(scratch.path("parts/cap/train/good/later.png")).unwrap();
+    changed_data_is_refused(&scratch);
 
     // A run goes on with the weights of another, if the network is the same.
     let refine = |recipe: &'static str| {
@@ -263,6 +255,18 @@ fn every_precision_is_exported_and_measured(scratch: &Scratch) {
         &["nowhere"],
     );
     assert!(!scratch.path("x.onnx").exists() && !scratch.path("x.md").exists());
+}
+
+/// A part that is captured after the training could be taken for one that was held out.
+fn changed_data_is_refused(scratch: &Scratch) {
+    std::fs::copy(scratch.path("more.png"), scratch.path("parts/cap/train/good/later.png"))
+        .unwrap();
+    scratch.fails(
+        &["export", "line.safetensors", "--data", "parts", "--out", "line.onnx"],
+        7,
+        &["no longer holds the images"],
+    );
+    std::fs::remove_file(scratch.path("parts/cap/train/good/later.png")).unwrap();
 }
 
 /// Of a checkpoint with its log, of an exported model, and where they cannot be written.
