@@ -11,8 +11,8 @@ use bundle::{
 use network::{Architecture, shapes::Shapes};
 
 use crate::{
-    comparison::{Likeness, Reports},
     evaluate::{ProductResult, Report, percent, share_of},
+    precision::likeness::{Likeness, Reports},
     recipe::Recipe,
     speed::Speedup,
 };

@@ -22,12 +22,15 @@ use crate::{
     calibrate::{self, Measured},
     card,
     checkpoint::Checkpoint,
-    comparison::{self, Likeness, Measurable},
     dataset::{Dataset, GoodPart, store},
     deployed::{Computation, OnnxDetector},
     detector::{Answer, Detect, TorchDetector},
     evaluate, files,
-    precision::{self, Wanted, ranges::RangeMethod},
+    precision::{
+        self, Wanted,
+        likeness::{self, Likeness, Measurable},
+        ranges::RangeMethod,
+    },
     speed::{self, Speedup},
 };
 
@@ -125,16 +128,16 @@ pub fn export(
     let mut torch = TorchDetector::new(checkpoint.clone(), Device::Cpu)?;
     let agreement = verify_fp32(&mut fp32, &mut torch, &inputs)?;
 
-    let mut likeness = None;
+    let mut like = None;
     let mut speedup = None;
     let reports = if document.precision.is_fp32() {
         let fp32 = Measurable { detector: &mut fp32, classes: &document.classes };
-        comparison::reports(fp32, None, data, options.rate, &bar)?
+        likeness::reports(fp32, None, data, options.rate, &bar)?
     } else {
         let inputs = likeness_inputs(&document, &split.calibration, inputs)?;
-        let found = comparison::likeness(&mut fp32, &mut deployed, &prototypes, &inputs)?;
-        comparison::check(&found, &document.precision)?;
-        likeness = Some(found);
+        let found = likeness::measure(&mut fp32, &mut deployed, &prototypes, &inputs)?;
+        likeness::check(&found, &document.precision)?;
+        like = Some(found);
         speedup = Some(speed::speedup(&mut fp32, &mut deployed, &inputs[..1], SPEED_PAIRS)?);
         let bar_of_fp32 = bar("prototypes FP32");
         let fp32_prototypes =
@@ -142,7 +145,7 @@ pub fn export(
         let fp32_classes = calibrate::classes(&fp32_prototypes, &[], "")?;
         let fp32 = Measurable { detector: &mut fp32, classes: &fp32_classes };
         let exported = Measurable { detector: &mut deployed, classes: &document.classes };
-        comparison::reports(fp32, Some(exported), data, options.rate, &bar)?
+        likeness::reports(fp32, Some(exported), data, options.rate, &bar)?
     };
 
     let learned: Vec<usize> = (0..data.classes.len())
@@ -156,7 +159,7 @@ pub fn export(
         fp32_bytes: fp32_bytes.len(),
         learned: &learned,
         reports: reports.as_ref(),
-        likeness: likeness.as_ref(),
+        likeness: like.as_ref(),
         speedup: speedup.as_ref(),
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     });
@@ -164,7 +167,7 @@ pub fn export(
     let card = options.out.with_extension("md");
     files::write_atomically(&card, page.as_bytes())?;
     files::write_atomically(&options.out, &bytes)?;
-    Ok(Exported { agreement, likeness, speedup, card })
+    Ok(Exported { agreement, likeness: like, speedup, card })
 }
 
 /// The golden frames' pictures, and held-out good parts.

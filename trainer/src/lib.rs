@@ -22,7 +22,6 @@ pub mod report;
 pub mod compare;
 pub mod calibrate;
 pub mod precision;
-pub mod comparison;
 pub mod speed;
 pub mod card;
 pub mod export;

@@ -102,24 +102,8 @@ fn auroc(report: &str) -> f64 {
 
 #[test]
 fn a_model_is_made_measured_exported_and_calibrated() {
-    let scratch = Scratch::new();
-    products(&scratch);
-    teacher(&scratch);
-    std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
-    let train = |out: &str| {
-        scratch.ok(&[
-            "train",
-            "--data",
-            "parts",
-            "--teacher",
-            "teacher.safetensors",
-            "--recipe",
-            "recipe.toml",
-            "--out",
-            out,
-        ]);
-    };
-    train("line.safetensors");
+    let scratch = ready();
+    scratch.ok(&train("line.safetensors", &[]));
     let log = std::fs::read_to_string(scratch.path("line.log.jsonl")).unwrap();
     assert_eq!(log.lines().count(), 5);
     assert!(!scratch.path("line.safetensors.unfinished").exists());
@@ -151,7 +135,7 @@ fn a_model_is_made_measured_exported_and_calibrated() {
     scratch.fails(&refine("wide.toml"), 4, &["refine line.safetensors", "shape"]);
 
     // The same seed, the same weights.
-    train("again.safetensors");
+    scratch.ok(&train("again.safetensors", &[]));
     let bytes = |name: &str| std::fs::read(scratch.path(name)).unwrap();
     assert!(
         bytes("line.safetensors") == bytes("again.safetensors"),

@@ -3,6 +3,7 @@
 //! Owns the choice of images that int8 is measured on, and the record of what was decided. The graph's passes are
 //! `network::onnx`'s; nothing here sees a test image.
 
+pub mod likeness;
 pub mod ranges;
 pub mod sensitivity;
 

@@ -13,11 +13,11 @@ use bundle::{
 };
 use indicatif::ProgressBar;
 
+use super::sensitivity::map_deviation;
 use crate::{
     dataset::Dataset,
     detector::{Answer, Detect},
     evaluate::{self, Report},
-    precision::sensitivity::map_deviation,
 };
 
 /// How like FP32 a network answers.
@@ -57,7 +57,7 @@ fn map_correlation_min(precision: &Precision) -> f64 {
 const RECOGNISED_ALIKE_MIN: f64 = 0.9;
 
 /// Compares the answers to these inputs, one at a time, by the same prototypes.
-pub fn likeness(
+pub fn measure(
     fp32: &mut dyn Detect,
     exported: &mut dyn Detect,
     prototypes: &[(String, Prototype)],
