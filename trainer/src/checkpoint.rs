@@ -80,13 +80,14 @@ impl Checkpoint {
 
     /// The parts that the run learned from and those that it never saw.
     ///
-    /// Products that the run was not given are left out. Refuses a data set whose images are no longer those of the run, where parts that it learned from could pass
-    /// for held-out ones, and a run that has not ended.
+    /// Products that the run was not given are left out. Refuses a data set whose images are no longer those of the
+    /// run, where parts that it learned from could pass for held-out ones, and a run that has not ended: one that could
+    /// go on has not, though all its steps are done, for its batch norms have not settled.
     pub fn split(&self, data: &Dataset) -> anyhow::Result<Split> {
         let Manifest { recipe, steps, classes, data_fingerprint, .. } = &self.manifest;
-        if *steps < recipe.iterations {
+        if *steps < recipe.iterations || self.state.is_some() {
             bail!(
-                "the checkpoint is that of an unfinished run, {steps} of {} steps; train to the end",
+                "the checkpoint is that of an unfinished run, after {steps} of {} steps; go on with train --resume",
                 recipe.iterations
             );
         }

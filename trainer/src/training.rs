@@ -128,7 +128,11 @@ impl Trainer {
             );
             moments.insert(name.to_owned(), (mean, square));
         }
-        anyhow::ensure!(!moments.is_empty(), "the checkpoint holds no state of the optimiser");
+        // Before the first step there is none.
+        anyhow::ensure!(
+            step == 0 || !moments.is_empty(),
+            "the checkpoint holds no state of the optimiser"
+        );
         let steps = i32::try_from(step).context("more steps than an optimiser counts")?;
         trainer.optimiser = Adam::resume(adam_options(&trainer.recipe), steps, moments);
         for (name, weight) in &state.0 {

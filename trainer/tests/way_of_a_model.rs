@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+mod support;
+
+use std::path::Path;
 
 use bundle::precision::Precision;
 use network::{
@@ -14,84 +13,7 @@ use network::{
 };
 use trainer::checkpoint::Checkpoint;
 
-struct Scratch(tempfile::TempDir);
-
-impl Scratch {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_sightline-train"))
-            .args(arguments)
-            .current_dir(self.0.path())
-            // No test asks the real hub, nor depends on what a user fetched from it.
-            .env("HF_HUB_OFFLINE", "1")
-            .env("HF_HUB_CACHE", self.path("hub"))
-            .output()
-            .unwrap()
-    }
-
-    /// Runs a command that must end well.
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Runs a command that must end with this code and tell these words in one line.
-    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
-        let output = self.run(arguments);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        let last = told.lines().last().unwrap_or_default();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
-        for word in words {
-            assert!(last.contains(word), "{arguments:?}: `{word}` is not in: {told}");
-        }
-        assert!(!told.contains("panicked"), "{told}");
-    }
-}
-
-const RECIPE: &str = "iterations = 5\nbatch_classes = 2\nbatch_images_per_class = 2\nlocal_locations_max = 64\n\
-    [architecture]\nbackbone = \"resnet18\"\nwidth = 0.125\ninput_height = 64\ninput_width = 64\nprojector = \"dense\"\n";
-
-fn products(scratch: &Scratch) {
-    scratch.ok(&[
-        "synth",
-        "products",
-        "--out",
-        "parts",
-        "--train",
-        "10",
-        "--test-good",
-        "6",
-        "--test-defective",
-        "2",
-        "--side",
-        "64",
-        "--product",
-        "weave",
-        "--product",
-        "cap",
-    ]);
-}
-
-fn teacher(scratch: &Scratch) {
-    std::fs::write(
-        scratch.path("teacher.toml"),
-        "width = 0.125\nclasses = 4\nimage_px = 32\nbatch = 4\niterations = 3\n",
-    )
-    .unwrap();
-    scratch.ok(&["pretrain", "--recipe", "teacher.toml", "--out", "teacher.safetensors"]);
-}
+use support::{RECIPE, Scratch, products, ready, train};
 
 fn auroc(report: &str) -> f64 {
     let report: serde_json::Value = serde_json::from_str(report).unwrap();
@@ -282,10 +204,7 @@ fn reports_are_one_file(scratch: &Scratch) {
 
 #[test]
 fn a_whole_classifier_serves_as_teacher() {
-    let scratch = Scratch::new();
-    products(&scratch);
-    teacher(&scratch);
-    std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
+    let scratch = ready();
     // What torchvision's file has beyond the third stage.
     let path = scratch.path("teacher.safetensors");
     let mut weights = Weights::load(&path).unwrap();
@@ -415,152 +334,6 @@ fn bad_input_gets_one_line_and_an_exit_code() {
     assert!(!Path::new(&scratch.path("x.safetensors")).exists());
 }
 
-/// Files of a training that the tests below share.
-fn ready() -> Scratch {
-    let scratch = Scratch::new();
-    products(&scratch);
-    teacher(&scratch);
-    std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
-    scratch
-}
-
-fn train<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let fixed = [
-        "train",
-        "--data",
-        "parts",
-        "--teacher",
-        "teacher.safetensors",
-        "--recipe",
-        "recipe.toml",
-        "--out",
-    ];
-    fixed.into_iter().chain([out]).chain(more.iter().copied()).collect()
-}
-
-#[test]
-fn an_interrupted_run_ends_in_the_weights_of_an_unbroken_one() {
-    let scratch = ready();
-    let steps = ["--iterations", "103", "--ccl", "both"];
-    scratch.ok(&train("unbroken.safetensors", &steps));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sightline-train"))
-        .args(train("broken.safetensors", &steps))
-        .current_dir(scratch.0.path())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Anywhere in the middle: some steps are in the log.
-    let log = scratch.path("broken.log.jsonl");
-    let begun = std::time::Instant::now();
-    while std::fs::read_to_string(&log).map_or(0, |text| text.lines().count()) < 7 {
-        assert!(begun.elapsed().as_secs() < 300 && child.try_wait().unwrap().is_none());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    let output = child.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{told}");
-    assert!(told.contains("stopped at step") && told.contains("--resume"), "{told}");
-    assert!(!scratch.path("broken.safetensors").exists());
-    // The half-made model is refused by everything that wants a whole one.
-    scratch.fails(
-        &["export", "broken.safetensors.unfinished", "--data", "parts", "--out", "x.onnx"],
-        7,
-        &["unfinished run"],
-    );
-    let resume = ["train", "--resume", "--data", "parts", "--out", "broken.safetensors"];
-    scratch.ok(&resume);
-    let bytes = |name: &str| std::fs::read(scratch.path(name)).unwrap();
-    assert!(bytes("unbroken.safetensors") == bytes("broken.safetensors"));
-    let steps = |name: &str| -> Vec<u64> {
-        let text = std::fs::read_to_string(scratch.path(name)).unwrap();
-        let row = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
-        text.lines().map(|line| row(line)["step"].as_u64().unwrap()).collect()
-    };
-    assert_eq!(steps("broken.log.jsonl"), (1..=103).collect::<Vec<u64>>());
-    // Nothing is left to go on with.
-    scratch.fails(&resume, 4, &["nothing to resume", "broken.safetensors.unfinished"]);
-}
-
-#[test]
-fn a_disk_that_is_full_leaves_the_earlier_checkpoint_as_it_was() {
-    let scratch = ready();
-    scratch.ok(&train("line.safetensors", &[]));
-    let before = std::fs::read(scratch.path("line.safetensors")).unwrap();
-    // The system refuses to let a file grow beyond 64 blocks of 512 bytes, as it refuses when the disk is full.
-    let output = Command::new("sh")
-        .args([
-            "-c",
-            "trap '' XFSZ; ulimit -f 64; exec \"$@\"",
-            "sh",
-            env!("CARGO_BIN_EXE_sightline-train"),
-        ])
-        .args(train("line.safetensors", &["--seed", "3"]))
-        .current_dir(scratch.0.path())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(8), "{told}");
-    let last = told.lines().last().unwrap();
-    assert!(last.contains("write line.safetensors") && last.contains("too large"), "{told}");
-    assert!(before == std::fs::read(scratch.path("line.safetensors")).unwrap());
-    let debris = std::fs::read_dir(scratch.0.path())
-        .unwrap()
-        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".tmp"))
-        .count();
-    assert_eq!(debris, 0);
-}
-
-#[test]
-fn classes_may_be_found_and_products_chosen() {
-    let scratch = ready();
-    scratch.ok(&train("pseudo.safetensors", &["--classes", "pseudo:2"]));
-    scratch.ok(&train("chosen.safetensors", &["--classes", "pseudo"]));
-    // One product alone has classes when they are found.
-    scratch.ok(&train("alone.safetensors", &["--products", "cap", "--classes", "pseudo:2"]));
-    let alone = Checkpoint::load(&scratch.path("alone.safetensors")).unwrap();
-    assert_eq!(alone.manifest.classes, ["cap"]);
-    // The other product is there to be refused.
-    let report =
-        scratch.ok(&["evaluate", "model", "alone.safetensors", "--data", "parts", "--json"]);
-    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-    assert_eq!(report["foreign"]["weave"]["parts"], 14);
-    assert!(report["products"].get("weave").is_none());
-
-    scratch.fails(
-        &train("x.safetensors", &["--products", "cap,cup"]),
-        7,
-        &["\"cup\"", "cap, weave"],
-    );
-    scratch.fails(&train("x.safetensors", &["--classes", "pseudo:1"]), 2, &["--help"]);
-    scratch.fails(&train("x.safetensors", &["--classes", "pseudo:900"]), 7, &["cannot be grouped"]);
-    scratch.fails(&train("x.safetensors", &["--device", "tpu"]), 2, &["--help"]);
-    if !tch::Cuda::is_available() {
-        scratch.fails(
-            &train("x.safetensors", &["--device", "cuda:3"]),
-            5,
-            &["cuda:3", "--device cpu"],
-        );
-    }
-}
-
-#[test]
-fn numbers_that_are_none_stop_a_run_and_name_what_is_left() {
-    let scratch = ready();
-    std::fs::write(
-        scratch.path("recipe.toml"),
-        format!("learning_rate = 1e30\nprojector_learning_rate = 1e30\n{RECIPE}"),
-    )
-    .unwrap();
-    scratch.fails(
-        &train("line.safetensors", &[]),
-        7,
-        &["step", "learning rates", "nothing was saved"],
-    );
-    assert!(!scratch.path("line.safetensors").exists());
-}
-
 /// A picture that differs from every other one of another seed.
 fn picture(path: &Path, seed: u32) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -613,10 +386,7 @@ fn a_data_set_is_checked_before_it_is_trained_on() {
 
 #[test]
 fn a_bad_image_is_told_before_training_or_skipped_throughout() {
-    let scratch = Scratch::new();
-    products(&scratch);
-    teacher(&scratch);
-    std::fs::write(scratch.path("recipe.toml"), RECIPE).unwrap();
+    let scratch = ready();
     for seed in 0..8 {
         picture(&scratch.path(&format!("more/bolt/{seed}.png")), seed);
     }

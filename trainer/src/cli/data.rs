@@ -2,7 +2,7 @@
 //!
 //! Owns how bad files are told: the first one ends the command, or all are listed and skipped.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 use bundle::geometry::Geometry;
 
@@ -30,6 +30,16 @@ pub(super) struct DataArguments {
     /// Goes on without the images that cannot be decoded, and lists them.
     #[arg(long)]
     skip_bad: bool,
+}
+
+impl fmt::Display for DataArguments {
+    /// As they are typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let roots: Vec<String> =
+            self.roots.iter().map(|root| format!("--data {}", root.display())).collect();
+        let skip_bad = if self.skip_bad { " --skip-bad" } else { "" };
+        write!(f, "{}{skip_bad}", roots.join(" "))
+    }
 }
 
 impl DataArguments {

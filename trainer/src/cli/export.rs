@@ -76,9 +76,10 @@ fn model_path(text: &str) -> Result<PathBuf, String> {
 
 pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::load(&arguments.checkpoint)?;
+    // The test images, too: the card says what the model does with them.
     let data = arguments.data.screened(
         arguments.data.read()?,
-        Needed::Good,
+        Needed::All,
         &checkpoint.manifest.recipe.geometry(),
     )?;
     let stem = arguments.out.file_stem().unwrap_or_default().to_string_lossy().into_owned();

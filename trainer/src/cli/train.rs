@@ -110,8 +110,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // The second one ends the program at once.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        // In this order: the first one stops after the step, the second ends the process at once, by the signal.
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let out = arguments.out.clone();
@@ -124,9 +124,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             pace.waiting_share() * 100.0
         )),
         Outcome::Stopped { step } => bars::note(&format!(
-            "stopped at step {step} of {}; `sightline-train train --resume --data {} --out {out}` goes on",
-            recipe.iterations,
-            data.place()
+            "stopped at step {step} of {}; `sightline-train train --resume {} --out {out}` goes on",
+            recipe.iterations, arguments.data
         )),
     }
     Ok(())

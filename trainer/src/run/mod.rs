@@ -147,6 +147,7 @@ pub fn train(
             Checkpoint { manifest: manifest(trainer), weights: trainer.weights(), state };
         checkpoint.save(&unfinished)
     };
+    let is_stopped = || options.stop.load(Ordering::Relaxed);
     let early = |trainer: &Trainer| {
         // Its own panic was printed.
         anyhow::anyhow!(
@@ -161,7 +162,7 @@ pub fn train(
     let mut pace = Pace::default();
     let mut saved = trainer.steps();
     while trainer.steps() < recipe.iterations {
-        if options.stop.load(Ordering::Relaxed) {
+        if is_stopped() {
             save_unfinished(&trainer)?;
             return Ok(Outcome::Stopped { step: trainer.steps() });
         }
@@ -188,6 +189,11 @@ pub fn train(
     }
     bar.set_message("batch normalisation settles");
     for done in 0..SETTLING_BATCHES {
+        if is_stopped() {
+            // A run that goes on settles from the first batch again.
+            save_unfinished(&trainer)?;
+            return Ok(Outcome::Stopped { step: trainer.steps() });
+        }
         let batch = batches.next().ok_or_else(|| early(&trainer))??;
         trainer.settle(&batch, done);
     }
