@@ -4,11 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{
-    path::{Path as FilePath, PathBuf},
-    process::Command,
-    sync::OnceLock,
-};
+mod support;
+
+use std::path::Path as FilePath;
 
 use ndarray::ArrayD;
 use network::{
@@ -21,28 +19,11 @@ use network::{
     weights::Weights,
 };
 use ort::{
-    environment::Environment,
     session::{Session, SessionInputValue},
     value::Tensor,
 };
 
-fn root() -> &'static FilePath {
-    FilePath::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
-
-fn runtime() -> &'static Environment {
-    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
-    ENVIRONMENT.get_or_init(|| {
-        let named = std::env::var_os("SIGHTLINE_ONNXRUNTIME").map(PathBuf::from);
-        let folder = named.unwrap_or_else(|| root().join(".deps/onnxruntime"));
-        let library = std::fs::read_dir(&folder)
-            .unwrap_or_else(|error| panic!("{}: {error}; run make test once", folder.display()))
-            .map(|entry| entry.unwrap().path())
-            .find(|path| path.to_string_lossy().contains("libonnxruntime.so"))
-            .unwrap();
-        ort::init_from(library).unwrap().build().unwrap()
-    })
-}
+use support::{check_onnx, root, runtime};
 
 /// Runs a model on f32 inputs, or on u8 frames where `as_u8` says so.
 fn onnx_runtime(model: &ModelProto, inputs: &[Array], as_u8: bool, outputs: usize) -> Vec<Array> {
@@ -205,8 +186,6 @@ fn black_and_white_are_normalised_by_the_definition() {
 
 #[test]
 fn onnx_own_checker_takes_the_exported_models() {
-    let packages = root().join(".deps/python");
-    assert!(packages.is_dir(), "{} is not there; run make test once", packages.display());
     let folder = tempfile::tempdir().unwrap();
     let mut paths = vec![root().join("models/demo.onnx")];
     for (name, arch) in architectures() {
@@ -217,16 +196,7 @@ fn onnx_own_checker_takes_the_exported_models() {
         paths.push(path);
     }
     for path in paths {
-        let script =
-            "import onnx, sys; onnx.checker.check_model(onnx.load(sys.argv[1]), full_check=True)";
-        let output = Command::new("python3")
-            .args(["-c", script])
-            .arg(&path)
-            .env("PYTHONPATH", &packages)
-            .output()
-            .unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{}: {told}", path.display());
+        check_onnx(&path);
     }
 }
 

@@ -3,12 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{
-    collections::BTreeSet,
-    path::{Path as FilePath, PathBuf},
-    process::Command,
-    sync::OnceLock,
-};
+mod support;
+
+use std::collections::BTreeSet;
 
 use ndarray::ArrayD;
 use network::{
@@ -23,28 +20,11 @@ use network::{
     weights::{Checked, Weight, Weights},
 };
 use ort::{
-    environment::Environment,
     session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
     value::Tensor,
 };
 
-fn root() -> &'static FilePath {
-    FilePath::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
-
-fn runtime() -> &'static Environment {
-    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
-    ENVIRONMENT.get_or_init(|| {
-        let named = std::env::var_os("SIGHTLINE_ONNXRUNTIME").map(PathBuf::from);
-        let folder = named.unwrap_or_else(|| root().join(".deps/onnxruntime"));
-        let library = std::fs::read_dir(&folder)
-            .unwrap_or_else(|error| panic!("{}: {error}; run make test once", folder.display()))
-            .map(|entry| entry.unwrap().path())
-            .find(|path| path.to_string_lossy().contains("libonnxruntime.so"))
-            .unwrap();
-        ort::init_from(library).unwrap().build().unwrap()
-    })
-}
+use support::{check_onnx, runtime};
 
 /// Runs a model; returns the outputs, and the operators that ONNX Runtime made of it.
 fn run(
@@ -331,8 +311,6 @@ fn half_weights_are_half_the_file_and_compute_the_same() {
 
 #[test]
 fn onnx_own_checker_takes_every_precision() {
-    let packages = root().join(".deps/python");
-    assert!(packages.is_dir(), "{} is not there; run make test once", packages.display());
     let folder = tempfile::tempdir().unwrap();
     for projector in [ProjectorKind::Dense, ProjectorKind::Depthwise] {
         let arch = tiny(projector);
@@ -341,17 +319,9 @@ fn onnx_own_checker_takes_every_precision() {
         assert_eq!(done.halved, onnx::layers(&detector(&arch)).len(), "{projector:?}");
         for (name, model) in [("fp16", half), ("int8", int8(&arch, &BTreeSet::new()))] {
             assert_eq!((model.ir_version, model.opset_import[0].version), (8, 17), "{name}");
-            let path = folder.path().join(format!("{name}.onnx"));
+            let path = folder.path().join(format!("{name}-{projector:?}.onnx"));
             std::fs::write(&path, onnx::bytes(&model)).unwrap();
-            let script = "import onnx, sys; onnx.checker.check_model(onnx.load(sys.argv[1]), full_check=True)";
-            let output = Command::new("python3")
-                .args(["-c", script])
-                .arg(&path)
-                .env("PYTHONPATH", &packages)
-                .output()
-                .unwrap();
-            let told = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{name}, {projector:?}: {told}");
+            check_onnx(&path);
         }
     }
 }

@@ -11,7 +11,8 @@ use bundle::{
 use network::{Architecture, shapes::Shapes};
 
 use crate::{
-    evaluate::{ProductResult, Report, percent, share_of},
+    evaluate::{ProductResult, Report, percent},
+    metrics::binomial::share_in_words,
     precision::likeness::{Likeness, Reports},
     recipe::Recipe,
     speed::Speedup,
@@ -231,12 +232,13 @@ fn results(facts: &Facts<'_>) -> String {
     }
     if let Some(Reports { fp32, exported }) = facts.reports {
         let of_file = exported.as_ref().unwrap_or(fp32);
+        let words = |(events, trials)| share_in_words(events, trials);
         let rate = of_file.rate.map_or(0.0, |rate| rate * 100.0);
         let _infallible = writeln!(
             text,
             "\nAt a false-reject rate of {rate} % this file refused {} good parts and passed {} defective ones.",
-            share_of(of_file.false_rejects()),
-            share_of(of_file.escapes())
+            words(of_file.false_rejects()),
+            words(of_file.escapes())
         );
         if !of_file.unrated.is_empty() {
             let names: Vec<String> = of_file.unrated.iter().map(|name| escaped(name)).collect();

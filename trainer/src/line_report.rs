@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt};
 use anyhow::bail;
 use synth::line::{FrameTruth, State};
 
-use crate::{metrics::binomial::interval_95, verdicts::VerdictLine};
+use crate::{metrics::binomial::share_in_words, verdicts::VerdictLine};
 
 /// Upper bounds of the area bins, as shares of the frame; a bin is named after the size it is centred on.
 const BINS: [(&str, f64); 4] = [("0.1 %", 0.0018), ("0.3 %", 0.0055), ("1 %", 0.018), ("3 %", 1.0)];
@@ -112,19 +112,7 @@ impl LineReport {
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { refused, all } = *self;
-        if all == 0 {
-            return f.write_str("none there");
-        }
-        let (low, high) = interval_95(refused, all);
-        let percent = |share: f64| share * 100.0;
-        write!(
-            f,
-            "{refused} of {all}  {:.1} %  (95 %: {:.1} to {:.1})",
-            percent(refused as f64 / all as f64),
-            percent(low),
-            percent(high)
-        )
+        f.write_str(&share_in_words(self.refused, self.all))
     }
 }
 

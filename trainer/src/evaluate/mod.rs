@@ -15,9 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use acceptance::{Decision, Judgement, Standards};
 pub use answers::{BATCH, answers, direction, prototypes, worst};
-pub use report::{
-    COLUMNS, Foreign, PixelMetrics, ProductResult, Recognition, Report, percent, share_of,
-};
+pub use report::{COLUMNS, Foreign, PixelMetrics, ProductResult, Recognition, Report, percent};
 
 use crate::{
     cluster,

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use super::{Decision, ImageScore};
-use crate::metrics::{F1Max, Ranking, Scores, VMeasure, binomial};
+use crate::metrics::{F1Max, Ranking, Scores, VMeasure, binomial::share_in_words};
 
 /// How products were recognised, in parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -234,21 +234,6 @@ pub const COLUMNS: [Column; 7] = [
     ("AUPRO", |result| Some(result.pixel?.aupro)),
 ];
 
-/// A share of some parts with its interval at 95 %, in words.
-pub fn share_of((events, trials): (usize, usize)) -> String {
-    if trials == 0 {
-        return "none of 0".into();
-    }
-    let (low, high) = binomial::interval_95(events, trials);
-    let percent = |share: f64| share * 100.0;
-    format!(
-        "{events} of {trials} ({:.1} %, {:.1} to {:.1} % at 95 %)",
-        percent(events as f64 / trials as f64),
-        percent(low),
-        percent(high)
-    )
-}
-
 /// A metric from 0 to 1 in per cent.
 pub fn percent(share: Option<f64>) -> String {
     share.map_or("-".to_owned(), |share| format!("{:.2}", share * 100.0))
@@ -277,16 +262,17 @@ impl fmt::Display for Report {
         let means = COLUMNS.iter().map(|(_, of)| self.mean(of)).collect();
         row(f, means, self.mean(|result| result.recognised))?;
         writeln!(f)?;
+        let words = |(events, trials)| share_in_words(events, trials);
         match self.rate {
             Some(rate) => writeln!(f, "at a false-reject rate of {} %", rate * 100.0)?,
             None => writeln!(f, "as the inspector decided")?,
         }
-        writeln!(f, "  good parts refused     {}", share_of(self.false_rejects()))?;
-        writeln!(f, "  defective parts passed {}", share_of(self.escapes()))?;
+        writeln!(f, "  good parts refused     {}", words(self.false_rejects()))?;
+        writeln!(f, "  defective parts passed {}", words(self.escapes()))?;
         let Recognition { correct, unknown, wrong } = self.recognition();
         let all = correct + unknown + wrong;
-        writeln!(f, "  taken for another product {}", share_of((wrong, all)))?;
-        write!(f, "  taken for no product      {}", share_of((unknown, all)))?;
+        writeln!(f, "  taken for another product {}", words((wrong, all)))?;
+        write!(f, "  taken for no product      {}", words((unknown, all)))?;
         if !self.unrated.is_empty() {
             let names = self.unrated.join(", ");
             write!(f, "\n  too few calibration frames for that rate: {names}")?;

@@ -24,6 +24,16 @@ pub fn interval_95(events: usize, trials: usize) -> (f64, f64) {
     (lower, upper)
 }
 
+/// `3 of 40 (7.5 %, 1.6 to 20.4 % at 95 %)`.
+pub fn share_in_words(events: usize, trials: usize) -> String {
+    if trials == 0 {
+        return "none there".into();
+    }
+    let (low, high) = interval_95(events, trials);
+    let [share, low, high] = [events as f64 / trials as f64, low, high].map(|share| share * 100.0);
+    format!("{events} of {trials} ({share:.1} %, {low:.1} to {high:.1} % at 95 %)")
+}
+
 /// P(X <= count) for X binomial; `usize::MAX` stands for -1.
 fn at_most(rate: f64, count: usize, trials: usize) -> f64 {
     if count == usize::MAX {
@@ -62,5 +72,7 @@ mod tests {
         check(10, 10, 0.6915, 1.0);
         check(5, 100, 0.0164, 0.1128);
         assert_eq!(interval_95(0, 0), (0.0, 1.0));
+        assert_eq!(share_in_words(5, 100), "5 of 100 (5.0 %, 1.6 to 11.3 % at 95 %)");
+        assert_eq!(share_in_words(0, 0), "none there");
     }
 }

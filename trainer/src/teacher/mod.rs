@@ -84,13 +84,14 @@ impl Teacher {
         let weights = remote(backbone);
         let card =
             RemoteFile { name: "README.md", bytes_max: 1 << 20, check: Check::Length, ..weights };
-        let is_new = hub.cached(weights)?.is_none();
-        let fetched = hub.fetch(weights, bar)?;
-        // The card lies beside the weights from then on; a run that finds them asks nobody.
-        let card = if is_new {
-            hub.fetch_at(card, &fetched.cached.commit).ok()
+        // The card lies beside the weights once they were fetched; a run that finds them asks nobody. A card that
+        // cannot be had is no reason to do without the weights: the licence is then not known, and that is said.
+        let (fetched, card) = if let Some(found) = hub.cached(weights)? {
+            (found, hub.cached(card).ok().flatten())
         } else {
-            hub.cached(card).ok().flatten()
+            let fetched = hub.fetch(weights, bar)?;
+            let card = hub.fetch_at(card, &fetched.cached.commit).ok();
+            (fetched, card)
         };
         let licence = card
             .and_then(|card| std::fs::read_to_string(card.cached.path).ok())
