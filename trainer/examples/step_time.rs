@@ -10,6 +10,7 @@ use trainer::recipe::{Ccl, Recipe};
 use trainer::training::{Batch, Trainer};
 
 fn main() -> anyhow::Result<()> {
+    trainer::torch::keep_freed_memory();
     let args: Vec<f64> = std::env::args().skip(1).map(|a| a.parse()).collect::<Result<_, _>>()?;
     let width = args.first().copied().unwrap_or(1.0);
     let ccl = if args.get(1).copied().unwrap_or(1.0) > 0.0 { Ccl::Both } else { Ccl::None };

@@ -58,6 +58,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return if error.print().is_ok() { code.into() } else { exit::Code::Output.into() };
         }
     };
+    // Before any thread and any tensor.
+    crate::torch::keep_freed_memory();
     let done = match &arguments.command {
         Command::Train(arguments) => train::run(arguments),
         Command::Data(command) => data::run(command),

@@ -1,12 +1,14 @@
-//! libtorch behind the network's vocabulary: interpreter, variables, optimiser.
+//! libtorch behind the network's vocabulary: interpreter, variables, optimiser, memory.
 //!
 //! Owns every call that depends on how `tch` lays out things. Knows no data set and no loss.
 
 mod adam;
+mod allocator;
 mod graph;
 mod variables;
 
 pub use adam::{Adam, AdamOptions};
+pub use allocator::keep_freed_memory;
 pub(crate) use graph::unit;
 pub use graph::{Mode, Precision, Shared, TorchGraph};
 pub use variables::Variables;
