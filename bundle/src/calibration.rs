@@ -54,6 +54,10 @@ pub struct Limits {
     pub radius: f32,
     /// The highest score that passes.
     pub threshold: f32,
+    /// Share of good parts that both refuse at most: k / (n + 1).
+    pub refused: f64,
+    /// The radius' part of it, which is taken for no known product.
+    pub unknown: f64,
 }
 
 /// The distance of a good part whose nearest prototype is another product's: the largest that there is.
@@ -244,7 +248,13 @@ impl Calibration {
     fn limits_at(&self, radius: usize, score: usize) -> Limits {
         // Not empty by construction, and a rank is at most n.
         let at = |ascending: &[f32], rank: usize| ascending[ascending.len().saturating_sub(rank)];
-        Limits { radius: at(&self.distances, radius), threshold: at(&self.scores, score) }
+        let share = |ranks: usize| ranks as f64 / (self.count() + 1) as f64;
+        Limits {
+            radius: at(&self.distances, radius),
+            threshold: at(&self.scores, score),
+            refused: share(radius + score),
+            unknown: share(radius),
+        }
     }
 }
 
@@ -304,7 +314,8 @@ mod tests {
         let calibration = Calibration::new(scores, distances, "test").unwrap();
         // Eight ranks: the confused frame's, the radius', and six of the score.
         let limits = calibration.limits(rate(0.02)).unwrap();
-        assert_eq!(limits, Limits { radius: 0.1, threshold: 394.0 });
+        assert_eq!((limits.radius, limits.threshold), (0.1, 394.0));
+        assert_eq!((limits.refused, limits.unknown), (8.0 / 400.0, 2.0 / 400.0));
         let refused = calibration.limits(rate(0.005));
         assert_eq!(refused, Err(CalibrationTooSmall { have: 399, confused: 1, need: 599 }));
         assert_eq!(calibration.outermost_limits().map(|limits| limits.radius), Some(0.1));

@@ -6,18 +6,24 @@ use crate::{Architecture, Blur, Graph};
 pub const BLUR: Blur = Blur { sigma_px: 4.0, radius_px: 16 };
 
 /// Fuses `1 - cos(f_k, g_k)` of the three scales: each upsampled to the input size, averaged,
-/// blurred. Result `[N, H, W]`, values in 0..2.
+/// blurred. Where there is a memory, its distance `[N, 1, h, w]` weighs as much as the three together.
+/// Result `[N, H, W]`, values in 0..2.
 pub fn anomaly_map<G: Graph>(
     g: &mut G,
     teacher: &[G::Tensor; 3],
     student: &[G::Tensor; 3],
+    remembered: Option<&G::Tensor>,
     arch: &Architecture,
 ) -> G::Tensor {
     let maps: [G::Tensor; 3] = std::array::from_fn(|scale| {
         let distance = g.cosine_distance(&teacher[scale], &student[scale]);
         g.resize(&distance, arch.input_height, arch.input_width)
     });
-    let fused = g.mean(&maps);
+    let mut fused = g.mean(&maps);
+    if let Some(distance) = remembered {
+        let distance = g.resize(distance, arch.input_height, arch.input_width);
+        fused = g.mean(&[fused, distance]);
+    }
     let smooth = g.gaussian_blur(&fused, BLUR);
     g.drop_channel(&smooth)
 }

@@ -87,6 +87,14 @@ pub struct Architecture {
     pub input_width: usize,
     /// The projector's convolutions.
     pub projector: ProjectorKind,
+    /// Patches that the memory holds, of all products together; 0 for none. Filled after training, not by it.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub memory_patches: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_none(memory_patches: &usize) -> bool {
+    *memory_patches == 0
 }
 
 /// An architecture that cannot be built.
@@ -100,12 +108,18 @@ pub enum ArchitectureError {
         /// Columns asked for.
         width: usize,
     },
+    /// Each patch costs as much at every place as one channel of a convolution.
+    #[error("a memory of {0} patches: at most {most} fit a network", most = Architecture::MEMORY_PATCHES_MAX)]
+    Memory(usize),
     /// The width factor is out of range.
     #[error("width factor {0}: must lie between 0.125 and 4")]
     Width(f64),
 }
 
 impl Architecture {
+    /// The largest memory.
+    pub const MEMORY_PATCHES_MAX: usize = 65_536;
+
     /// The full-width ResNet-18 network with dense projectors on a square input.
     pub fn resnet18(input_px: usize) -> Self {
         Self::published(Backbone::ResNet18, input_px)
@@ -119,6 +133,7 @@ impl Architecture {
             input_height: input_px,
             input_width: input_px,
             projector: ProjectorKind::Dense,
+            memory_patches: 0,
         }
     }
 
@@ -130,6 +145,9 @@ impl Architecture {
                 height: self.input_height,
                 width: self.input_width,
             });
+        }
+        if self.memory_patches > Self::MEMORY_PATCHES_MAX {
+            return Err(ArchitectureError::Memory(self.memory_patches));
         }
         if !(0.125..=4.0).contains(&self.width) {
             return Err(ArchitectureError::Width(self.width));

@@ -12,8 +12,8 @@ use crate::shapes::{Parameter, Shape, Shapes};
 use crate::weights::{Checked, Weights};
 use crate::{
     Architecture, Backbone, BatchNorm, Blur, Conv2d, ConvTranspose2d, Graph, MaxPool2d,
-    Normalisation, Path, ProjectorKind, anomaly_map, bottleneck, decoder, embedding, projector,
-    teacher,
+    Normalisation, Path, ProjectorKind, anomaly_map, bottleneck, decoder, embedding, memory,
+    projector, teacher,
 };
 
 /// One operation or stage.
@@ -31,11 +31,13 @@ pub enum Case {
     Relu,
     LeakyRelu,
     MaxPool2d,
+    AvgPool2d,
     Add,
     Mean,
     Concat,
     CosineDistance,
     CosineDistanceOfZeros,
+    DistanceToNearest,
     ResizeUp,
     ResizeDown,
     GaussianBlur,
@@ -43,6 +45,7 @@ pub enum Case {
     MapMax,
     GlobalAvgPool,
     L2Normalise,
+    L2NormaliseChannels,
     ConvThenBatchNorm,
     ConvTransposeThenBatchNorm,
     Teacher,
@@ -54,6 +57,8 @@ pub enum Case {
     Decoder,
     DecoderWide,
     AnomalyMap,
+    AnomalyMapWithMemory,
+    Memory,
     Embedding,
 }
 
@@ -69,7 +74,7 @@ fn tiny_wide() -> Architecture {
 
 impl Case {
     /// All of them: operations, then what the folding pass touches, then stages.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 40] = [
         Self::Normalise,
         Self::Conv2d,
         Self::Conv2dStride,
@@ -81,11 +86,13 @@ impl Case {
         Self::Relu,
         Self::LeakyRelu,
         Self::MaxPool2d,
+        Self::AvgPool2d,
         Self::Add,
         Self::Mean,
         Self::Concat,
         Self::CosineDistance,
         Self::CosineDistanceOfZeros,
+        Self::DistanceToNearest,
         Self::ResizeUp,
         Self::ResizeDown,
         Self::GaussianBlur,
@@ -93,6 +100,7 @@ impl Case {
         Self::MapMax,
         Self::GlobalAvgPool,
         Self::L2Normalise,
+        Self::L2NormaliseChannels,
         Self::ConvThenBatchNorm,
         Self::ConvTransposeThenBatchNorm,
         Self::Teacher,
@@ -104,6 +112,8 @@ impl Case {
         Self::Decoder,
         Self::DecoderWide,
         Self::AnomalyMap,
+        Self::AnomalyMapWithMemory,
+        Self::Memory,
         Self::Embedding,
     ];
 
@@ -126,11 +136,16 @@ impl Case {
             Self::MapMax => vec![vec![9, 7]],
             Self::L2Normalise => vec![vec![5]],
             Self::Teacher | Self::TeacherWide => vec![vec![3, 64, 64]],
-            Self::ProjectorDense | Self::ProjectorDepthwise | Self::Bottleneck => pyramid(tiny()),
+            Self::ProjectorDense | Self::ProjectorDepthwise | Self::Bottleneck | Self::Memory => {
+                pyramid(tiny())
+            }
             Self::BottleneckWide => pyramid(tiny_wide()),
             Self::Decoder | Self::Embedding => code(tiny()),
             Self::DecoderWide => code(tiny_wide()),
             Self::AnomalyMap => [pyramid(tiny()), pyramid(tiny())].concat(),
+            Self::AnomalyMapWithMemory => {
+                [pyramid(tiny()), pyramid(tiny()), vec![vec![1, 8, 8]]].concat()
+            }
             Self::Conv2d
             | Self::Conv2dStride
             | Self::Conv2dPointwise
@@ -141,6 +156,9 @@ impl Case {
             | Self::Relu
             | Self::LeakyRelu
             | Self::MaxPool2d
+            | Self::AvgPool2d
+            | Self::DistanceToNearest
+            | Self::L2NormaliseChannels
             | Self::ResizeUp
             | Self::ResizeDown
             | Self::GlobalAvgPool
@@ -173,6 +191,7 @@ impl Case {
             Self::MaxPool2d => {
                 vec![g.max_pool2d(&x[0], MaxPool2d { kernel: 3, stride: 2, padding: 1 })]
             }
+            Self::AvgPool2d => vec![g.avg_pool2d(&x[0], 3)],
             Self::Add => vec![g.add(&x[0], &x[1])],
             Self::Mean => vec![g.mean(x)],
             Self::Concat => vec![g.concat(x)],
@@ -182,6 +201,7 @@ impl Case {
                 let zeros = [g.relu(&x[0]), g.relu(&x[1])];
                 vec![g.cosine_distance(&zeros[0], &zeros[1])]
             }
+            Self::DistanceToNearest => vec![g.distance_to_nearest(&x[0])],
             Self::ResizeUp => vec![g.resize(&x[0], 21, 16)],
             Self::ResizeDown => vec![g.resize(&x[0], 5, 4)],
             Self::GaussianBlur => {
@@ -190,7 +210,7 @@ impl Case {
             Self::DropChannel => vec![g.drop_channel(&x[0])],
             Self::MapMax => vec![g.map_max(&x[0])],
             Self::GlobalAvgPool => vec![g.global_avg_pool(&x[0])],
-            Self::L2Normalise => vec![g.l2_normalise(&x[0])],
+            Self::L2Normalise | Self::L2NormaliseChannels => vec![g.l2_normalise(&x[0])],
             Self::ConvThenBatchNorm => {
                 let y = g.conv2d(&x[0], &(&at / "conv"), Conv2d::three(4, 6, 1));
                 vec![g.batch_norm(&y, &(&at / "bn"), BatchNorm { channels: 6 })]
@@ -217,7 +237,15 @@ impl Case {
             Self::Decoder => decoder::decoder(g, &at, &x[0], &arch).into(),
             Self::DecoderWide => decoder::decoder(g, &at, &x[0], &tiny_wide()).into(),
             Self::AnomalyMap => {
-                vec![anomaly_map::anomaly_map(g, &three(x), &three(&x[3..]), &arch)]
+                vec![anomaly_map::anomaly_map(g, &three(x), &three(&x[3..]), None, &arch)]
+            }
+            Self::AnomalyMapWithMemory => {
+                let student = three(&x[3..]);
+                vec![anomaly_map::anomaly_map(g, &three(x), &student, Some(&x[6]), &arch)]
+            }
+            Self::Memory => {
+                let arch = Architecture { memory_patches: 6, ..arch };
+                vec![memory::distance(g, &at, &three(x), &arch)]
             }
             Self::Embedding => vec![embedding::embedding(g, &x[0])],
         }

@@ -6,9 +6,9 @@ use crate::decoder::decoder;
 use crate::embedding::embedding;
 use crate::projector::projector;
 use crate::teacher::teacher;
-use crate::{Architecture, Graph, Normalisation, Path};
+use crate::{Architecture, Graph, Normalisation, Path, memory};
 
-/// The roots of the four parameter trees.
+/// The roots of the parameter trees.
 pub mod roots {
     /// The frozen encoder.
     pub const TEACHER: &str = "teacher";
@@ -18,6 +18,8 @@ pub mod roots {
     pub const BOTTLENECK: &str = "bottleneck";
     /// The student.
     pub const DECODER: &str = "decoder";
+    /// What good parts showed to the teacher, where there is a memory.
+    pub const MEMORY: &str = "memory";
 }
 
 /// What the detector says of a batch.
@@ -43,7 +45,9 @@ pub fn detector<G: Graph>(
     let projected = projector(g, &(&at / roots::PROJECTOR), &features, arch);
     let code = bottleneck(g, &(&at / roots::BOTTLENECK), &projected, arch);
     let student = decoder(g, &(&at / roots::DECODER), &code, arch);
-    let map = anomaly_map(g, &features, &student, arch);
+    let remembered = (arch.memory_patches > 0)
+        .then(|| memory::distance(g, &(&at / roots::MEMORY), &features, arch));
+    let map = anomaly_map(g, &features, &student, remembered.as_ref(), arch);
     let score = g.map_max(&map);
     let embedding = embedding(g, &code);
     Detection { anomaly_map: map, score, embedding }

@@ -145,6 +145,9 @@ pub trait Graph {
     /// Maximum pooling.
     fn max_pool2d(&mut self, x: &Self::Tensor, spec: MaxPool2d) -> Self::Tensor;
 
+    /// Mean over square windows of an odd side, step 1; the border counts as zeros. Shapes stay.
+    fn avg_pool2d(&mut self, x: &Self::Tensor, kernel: usize) -> Self::Tensor;
+
     /// Elementwise sum of two tensors of one shape.
     fn add(&mut self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
 
@@ -157,6 +160,9 @@ pub trait Graph {
     /// `1 - cos(a, b)` over the channels at every location: `[N, 1, H, W]`.
     /// Norms are floored at [`COSINE_EPS`].
     fn cosine_distance(&mut self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
+
+    /// One minus the largest of the channels, which are cosines, at every place: `[N, 1, H, W]`.
+    fn distance_to_nearest(&mut self, cosines: &Self::Tensor) -> Self::Tensor;
 
     /// Bilinear resize with `align_corners = true`.
     fn resize(&mut self, x: &Self::Tensor, height: usize, width: usize) -> Self::Tensor;
@@ -173,6 +179,7 @@ pub trait Graph {
     /// Mean over each channel's plane: `[N, C, H, W]` to `[N, C]`.
     fn global_avg_pool(&mut self, x: &Self::Tensor) -> Self::Tensor;
 
-    /// Rows of `[N, D]` divided by their Euclidean norm, floored at [`COSINE_EPS`].
+    /// Rows of `[N, D]`, or the channels at every place of `[N, C, H, W]`, divided by their Euclidean norm, floored at
+    /// [`COSINE_EPS`].
     fn l2_normalise(&mut self, x: &Self::Tensor) -> Self::Tensor;
 }

@@ -6,7 +6,7 @@
 //! nor metadata: builds on a machine that has nothing but Rust.
 //!
 //! Method: reverse distillation (Deng & Li, CVPR 2022) with class-aware contrastive learning
-//! (Fan et al., ICCV 2025, arXiv 2412.04769).
+//! (Fan et al., ICCV 2025, arXiv 2412.04769), and a memory of patches (Roth et al., CVPR 2022) beside it.
 
 mod architecture;
 mod graph;
@@ -17,6 +17,7 @@ pub mod bottleneck;
 pub mod decoder;
 pub mod detector;
 pub mod embedding;
+pub mod memory;
 pub mod projector;
 pub mod residual;
 pub mod teacher;

@@ -203,6 +203,20 @@ impl Graph for Reference<'_> {
         })
     }
 
+    fn avg_pool2d(&mut self, x: &Array, kernel: usize) -> Array {
+        Array::of(&x.shape, |i| {
+            let mut sum = 0.0;
+            for ky in 0..kernel {
+                for kx in 0..kernel {
+                    let (y, x_) =
+                        (source(i[2], 1, ky, kernel / 2), source(i[3], 1, kx, kernel / 2));
+                    sum += x.inside(i[0], i[1], y, x_).unwrap_or(0.0);
+                }
+            }
+            narrow(sum / (kernel * kernel) as f64)
+        })
+    }
+
     fn add(&mut self, a: &Array, b: &Array) -> Array {
         Array::of(&a.shape, |i| narrow(a.at(i) + b.at(i)))
     }
@@ -239,6 +253,14 @@ impl Graph for Reference<'_> {
             };
             let norm = |p: &Array| dot(p, p).sqrt().max(f64::from(COSINE_EPS));
             narrow(1.0 - dot(a, b) / (norm(a) * norm(b)))
+        })
+    }
+
+    fn distance_to_nearest(&mut self, cosines: &Array) -> Array {
+        let [n, channels, h, w] = cosines.nchw();
+        Array::of(&[n, 1, h, w], |i| {
+            let at = |c| cosines.at(&[i[0], c, i[2], i[3]]);
+            narrow(1.0 - (0..channels).map(at).fold(f64::NEG_INFINITY, f64::max))
         })
     }
 
@@ -308,7 +330,7 @@ impl Graph for Reference<'_> {
 
     fn l2_normalise(&mut self, x: &Array) -> Array {
         Array::of(&x.shape, |i| {
-            let square = |c: usize| x.at(&[i[0], c]).powi(2);
+            let square = |c: usize| x.at(&[&[i[0], c], &i[2..]].concat()).powi(2);
             let norm = (0..x.shape[1]).map(square).sum::<f64>().sqrt();
             narrow(x.at(i) / norm.max(f64::from(COSINE_EPS)))
         })

@@ -184,6 +184,11 @@ impl Graph for Shapes {
         self.op("max_pool2d", "", vec![c, side(h), side(w)])
     }
 
+    fn avg_pool2d(&mut self, x: &Shape, kernel: usize) -> Shape {
+        assert_eq!(kernel % 2, 1, "a window has a middle");
+        self.op("avg_pool2d", "", x.0.clone())
+    }
+
     fn add(&mut self, a: &Shape, b: &Shape) -> Shape {
         assert_eq!(a, b, "shapes added");
         self.op("add", "", a.0.clone())
@@ -211,6 +216,11 @@ impl Graph for Shapes {
         assert_eq!(a, b, "shapes compared");
         let [_, h, w] = a.chw();
         self.op("cosine_distance", "", vec![1, h, w])
+    }
+
+    fn distance_to_nearest(&mut self, cosines: &Shape) -> Shape {
+        let [_, h, w] = cosines.chw();
+        self.op("distance_to_nearest", "", vec![1, h, w])
     }
 
     fn resize(&mut self, x: &Shape, height: usize, width: usize) -> Shape {

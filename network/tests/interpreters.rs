@@ -127,11 +127,12 @@ fn folding_leaves_no_batch_norm_behind_a_convolution() {
     }
 }
 
-fn architectures() -> [(&'static str, Architecture); 4] {
+fn architectures() -> [(&'static str, Architecture); 5] {
     let tiny = |backbone| Architecture { width: 0.125, ..Architecture::published(backbone, 64) };
     let narrow = tiny(Backbone::ResNet18);
     [
         ("dense", narrow.clone()),
+        ("memory", Architecture { memory_patches: 12, ..narrow.clone() }),
         ("depthwise", Architecture { projector: ProjectorKind::Depthwise, ..narrow }),
         ("resnet34", tiny(Backbone::ResNet34)),
         ("wide_resnet50_2", tiny(Backbone::WideResNet50x2)),

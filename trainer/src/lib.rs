@@ -17,6 +17,7 @@ pub mod deployed;
 pub mod metrics;
 pub mod cluster;
 pub mod pseudo;
+pub mod remember;
 pub mod evaluate;
 pub mod report;
 pub mod compare;

@@ -241,6 +241,12 @@ pub enum RecipeError {
         /// The teacher.
         teacher: Backbone,
     },
+    /// The memory is not trained.
+    #[error(
+        "the recipe's architecture has a memory of {0} patches: leave `memory_patches` out, and fill a memory after \
+         training with `sightline-train remember`"
+    )]
+    Memory(usize),
     /// A number is out of its range.
     #[error("recipe key `{key}` is {value}: must lie {range}")]
     Range {
@@ -258,6 +264,10 @@ impl Recipe {
     pub fn validate(&self) -> Result<(), RecipeError> {
         self.architecture.validate()?;
         self.geometry().validate()?;
+        let patches = self.architecture.memory_patches;
+        if patches > 0 {
+            return Err(RecipeError::Memory(patches));
+        }
         let check = |key, value: f64, fits: bool, range| {
             if fits { Ok(()) } else { Err(RecipeError::Range { key, value, range }) }
         };

@@ -99,8 +99,13 @@ impl Trainer {
     /// A network that goes on with the weights of another run, teacher included.
     pub fn refine(recipe: Recipe, weights: &Weights, device: Device) -> anyhow::Result<Self> {
         let prefix = format!("{}.", roots::TEACHER);
-        let (teacher, rest) =
-            weights.0.clone().into_iter().partition(|(name, _)| name.starts_with(&prefix));
+        let memory = format!("{}.", roots::MEMORY);
+        let (teacher, rest) = weights
+            .clone()
+            .without(|name| name.starts_with(&memory))
+            .0
+            .into_iter()
+            .partition(|(name, _)| name.starts_with(&prefix));
         Self::begin(recipe, Weights(teacher), Weights(rest), device)
     }
 
@@ -167,6 +172,13 @@ impl Trainer {
 
     /// One step on one batch.
     pub fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainingError> {
+        let report = self.gradients(batch)?;
+        self.update();
+        Ok(report)
+    }
+
+    /// The first half of a step, forward and backward: the gradients of the losses, clipped.
+    pub fn gradients(&mut self, batch: &Batch) -> Result<StepReport, TrainingError> {
         let arch = &self.recipe.architecture;
         let at = Path::root();
         let count = batch.frames.size()[0];
@@ -232,6 +244,11 @@ impl Trainer {
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(TrainingError::NotFinite { step: self.step, loss, gradient_norm });
         }
+        Ok(report)
+    }
+
+    /// The second half of a step: moves the parameters against their gradients.
+    fn update(&mut self) {
         let decay = self.recipe.decay(self.step);
         let projector_prefix = format!("{}.", roots::PROJECTOR);
         let (of_projector, of_rest) =
@@ -240,7 +257,6 @@ impl Trainer {
             decay * if name.starts_with(&projector_prefix) { of_projector } else { of_rest }
         });
         self.step += 1;
-        Ok(report)
     }
 
     /// The frozen teacher's features of frames u8 `[N, H, W, 3]`.

@@ -98,9 +98,13 @@ fn random_weights_agree_in_batches_of_one_and_four() {
         (Backbone::ResNet34, ProjectorKind::Dense),
         (Backbone::WideResNet50x2, ProjectorKind::Depthwise),
     ] {
-        for seed in 0..2 {
-            let architecture =
-                Architecture { width: 0.25, projector, ..Architecture::published(backbone, 96) };
+        for (seed, memory_patches) in [(0, 0), (1, 9)] {
+            let architecture = Architecture {
+                width: 0.25,
+                projector,
+                memory_patches,
+                ..Architecture::published(backbone, 96)
+            };
             let manifest = Shapes::of(&architecture).0.parameters;
             let weights = Weights::random(&manifest, seed);
             let checked = weights.clone().check(&manifest).unwrap();

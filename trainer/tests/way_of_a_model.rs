@@ -71,6 +71,7 @@ fn a_model_is_made_measured_exported_and_calibrated() {
     assert!((torch - onnx).abs() < 0.002, "libtorch {torch}, ONNX Runtime {onnx}");
 
     every_precision_is_exported_and_measured(&scratch);
+    a_memory_is_added_and_exported(&scratch);
     reports_are_one_file(&scratch);
 
     let file = bundle::model_file::read(&scratch.path("line.onnx")).unwrap();
@@ -112,6 +113,58 @@ fn a_model_is_made_measured_exported_and_calibrated() {
     let calibrated = bundle::model_file::read(&scratch.path("line.onnx")).unwrap();
     assert_eq!(frames(&calibrated), [12, 12]);
     assert_eq!(calibrated.document.golden, file.document.golden);
+}
+
+/// With the checkpoint `line.safetensors`.
+fn a_memory_is_added_and_exported(scratch: &Scratch) {
+    let remember = |from: &'static str, count: &'static str, out: &'static str| {
+        ["remember", from, "--data", "parts", "--patches-per-product", count, "--out", out]
+    };
+    scratch.ok(&remember("line.safetensors", "7", "memory.safetensors"));
+    let before = Checkpoint::load(&scratch.path("line.safetensors")).unwrap();
+    let after = Checkpoint::load(&scratch.path("memory.safetensors")).unwrap();
+    assert_eq!(after.manifest.recipe.architecture.memory_patches, 14);
+    let patches = &after.weights.0["memory.weight"];
+    let channels = patches.shape[1];
+    assert_eq!(patches.shape, [14, channels, 1, 1]);
+    // Two halves of norm 1 each, halved.
+    for patch in patches.values.chunks(channels) {
+        let square: f32 = patch.iter().map(|value| value * value).sum();
+        assert!((square - 0.5).abs() < 1e-4, "{square}");
+    }
+    assert_eq!(after.weights.clone().without(|name| name == "memory.weight"), before.weights);
+
+    scratch.ok(&["export", "memory.safetensors", "--data", "parts", "--out", "memory.onnx"]);
+    let measure =
+        |model: &str| scratch.ok(&["evaluate", "model", model, "--data", "parts", "--json"]);
+    let (torch, onnx) = (auroc(&measure("memory.safetensors")), auroc(&measure("memory.onnx")));
+    assert!((torch - onnx).abs() < 0.002, "libtorch {torch}, ONNX Runtime {onnx}");
+    assert!(measure("memory.safetensors") != measure("line.safetensors"));
+
+    // Another memory takes the place of the first, and training leaves it behind.
+    scratch.ok(&remember("memory.safetensors", "3", "smaller.safetensors"));
+    let smaller = Checkpoint::load(&scratch.path("smaller.safetensors")).unwrap();
+    assert_eq!(smaller.weights.0["memory.weight"].shape[0], 6);
+    let refine =
+        ["train", "--data", "parts", "--refine", "memory.safetensors", "--recipe", "recipe.toml"];
+    scratch.ok(&[&refine[..], &["--iterations", "1", "--out", "without.safetensors"]].concat());
+    let without = Checkpoint::load(&scratch.path("without.safetensors")).unwrap();
+    assert!(!without.weights.0.contains_key("memory.weight"));
+
+    scratch.fails(
+        &remember("line.safetensors", "65536", "big.safetensors"),
+        3,
+        &["131072 patches"],
+    );
+    std::fs::write(
+        scratch.path("memory.toml"),
+        RECIPE.replace("[architecture]", "[architecture]\nmemory_patches = 5"),
+    )
+    .unwrap();
+    let train =
+        ["train", "--data", "parts", "--teacher", "teacher.safetensors", "--recipe", "memory.toml"];
+    let out = ["--out", "never.safetensors"];
+    scratch.fails(&[&train[..], &out].concat(), 3, &["memory of 5 patches", "remember"]);
 }
 
 /// With the checkpoint `line.safetensors` and its FP32 export.

@@ -246,6 +246,17 @@ impl Graph for Emitter<'_> {
         Value { name, height: side(x.height), width: side(x.width), ..x.clone() }
     }
 
+    fn avg_pool2d(&mut self, x: &Value, kernel: usize) -> Value {
+        let attributes = vec![
+            ints("kernel_shape", &[kernel as i64; 2]),
+            ints("strides", &[1; 2]),
+            ints("pads", &[kernel as i64 / 2; 4]),
+            int("count_include_pad", 1),
+        ];
+        let name = self.op("AveragePool", "avg_pool", &[&x.name], attributes);
+        Value { name, ..x.clone() }
+    }
+
     fn add(&mut self, a: &Value, b: &Value) -> Value {
         let name = self.op("Add", "add", &[&a.name, &b.name], vec![]);
         Value { name, ..a.clone() }
@@ -281,6 +292,14 @@ impl Graph for Emitter<'_> {
         let one = self.constant("one", &[], &[1.0]);
         let name = self.op("Sub", "cosine_distance", &[&one, &cosine], vec![]);
         Value { name, channels: 1, ..a.clone() }
+    }
+
+    fn distance_to_nearest(&mut self, cosines: &Value) -> Value {
+        let attributes = vec![ints("axes", &[1]), int("keepdims", 1)];
+        let nearest = self.op("ReduceMax", "nearest", &[&cosines.name], attributes);
+        let one = self.constant("one", &[], &[1.0]);
+        let name = self.op("Sub", "distance_to_nearest", &[&one, &nearest], vec![]);
+        Value { name, channels: 1, ..cosines.clone() }
     }
 
     fn resize(&mut self, x: &Value, height: usize, width: usize) -> Value {

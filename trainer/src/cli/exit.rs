@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use bundle::model_file::ModelFileError;
-use network::weights::WeightsError;
+use network::{ArchitectureError, weights::WeightsError};
 
 use super::device::NoSuchDevice;
 use crate::{
@@ -31,7 +31,10 @@ impl Code {
     /// The class of the innermost error that is known.
     pub(super) fn of(error: &anyhow::Error) -> Self {
         for cause in error.chain() {
-            if cause.is::<RecipeError>() || cause.is::<toml::de::Error>() {
+            if cause.is::<RecipeError>()
+                || cause.is::<ArchitectureError>()
+                || cause.is::<toml::de::Error>()
+            {
                 return Self::Configuration;
             }
             if cause.is::<ModelFileError>() || cause.is::<WeightsError>() {

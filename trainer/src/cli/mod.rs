@@ -9,6 +9,7 @@ mod evaluate;
 mod exit;
 mod export;
 mod pretrain;
+mod remember;
 mod synth;
 mod train;
 
@@ -31,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Learn from the good parts of a data set.
     Train(train::Arguments),
+    /// Give a trained checkpoint a memory of what good parts show.
+    Remember(remember::Arguments),
     /// Look at a data set before it is trained on.
     #[command(subcommand)]
     Data(data::Command),
@@ -62,6 +65,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     crate::torch::keep_freed_memory();
     let done = match &arguments.command {
         Command::Train(arguments) => train::run(arguments),
+        Command::Remember(arguments) => remember::run(arguments),
         Command::Data(command) => data::run(command),
         Command::Evaluate(command) => evaluate::run(command),
         Command::Export(arguments) => export::export(arguments),

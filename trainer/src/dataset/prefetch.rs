@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::{DataError, augment::Augmentation, sampler::Sampler, store::Store};
-use crate::{torch::batch_from_images, training::Batch};
+use crate::{recipe::Recipe, torch::batch_from_images, training::Batch};
 
 /// One being used, one waiting, one being made.
 const BATCHES_AHEAD: usize = 2;
@@ -20,17 +20,17 @@ const BATCHES_AHEAD: usize = 2;
 #[derive(Debug)]
 pub struct Source {
     /// The images.
-    pub store: Store,
+    store: Store,
     /// The class of each image.
-    pub class_of_image: Vec<usize>,
+    class_of_image: Vec<usize>,
     /// Which images a step gets.
-    pub sampler: Sampler,
+    sampler: Sampler,
     /// The steps that need the second view: all before this one.
-    pub views_before_step: u64,
+    views_before_step: u64,
     /// How the second view differs from the image.
-    pub augmentation: Augmentation,
+    augmentation: Augmentation,
     /// Seed of the augmentation.
-    pub seed: u64,
+    seed: u64,
 }
 
 /// Batches in the order of their steps.
@@ -75,6 +75,24 @@ impl Drop for Prefetch {
 }
 
 impl Source {
+    /// What the batches of this recipe are made of: the images, and the class of each.
+    pub fn new(recipe: &Recipe, store: Store, class_of_image: Vec<usize>) -> Self {
+        let sampler = Sampler::new(
+            &class_of_image,
+            recipe.batch_classes,
+            recipe.batch_images_per_class,
+            recipe.seed,
+        );
+        Self {
+            store,
+            class_of_image,
+            sampler,
+            views_before_step: if recipe.ccl.local() { recipe.iterations } else { 0 },
+            augmentation: recipe.augmentation.clone(),
+            seed: recipe.seed,
+        }
+    }
+
     fn batch(&self, step: u64) -> Result<Batch, DataError> {
         let draws = self.sampler.batch(step, &self.class_of_image);
         let pairs = draws

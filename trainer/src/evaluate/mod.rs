@@ -107,8 +107,7 @@ pub fn evaluate(
     let known = standards.names();
     let mut report = Report::of(&images, &known);
     report.add_pixels(&pixels);
-    report.rate = Some(rate.get());
-    report.unrated = standards.unrated().to_vec();
+    report.add_standards(&standards, rate);
     report.v_measure = agreement_of_clusters(&images, &embeddings, &known);
     Ok(Evaluation { report, images, embeddings, standards, overlap_curves })
 }

@@ -5,9 +5,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use bundle::calibration::{Limits, RejectRate};
 use serde::Serialize;
 
-use super::{Decision, ImageScore};
+use super::{Decision, ImageScore, Standards};
 use crate::metrics::{F1Max, Ranking, Scores, VMeasure, binomial::share_in_words};
 
 /// How products were recognised, in parts.
@@ -78,6 +79,8 @@ pub struct ProductResult {
     pub image_f1_max: Option<f64>,
     /// Of the maps, where masks are there.
     pub pixel: Option<PixelMetrics>,
+    /// What its limits state; `None` without a calibration, and where the inspector judged.
+    pub stated: Option<Stated>,
     /// Good parts that were refused, for their score or as unknown.
     pub false_rejects: usize,
     /// Defective parts that passed.
@@ -119,6 +122,15 @@ impl ProductResult {
         result.recognised = (known > 0).then(|| own as f64 / known as f64);
         result
     }
+}
+
+/// What the limits of a product state: the largest shares of its good parts that they refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Stated {
+    /// For their score or as unknown.
+    pub refused: f64,
+    /// As unknown.
+    pub unknown: f64,
 }
 
 /// Parts of a product that the model does not know: all of them are there to be refused.
@@ -174,6 +186,17 @@ impl Report {
         report
     }
 
+    /// Puts in what the judgements were made by.
+    pub(crate) fn add_standards(&mut self, standards: &Standards, rate: RejectRate) {
+        self.rate = Some(rate.get());
+        self.unrated = standards.unrated().to_vec();
+        for (name, result) in &mut self.products {
+            result.stated = standards
+                .limits(name)
+                .map(|Limits { refused, unknown, .. }| Stated { refused, unknown });
+        }
+    }
+
     /// Puts in what was measured on maps.
     pub(super) fn add_pixels(&mut self, pixels: &BTreeMap<String, PixelMetrics>) {
         for (name, result) in &mut self.products {
@@ -195,6 +218,21 @@ impl Report {
     /// Good parts that were refused, and all good parts.
     pub fn false_rejects(&self) -> (usize, usize) {
         self.sum(|result| (result.false_rejects, result.good))
+    }
+
+    /// Good parts that were taken for no known product, and all good parts.
+    pub fn unknown_good(&self) -> (usize, usize) {
+        self.sum(|result| (result.recognition_of_good.unknown, result.good))
+    }
+
+    /// The largest share of all good parts that the limits state; `None` where a product with good parts has none.
+    pub fn stated(&self, of: impl Fn(Stated) -> f64) -> Option<f64> {
+        let with_good = || self.products.values().filter(|result| result.good > 0);
+        let parts: usize = with_good().map(|result| result.good).sum();
+        let shares: Option<Vec<f64>> = with_good()
+            .map(|result| result.stated.map(|stated| of(stated) * result.good as f64))
+            .collect();
+        (parts > 0).then_some(shares?.iter().sum::<f64>() / parts as f64)
     }
 
     /// Defective parts that passed, and all defective parts.
@@ -267,15 +305,38 @@ impl fmt::Display for Report {
             Some(rate) => writeln!(f, "at a false-reject rate of {} %", rate * 100.0)?,
             None => writeln!(f, "as the inspector decided")?,
         }
-        writeln!(f, "  good parts refused     {}", words(self.false_rejects()))?;
-        writeln!(f, "  defective parts passed {}", words(self.escapes()))?;
+        let stated = |of: fn(Stated) -> f64| {
+            self.stated(of)
+                .map_or(String::new(), |share| format!(", stated at most {:.1} %", share * 100.0))
+        };
+        writeln!(
+            f,
+            "  good parts refused         {}{}",
+            words(self.false_rejects()),
+            stated(|s| s.refused)
+        )?;
+        writeln!(f, "  defective parts passed     {}", words(self.escapes()))?;
         let Recognition { correct, unknown, wrong } = self.recognition();
         let all = correct + unknown + wrong;
-        writeln!(f, "  taken for another product {}", words((wrong, all)))?;
-        write!(f, "  taken for no product      {}", words((unknown, all)))?;
+        writeln!(f, "  taken for another product  {}", words((wrong, all)))?;
+        writeln!(f, "  taken for no product       {}", words((unknown, all)))?;
+        write!(
+            f,
+            "  good ones among these      {}{}",
+            words(self.unknown_good()),
+            stated(|s| s.unknown)
+        )?;
         if !self.unrated.is_empty() {
-            let names = self.unrated.join(", ");
-            write!(f, "\n  too few calibration frames for that rate: {names}")?;
+            let state = |name: &String| match self.products.get(name).and_then(|p| p.stated) {
+                Some(stated) => format!("{name} ({:.1} %)", stated.refused * 100.0),
+                None => name.clone(),
+            };
+            let names: Vec<String> = self.unrated.iter().map(state).collect();
+            write!(
+                f,
+                "\n  too few calibration frames for that rate, and the least that theirs state: {}",
+                names.join(", ")
+            )?;
         }
         for (name, Foreign { parts, unknown, failed, passed }) in &self.foreign {
             write!(
@@ -304,6 +365,30 @@ mod tests {
             score,
             recognised: Some("cap".into()),
             decision,
+        }
+    }
+
+    #[test]
+    fn what_is_stated_is_weighed_by_good_parts() {
+        let images = [
+            image("cap", false, 0.1, Decision::Pass),
+            image("gear", false, 0.5, Decision::UnknownProduct),
+            image("gear", false, 0.5, Decision::Pass),
+            image("bolt", true, 0.6, Decision::Fail),
+        ];
+        let mut report = Report::of(&images, &["cap".into(), "gear".into(), "bolt".into()]);
+        assert_eq!(report.stated(|stated| stated.refused), None);
+        for (name, refused) in [("cap", 0.3), ("gear", 0.06)] {
+            let stated = Stated { refused, unknown: refused / 2.0 };
+            report.products.get_mut(name).unwrap().stated = Some(stated);
+        }
+        report.unrated = vec!["cap".into()];
+        // (1 * 0.3 + 2 * 0.06) / 3; bolt has no good part.
+        assert!((report.stated(|stated| stated.refused).unwrap() - 0.14).abs() < 1e-12);
+        assert_eq!(report.unknown_good(), (1, 3));
+        let text = report.to_string();
+        for words in ["stated at most 14.0 %", "stated at most 7.0 %", "cap (30.0 %)"] {
+            assert!(text.contains(words), "{text}");
         }
     }
 

@@ -85,12 +85,12 @@ pub(super) fn acceptance(run: &Run<'_>, palette: &Palette) -> Markup {
                     th rowspan="2" { "product" }
                     th colspan="2" { "good parts refused (false rejects)" }
                     th colspan="2" { "defective parts passed (escapes)" }
-                    th.n colspan="3" { "calibration" }
+                    th.n colspan="4" { "calibration" }
                 }
                 tr {
                     th.n { "parts" } th { "share, 95 % interval" }
                     th.n { "parts" } th { "share, 95 % interval" }
-                    th.n { "frames" } th.n { "needed" } th.n { "threshold" }
+                    th.n { "frames" } th.n { "needed" } th.n { "states at most" } th.n { "threshold" }
                 }
             }
             tbody { @for (name, result) in &report.products {
@@ -105,7 +105,7 @@ pub(super) fn acceptance(run: &Run<'_>, palette: &Palette) -> Markup {
                 th scope="row" { "all parts" }
                 (share(report.false_rejects()))
                 (share(report.escapes()))
-                td colspan="3" {}
+                td colspan="4" {}
             } }
         } }
         @if report.unrated.is_empty() {
@@ -117,8 +117,8 @@ pub(super) fn acceptance(run: &Run<'_>, palette: &Palette) -> Markup {
                     @if index > 0 { ", " }
                     (name)
                 }
-                ". Their calibration has too few frames, so only what lies beyond all of them is refused. Record good "
-                "parts of them and run " code { "sightline-train calibrate" } "."
+                ". Their calibration has too few frames, so only what lies beyond all of them is refused, and the rate is what "
+                "the table states. Record good parts of them and run " code { "sightline-train calibrate" } "."
             }
         }
     }
@@ -156,6 +156,7 @@ fn calibration(run: &Run<'_>, name: &str, rate: Option<RejectRate>) -> Markup {
     html! {
         td.n.bad[need.is_some_and(|need| have < need)] { (have) }
         td.n { @if let Some(need) = need { (need) } @else { "–" } }
+        td.n { @if let Some(limits) = limits { (format!("{:.1} %", limits.refused * 100.0)) } @else { "–" } }
         td.n { @if let Some(limits) = limits { (format!("{:.4}", limits.threshold)) } @else { "–" } }
     }
 }

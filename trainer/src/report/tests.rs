@@ -86,8 +86,7 @@ fn page(made: Made) -> String {
         }
     }
     let mut report = Report::of(&images, &standards.names());
-    report.rate = Some(0.02);
-    report.unrated = standards.unrated().to_vec();
+    report.add_standards(&standards, RejectRate::new(0.02).unwrap());
     let curve = || vec![(0.0, 0.0), (0.1, 0.8), (0.3, 1.0)];
     let overlap_curves: BTreeMap<_, _> = made
         .products

@@ -29,7 +29,6 @@ use crate::{
     dataset::{
         self, Dataset,
         prefetch::{Prefetch, Source},
-        sampler::Sampler,
         store::Store,
     },
     files, pseudo,
@@ -79,7 +78,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    fn add(&mut self, images: usize, time: Duration, waiting: Duration) {
+    /// Counts one batch.
+    pub fn add(&mut self, images: usize, time: Duration, waiting: Duration) {
         self.images += images as u64;
         self.time += time;
         self.waiting += waiting;
@@ -117,20 +117,7 @@ pub fn train(
             pseudo::classes(&trainer, &store, count, &products, &bar("pseudo-classes"))?
         }
     };
-    let sampler = Sampler::new(
-        &class_of_image,
-        recipe.batch_classes,
-        recipe.batch_images_per_class,
-        recipe.seed,
-    );
-    let source = Source {
-        store,
-        class_of_image,
-        sampler,
-        views_before_step: if recipe.ccl.local() { recipe.iterations } else { 0 },
-        augmentation: recipe.augmentation.clone(),
-        seed: recipe.seed,
-    };
+    let source = Source::new(recipe, store, class_of_image);
     let steps = trainer.steps()..recipe.iterations + SETTLING_BATCHES;
     let batches = Prefetch::start(Arc::new(source), steps)?;
     let mut log = Log::open(&options.out, trainer.steps())?;

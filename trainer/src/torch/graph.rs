@@ -145,6 +145,11 @@ impl Graph for TorchGraph<'_> {
         Shared(x.0.max_pool2d([kernel; 2], [stride; 2], [padding; 2], [1; 2], false))
     }
 
+    fn avg_pool2d(&mut self, x: &Shared, kernel: usize) -> Shared {
+        let [side, border] = [kernel, kernel / 2].map(int);
+        Shared(x.0.avg_pool2d([side; 2], [1; 2], [border; 2], false, true, None))
+    }
+
     fn add(&mut self, a: &Shared, b: &Shared) -> Shared {
         Shared(&a.0 + &b.0)
     }
@@ -166,6 +171,10 @@ impl Graph for TorchGraph<'_> {
         let norm = |x: &Tensor| x.norm_scalaropt_dim(2.0, [1].as_slice(), true).clamp_min(floor);
         let dot = (&a.0 * &b.0).sum_dim_intlist([1].as_slice(), true, None);
         Shared(1.0 - dot / (norm(&a.0) * norm(&b.0)))
+    }
+
+    fn distance_to_nearest(&mut self, cosines: &Shared) -> Shared {
+        Shared(1.0 - cosines.0.amax([1].as_slice(), true))
     }
 
     fn resize(&mut self, x: &Shared, height: usize, width: usize) -> Shared {
