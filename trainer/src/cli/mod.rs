@@ -61,8 +61,10 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return if error.print().is_ok() { code.into() } else { exit::Code::Output.into() };
         }
     };
-    // Before any thread and any tensor.
-    crate::torch::keep_freed_memory();
+    if matches!(arguments.command, Command::Train(_) | Command::Pretrain(_)) {
+        // Before any thread and any tensor.
+        crate::torch::keep_freed_memory();
+    }
     let done = match &arguments.command {
         Command::Train(arguments) => train::run(arguments),
         Command::Remember(arguments) => remember::run(arguments),

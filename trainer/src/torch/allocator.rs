@@ -5,8 +5,7 @@
 /// Lets the process keep the memory that tensors free, instead of giving it back to the system after every operation.
 ///
 /// A training step allocates and frees the same hundred big tensors again and again. By default the GNU C library maps
-/// each of them afresh and the system clears every page of it: a sixth of a step's time on a CPU
-/// (trainer/RESULTS.md, "Training speed"). The price is that the process stays as big as its biggest step.
+/// each of them afresh and the system clears every page of it. The price is that the process stays as big as its biggest step.
 /// To be called before the first tensor is made; elsewhere than on GNU systems it does nothing.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
