@@ -5,8 +5,12 @@ use crate::{Architecture, Blur, Graph};
 /// The final smoothing: sigma 4, cut at four sigmas.
 pub const BLUR: Blur = Blur { sigma_px: 4.0, radius_px: 16 };
 
+/// How often the memory's distance counts where the student's counts once: trainer/RESULTS.md, "A memory beside the
+/// student", gives what other weights do.
+const MEMORY_COUNTS: usize = 3;
+
 /// Fuses `1 - cos(f_k, g_k)` of the three scales: each upsampled to the input size, averaged,
-/// blurred. Where there is a memory, its distance `[N, 1, h, w]` weighs as much as the three together.
+/// blurred. Where there is a memory, its distance `[N, 1, h, w]` weighs three times as much as the three together.
 /// Result `[N, H, W]`, values in 0..2.
 pub fn anomaly_map<G: Graph>(
     g: &mut G,
@@ -22,7 +26,9 @@ pub fn anomaly_map<G: Graph>(
     let mut fused = g.mean(&maps);
     if let Some(distance) = remembered {
         let distance = g.resize(distance, arch.input_height, arch.input_width);
-        fused = g.mean(&[fused, distance]);
+        let mut terms = vec![fused];
+        terms.resize(1 + MEMORY_COUNTS, distance);
+        fused = g.mean(&terms);
     }
     let smooth = g.gaussian_blur(&fused, BLUR);
     g.drop_channel(&smooth)
