@@ -2,21 +2,25 @@
 //!
 //! Owns that order, the same for `run` and `inspect`. Knows neither where frames come from nor where verdicts go.
 
+use std::sync::Arc;
+
 use bundle::geometry::{Geometry, Map, RgbView, Size};
 
 use crate::{
     engine::{Engine as _, EngineError, Inference, Verified},
     judge::{Evidence, Judge},
     preprocess::Inputs,
+    record::ModelLabel,
     verdict::Verdict,
 };
 
-/// A verified engine, the geometry it was trained with, and the judge of its products.
+/// A verified engine, the geometry it was trained with, the judge of its products, and the name of them all.
 #[derive(Debug)]
 pub struct Inspector {
     engine: Verified,
     geometry: Geometry,
     judge: Judge,
+    model: Arc<ModelLabel>,
 }
 
 /// A judged frame.
@@ -40,9 +44,9 @@ pub enum InspectError {
 }
 
 impl Inspector {
-    /// Puts the three together.
-    pub fn new(engine: Verified, geometry: Geometry, judge: Judge) -> Self {
-        Self { engine, geometry, judge }
+    /// Puts the parts together.
+    pub fn new(engine: Verified, geometry: Geometry, judge: Judge, model: ModelLabel) -> Self {
+        Self { engine, geometry, judge, model: Arc::new(model) }
     }
 
     /// Judges one frame.
@@ -63,6 +67,11 @@ impl Inspector {
     /// The geometry that frames are fitted with.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    /// The model that the verdicts rest on.
+    pub fn model(&self) -> &Arc<ModelLabel> {
+        &self.model
     }
 
     /// The judge.

@@ -6,7 +6,7 @@
 //! 3. `preprocess` makes the model's input of it, without a copy where the pipeline scaled it already.
 //! 4. The `engine` runs the network: anomaly map, score, embedding.
 //! 5. The `judge` holds score and embedding against the product's calibration (`inspector` is 3 to 5).
-//! 6. The `verdict` goes to the `sinks`, and the frame's one disposition into the `ledger`.
+//! 6. The `verdict` goes as a `record` to the `sinks`, and the frame's one disposition into the `ledger`.
 //! 7. `station` wires all that: who owns which thread, in which order it starts and drains.
 //! 8. At the end `summary` says what it amounts to, and `fault` which exit code that is.
 
@@ -18,6 +18,7 @@ pub mod engine;
 pub mod judge;
 pub mod inspector;
 pub mod verdict;
+pub mod record;
 pub mod ledger;
 pub mod sinks;
 pub mod station;

@@ -23,12 +23,10 @@ use crate::{
     fault::{Class, Fault, one_line},
     frame::{CameraId, Frame, Picture},
     inspector::Inspector,
-    ledger::{Balance, Counters, FaultReason},
+    ledger::{Account, Balance, FaultReason, Ledger},
+    record::{Origin, Record},
     shutdown::StopRequested,
-    sinks::{
-        line::{Origin, VerdictLine},
-        stdout::{Handed, Stdout, WhenFull},
-    },
+    sinks::stdout::{Handed, Stdout, WhenFull},
     summary::Summary,
     verdict::{Decision, Verdict},
 };
@@ -41,6 +39,8 @@ pub struct Station {
     pub inspector: Inspector,
     /// Where verdict lines go.
     pub sink: Stdout,
+    /// The file that the cameras' accounts write to; `None` where they end with the process.
+    pub ledger: Option<Ledger>,
     /// What latencies are measured with; the cameras' own.
     pub clock: Arc<dyn Clock>,
     /// The operator's false-reject rate, for verdicts that no judge made.
@@ -71,20 +71,18 @@ pub struct Report {
 
 /// A camera as the engine's thread sees it.
 struct Lane {
-    id: CameraId,
     frames: Receiver<Frame>,
-    counters: Arc<Counters>,
+    account: Arc<Account>,
     when_full: WhenFull,
 }
 
 impl Station {
     /// Runs until every camera has ended, or `stop` asks for it; then drains.
     pub fn run(self, stop: &Receiver<StopRequested>) -> Result<Report, Fault> {
-        let Self { cameras, inspector, sink, clock, reject_rate, drain_within } = self;
+        let Self { cameras, inspector, sink, ledger, clock, reject_rate, drain_within } = self;
         let lanes: Vec<Lane> =
             cameras.iter().map(|(camera, overflow)| lane(camera, *overflow)).collect();
-        let accounts: Vec<_> =
-            lanes.iter().map(|lane| (lane.id.clone(), Arc::clone(&lane.counters))).collect();
+        let accounts: Vec<_> = lanes.iter().map(|lane| Arc::clone(&lane.account)).collect();
         let (notify, notices) = crossbeam_channel::bounded(1);
         let is_output_waited_for = sink.is_waited_for();
         let worker = Worker {
@@ -128,6 +126,8 @@ impl Station {
         drain.engine()?;
         let done = finish(engine, playing)?;
         drain.sink(done.sink)?;
+        // Last: what the others did until their end is in it.
+        drain.ledger(ledger)?;
         let balances = drain.balances().collect();
         Ok(Report {
             summary: done.summary,
@@ -145,12 +145,7 @@ fn lane(camera: &Camera, overflow: Overflow) -> Lane {
         Overflow::Latest => WhenFull::Lose,
         Overflow::Every => WhenFull::Wait,
     };
-    Lane {
-        id: camera.id().clone(),
-        frames: camera.frames().clone(),
-        counters: Arc::clone(camera.counters()),
-        when_full,
-    }
+    Lane { frames: camera.frames().clone(), account: Arc::clone(camera.account()), when_full }
 }
 
 /// What the engine's thread tells the station before its end.
@@ -173,7 +168,7 @@ struct Drain<'a> {
     is_asked_for: bool,
     /// Whether the engine waits for standard output's reader, and with it everything before the engine.
     is_output_waited_for: Arc<AtomicBool>,
-    accounts: Vec<(CameraId, Arc<Counters>)>,
+    accounts: Vec<Arc<Account>>,
 }
 
 impl Drain<'_> {
@@ -272,6 +267,25 @@ impl Drain<'_> {
         })
     }
 
+    /// Waits until every row is in the file.
+    fn ledger(&mut self, ledger: Option<Ledger>) -> Result<(), Fault> {
+        let Some(ledger) = ledger else { return Ok(()) };
+        let closing = ledger.close();
+        // Even where nobody asked: a disk that takes nothing may never take anything.
+        match closing.ended().recv_timeout(self.within) {
+            Err(RecvTimeoutError::Timeout) => {
+                let why = closing.trouble().unwrap_or_else(|| "the disk is slow".into());
+                Err(self.late(Class::Output, &format!("ledger, {why}")))
+            }
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => {
+                if closing.join() {
+                    return Ok(());
+                }
+                Err(Fault::new(Class::Bug, "the thread ledger panicked; please report it"))
+            }
+        }
+    }
+
     /// Names who is late, and gives the account as it stands.
     fn late(&self, class: Class, who: &str) -> Fault {
         let (class, who) = if self.is_output_waited_for.load(Ordering::Relaxed) {
@@ -287,7 +301,7 @@ impl Drain<'_> {
     }
 
     fn balances(&self) -> impl Iterator<Item = (CameraId, Balance)> + '_ {
-        self.accounts.iter().map(|(id, counters)| (id.clone(), counters.balance()))
+        self.accounts.iter().map(|account| (account.camera().clone(), account.balance()))
     }
 }
 
@@ -403,15 +417,13 @@ impl Worker {
             latency,
             inference,
         };
-        self.print(VerdictLine { origin, verdict }, lane.when_full);
+        let record = Record { origin, model: Arc::clone(self.inspector.model()), verdict };
+        self.print(record.clone(), lane.when_full);
         // Last: what the ledger calls judged has been handed over.
-        match fault {
-            None => lane.counters.judged(),
-            Some(reason) => lane.counters.faulted(reason),
-        }
+        lane.account.judged(record, fault);
     }
 
-    fn print(&mut self, line: VerdictLine, when_full: WhenFull) {
+    fn print(&mut self, line: Record, when_full: WhenFull) {
         match self.sink.hand(line, when_full) {
             Handed::Queued => {}
             Handed::Lost => self.lines_lost += 1,

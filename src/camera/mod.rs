@@ -24,16 +24,12 @@ use crate::{
     channel::Overflow,
     clock::Clock,
     frame::{CameraId, Frame},
-    ledger::Counters,
+    ledger::Account,
 };
 
 /// What a camera is to do.
 #[derive(Clone, Debug)]
 pub struct CameraOptions {
-    /// Its name.
-    pub id: CameraId,
-    /// Which numbering this is.
-    pub epoch: u64,
     /// Its pipeline.
     pub preset: Preset,
     /// The preset's parameters that are not left at their defaults.
@@ -70,8 +66,7 @@ pub enum CameraEvent {
 
 /// A pipeline that is built and does not play yet.
 pub struct Camera {
-    id: CameraId,
-    counters: Arc<Counters>,
+    account: Arc<Account>,
     frames: Receiver<Frame>,
     parts: supervisor::Parts,
 }
@@ -86,22 +81,24 @@ pub struct Playing {
 }
 
 impl Camera {
-    /// Builds the pipeline; nothing plays yet.
-    pub fn open(options: CameraOptions, clock: Arc<dyn Clock>) -> Result<Self, CameraError> {
-        let counters = Arc::new(Counters::default());
-        let id = options.id.clone();
-        let (parts, frames) = supervisor::Parts::build(options, clock, Arc::clone(&counters))?;
-        Ok(Self { id, counters, frames, parts })
+    /// Builds the pipeline of the camera whose account that is; nothing plays yet.
+    pub fn open(
+        options: &CameraOptions,
+        account: Arc<Account>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, CameraError> {
+        let (parts, frames) = supervisor::Parts::build(options, clock, Arc::clone(&account))?;
+        Ok(Self { account, frames, parts })
     }
 
     /// Its name.
     pub fn id(&self) -> &CameraId {
-        &self.id
+        self.account.camera()
     }
 
     /// Its account.
-    pub fn counters(&self) -> &Arc<Counters> {
-        &self.counters
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 
     /// Where its frames come out; closed after the last one.
@@ -111,7 +108,8 @@ impl Camera {
 
     /// Lets it play. `events` must have room for one event of each camera.
     pub fn play(self, events: Sender<CameraEvent>) -> std::io::Result<Playing> {
-        let Self { id, parts, .. } = self;
+        let Self { account, parts, .. } = self;
+        let id = account.camera().clone();
         let stop = parts.stop();
         // Linux shows 15 bytes of a thread's name; that is enough to tell cameras apart.
         let thread = std::thread::Builder::new()

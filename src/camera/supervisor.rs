@@ -27,7 +27,7 @@ use crate::{
     channel::{self, Pushed, Pusher},
     clock::Clock,
     frame::{CameraId, Frame, FullResolution, Numbering, Picture, Stamp},
-    ledger::{Counters, DropReason, FaultReason},
+    ledger::{Account, DropReason, FaultReason},
 };
 
 /// How often the watcher looks up while the bus is silent: only the first frame is awaited that way.
@@ -38,7 +38,7 @@ pub(super) struct Parts {
     id: CameraId,
     pipeline: Pipeline,
     feed: Option<Feed>,
-    counters: Arc<Counters>,
+    account: Arc<Account>,
     clock: Arc<dyn Clock>,
     repeat: bool,
     first_frame_within: Duration,
@@ -53,9 +53,9 @@ pub(super) struct Parts {
 impl Parts {
     /// Builds the pipeline and hangs the callback into it.
     pub(super) fn build(
-        options: CameraOptions,
+        options: &CameraOptions,
         clock: Arc<dyn Clock>,
-        counters: Arc<Counters>,
+        account: Arc<Account>,
     ) -> Result<(Self, Receiver<Frame>), CameraError> {
         pipeline::init()?;
         let filled = options.preset.with(&options.parameters)?;
@@ -91,21 +91,21 @@ impl Parts {
         let failure = Arc::new(Mutex::new(None));
         let full = options.keep_full.then(|| remember_full(&pipeline.tail));
         Capture {
-            numbering: Numbering::new(options.id.clone(), options.epoch),
+            numbering: Numbering::new(account.camera().clone(), account.epoch()),
             notes: feed.is_some().then_some(notes),
             full,
             pusher,
-            counters: Arc::clone(&counters),
+            account: Arc::clone(&account),
             clock: Arc::clone(&clock),
             has_frames: Arc::clone(&has_frames),
             failure: Arc::clone(&failure),
         }
         .hang_into(&pipeline.sink);
         let parts = Self {
-            id: options.id,
+            id: account.camera().clone(),
             pipeline,
             feed,
-            counters,
+            account,
             clock,
             repeat: options.repeat,
             first_frame_within: options.first_frame_within,
@@ -219,8 +219,7 @@ impl Parts {
             // A camera's driver tells no count, but the time that the gap took (v4l2src).
             gst::GenericFormattedValue::Undefined(_) => {
                 let (.., duration) = qos.get();
-                self.counters
-                    .lost_upstream(frames_within(duration, self.pipeline.frame_duration()));
+                self.account.lost_upstream(frames_within(duration, self.pipeline.frame_duration()));
                 return;
             }
             // Told in bytes or in time: no number of frames follows from that.
@@ -232,7 +231,7 @@ impl Parts {
             | gst::GenericFormattedValue::Other(..) => return,
         };
         let before = lost.insert(source, dropped).unwrap_or(0);
-        self.counters.lost_upstream(dropped.saturating_sub(before));
+        self.account.lost_upstream(dropped.saturating_sub(before));
     }
 }
 
@@ -281,7 +280,7 @@ struct Capture {
     notes: Option<Notes>,
     full: Option<Latest>,
     pusher: Pusher<Frame>,
-    counters: Arc<Counters>,
+    account: Arc<Account>,
     clock: Arc<dyn Clock>,
     has_frames: Arc<AtomicBool>,
     failure: Arc<Mutex<Option<CameraError>>>,
@@ -298,7 +297,7 @@ impl Capture {
         let sample = sink.pull_sample().map_err(|_ended| gst::FlowError::Eos)?;
         // First of all: from here on this frame exists.
         let id = self.numbering.give();
-        self.counters.captured();
+        self.account.captured(id.number);
         self.has_frames.store(true, Ordering::Release);
         let pts = sample.buffer().and_then(gst::BufferRef::pts).map(Duration::from);
         let stamp = Stamp { monotonic: self.clock.monotonic(), wall: self.clock.wall(), pts };
@@ -322,16 +321,16 @@ impl Capture {
     fn push(&mut self, frame: Frame) -> Result<gst::FlowSuccess, gst::FlowError> {
         match self.pusher.push(frame) {
             Pushed::Accepted => Ok(gst::FlowSuccess::Ok),
-            Pushed::Displaced(oldest) => {
-                match oldest.picture {
-                    Picture::Pixels(_) => self.counters.dropped(DropReason::QueueFull),
+            Pushed::Displaced(Frame { id, picture, .. }) => {
+                match picture {
+                    Picture::Pixels(_) => self.account.dropped(id.number, DropReason::QueueFull),
                     // Nobody would have judged it anyway.
-                    Picture::Unreadable(_) => self.counters.faulted(FaultReason::Decode),
+                    Picture::Unreadable(_) => self.account.faulted(id.number, FaultReason::Decode),
                 }
                 Ok(gst::FlowSuccess::Ok)
             }
-            Pushed::Refused(_) => {
-                self.counters.faulted(FaultReason::Abandoned);
+            Pushed::Refused(frame) => {
+                self.account.faulted(frame.id.number, FaultReason::Abandoned);
                 let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
                 failure.get_or_insert(CameraError::Buffer("the engine is gone".into()));
                 Err(gst::FlowError::Error)

@@ -2,15 +2,19 @@
 //!
 //! Owns reading the configuration file, the demo line's place, and the prefix that names a camera in a failure.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bundle::geometry::Size;
 
 use crate::{
     camera::{CameraError, CameraOptions, Platform, Preset},
-    config::{self, CameraSettings, Settings},
+    config::{self, CameraSettings, LedgerSettings, Settings},
     fault::{Class, Fault, one_line},
     frame::CameraId,
+    ledger::{Account, LedgerError},
 };
 
 /// How far above the executable a checkout's `models` may lie: `target/release/sightline` is two levels down.
@@ -46,17 +50,14 @@ pub(super) fn demo() -> Result<Settings, Fault> {
     config::demo(folder).map_err(|error| Fault::new(Class::Bug, format!("the demo line: {error}")))
 }
 
-/// What a camera is to do; `epoch` tells this run's numbering from others.
+/// What a camera is to do.
 pub(super) fn options(
     settings: &CameraSettings,
     scale_to: Option<Size>,
-    epoch: u64,
 ) -> Result<CameraOptions, Fault> {
     let preset = Preset::find(&settings.preset, Platform::here())
         .map_err(|error| failed(&settings.name, &error.into()))?;
     Ok(CameraOptions {
-        id: CameraId(settings.name.as_str().into()),
-        epoch,
         preset,
         parameters: settings.parameters.clone(),
         scale_to,
@@ -67,6 +68,22 @@ pub(super) fn options(
         repeat: settings.repeat,
         first_frame_within: CameraOptions::FIRST_FRAME_WITHIN,
     })
+}
+
+/// The ledger's file: the configuration's, else the one in the state directory that systemd gives the service.
+pub(super) fn ledger_path(settings: &LedgerSettings) -> Option<PathBuf> {
+    settings.path.clone().or_else(|| {
+        // Several are separated by colons; ours is the first.
+        let folders = std::env::var_os("STATE_DIRECTORY")?;
+        let folder = std::env::split_paths(&folders).next()?;
+        Some(folder.join("ledger.db"))
+    })
+}
+
+/// What is wrong with the ledger, with its path.
+pub(super) fn ledger_failed(path: &Path, error: &LedgerError) -> Fault {
+    let line = format!("ledger {}: {}", path.display(), one_line(error));
+    Fault::new(Class::Output, line)
 }
 
 /// A camera's failure, with its name and the class of what is wrong.
@@ -87,7 +104,13 @@ pub(super) fn failed(camera: &str, error: &CameraError) -> Fault {
     Fault::new(class, format!("camera {camera}: {}", one_line(error)))
 }
 
-/// The numbering of a run that begins now: seconds since 1970, so that it grows from run to run.
-pub(super) fn epoch(now: std::time::SystemTime) -> u64 {
-    now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+/// A camera's name as frames carry it.
+pub(super) fn id(settings: &CameraSettings) -> CameraId {
+    CameraId(settings.name.as_str().into())
+}
+
+/// An account for a run without a ledger: it is numbered by the second in which it began.
+pub(super) fn unrecorded(settings: &CameraSettings, now: SystemTime) -> Account {
+    let epoch = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Account::unrecorded(id(settings), epoch)
 }

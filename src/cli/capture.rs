@@ -73,7 +73,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, _global: &Global) -> anyhow::Result<()> {
     let settings = settings(arguments)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let mut options = cameras::options(&settings, arguments.size, cameras::epoch(clock.wall()))?;
+    let mut options = cameras::options(&settings, arguments.size)?;
     // A recording in which frames are missing would not be what passed the camera.
     options.overflow = Overflow::Every;
     options.repeat = false;
@@ -81,8 +81,9 @@ pub(super) fn run(arguments: &Arguments, _global: &Global) -> anyhow::Result<()>
     let stop = shutdown::on_signals()
         .map_err(|error| Fault::new(Class::Bug, format!("signals cannot be handled: {error}")))?;
     let folder = folder(&arguments.into, &arguments.product)?;
-    let camera =
-        Camera::open(options, clock).map_err(|error| cameras::failed(&settings.name, &error))?;
+    let account = Arc::new(cameras::unrecorded(&settings, clock.wall()));
+    let camera = Camera::open(&options, account, clock)
+        .map_err(|error| cameras::failed(&settings.name, &error))?;
     let frames = camera.frames().clone();
     let (event, events) = crossbeam_channel::bounded(1);
     let playing = camera.play(event).map_err(|error| {

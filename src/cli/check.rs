@@ -10,7 +10,7 @@ use bundle::geometry::{Geometry, RgbImage, Size};
 use super::{Global, cameras, load, print};
 use crate::{
     camera::{Camera, CameraEvent, CameraOptions, tail},
-    clock::SystemClock,
+    clock::{Clock as _, SystemClock},
     config::{CameraSettings, Settings},
     fault::{Class, Fault, OrFault as _},
     frame::Picture,
@@ -96,6 +96,14 @@ fn engine(model: &load::Model, settings: &Settings, global: &Global) -> Result<S
     ))
 }
 
+/// The pipeline, on an account that ends with the check.
+fn open(settings: &CameraSettings, options: &CameraOptions) -> Result<Camera, Fault> {
+    let clock = SystemClock::start();
+    let account = Arc::new(cameras::unrecorded(settings, clock.wall()));
+    Camera::open(options, account, Arc::new(clock))
+        .map_err(|error| cameras::failed(&settings.name, &error))
+}
+
 /// Pictures whose scaling is known, and the geometry that says how.
 struct Known {
     geometry: Geometry,
@@ -112,8 +120,8 @@ fn known_pictures(model: &load::Model) -> Known {
 fn pipeline(camera: &CameraSettings, known: Option<&Known>) -> Result<String, Fault> {
     let failed = |error| cameras::failed(&camera.name, &error);
     let scale_to = known.and_then(|known| camera.scaling.pipeline_size(&known.geometry));
-    let options = cameras::options(camera, scale_to, 0)?;
-    Camera::open(options.clone(), Arc::new(SystemClock::start())).map_err(failed)?;
+    let options = cameras::options(camera, scale_to)?;
+    open(camera, &options)?;
     let description = options.preset.description.clone();
     let (Some(known), Some(size)) = (known, scale_to) else {
         return Ok(format!("{description}: the pipeline can be built; frames are fitted exactly"));
@@ -180,8 +188,8 @@ fn play(camera: &CameraSettings, known: Option<&Known>) -> Result<String, Fault>
         Fault::new(Class::Camera, format!("a thread cannot be started: {error}"))
     };
     let scale_to = known.and_then(|known| camera.scaling.pipeline_size(&known.geometry));
-    let options = cameras::options(camera, scale_to, 0)?;
-    let camera = Camera::open(options, Arc::new(SystemClock::start())).map_err(failed)?;
+    let options = cameras::options(camera, scale_to)?;
+    let camera = open(camera, &options)?;
     let frames = camera.frames().clone();
     let (event, events) = crossbeam_channel::bounded(1);
     let playing = camera.play(event).map_err(thread)?;

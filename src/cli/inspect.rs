@@ -22,7 +22,7 @@ use crate::{
     inspector::{InspectError, Inspection, Inspector},
     judge::Unrated,
     overlay,
-    sinks::line::{ModelLabel, Origin, VerdictLine},
+    record::{Origin, Record},
     summary::Summary,
     verdict::Verdict,
 };
@@ -72,15 +72,11 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         Some(folder) => overlays(&images, folder)?,
         None => Vec::new(),
     };
-    let (inspector, model) = load(arguments, global)?;
+    let inspector = load(arguments, global)?;
     let width = images.iter().map(|image| image.path.display().to_string().chars().count()).max();
-    let document = &model.file.document;
-    let label =
-        ModelLabel { name: document.model.name.clone(), version: document.model.version.clone() };
     let mut work = Work {
         arguments,
         inspector,
-        label,
         clock: SystemClock::start(),
         path_width: width.unwrap_or(0).clamp("image".len(), 80),
         summary: Summary::default(),
@@ -102,7 +98,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     work.close(images.len())
 }
 
-fn load(arguments: &Arguments, global: &Global) -> anyhow::Result<(Inspector, load::Model)> {
+fn load(arguments: &Arguments, global: &Global) -> anyhow::Result<Inspector> {
     let rate = RejectRate::new(arguments.reject_rate).map_err(|error| {
         Fault::new(Class::Usage, format!("--reject-rate {}: {error}", arguments.reject_rate))
     })?;
@@ -116,13 +112,12 @@ fn load(arguments: &Arguments, global: &Global) -> anyhow::Result<(Inspector, lo
     };
     let model =
         ModelSettings { path: arguments.model.clone(), calibration: arguments.calibration.clone() };
-    Ok(load::inspector(&model, &engine, &judge, global)?)
+    Ok(load::inspector(&model, &engine, &judge, global)?.0)
 }
 
 struct Work<'a> {
     arguments: &'a Arguments,
     inspector: Inspector,
-    label: ModelLabel,
     clock: SystemClock,
     path_width: usize,
     summary: Summary,
@@ -161,7 +156,7 @@ impl Work<'_> {
             images::write_png(path, &self.picture(&frame, &inspection))?;
         }
         let origin = origin(number, &image.path, time, latency, Some(inference));
-        self.tell(&VerdictLine { origin, verdict: inspection.verdict })
+        self.tell(origin, inspection.verdict)
     }
 
     fn unjudged(
@@ -174,7 +169,7 @@ impl Work<'_> {
         print::note(&format!("{}: {reason}", image.path.display()));
         let verdict = Verdict::fault(self.arguments.reject_rate, reason);
         let origin = origin(number, &image.path, self.clock.wall(), Duration::ZERO, None);
-        self.tell(&VerdictLine { origin, verdict })
+        self.tell(origin, verdict)
     }
 
     fn picture(&self, frame: &RgbImage, inspection: &Inspection) -> RgbImage {
@@ -182,14 +177,15 @@ impl Work<'_> {
         overlay::draw(&frame.view(), &map, &inspection.verdict)
     }
 
-    fn tell(&mut self, line: &VerdictLine) -> anyhow::Result<()> {
-        self.summary.add(&line.verdict);
-        let text = if self.arguments.json { line.json(&self.label) } else { self.table_row(line) };
+    fn tell(&mut self, origin: Origin, verdict: Verdict) -> anyhow::Result<()> {
+        let record = Record { origin, model: Arc::clone(self.inspector.model()), verdict };
+        self.summary.add(&record.verdict);
+        let text = if self.arguments.json { record.json() } else { self.table_row(&record) };
         Ok(print::line(&text)?)
     }
 
-    fn table_row(&self, line: &VerdictLine) -> String {
-        let VerdictLine { origin, verdict } = line;
+    fn table_row(&self, record: &Record) -> String {
+        let Record { origin, verdict, .. } = record;
         let number = |value: Option<f32>| value.map_or("-".into(), |value| format!("{value:.4}"));
         let nearest = verdict.recognition.as_ref();
         let columns = [

@@ -18,6 +18,7 @@ use crate::{
     fault::{Class, Fault, OrFault as _},
     inspector::Inspector,
     judge::Judge,
+    record::ModelLabel,
 };
 
 /// Ours first, then the one that `ort` itself would read.
@@ -48,6 +49,16 @@ impl Model {
             site.apply(&file.sha256, &mut products).or_fault(Class::Model)?;
         }
         Ok(Self { path: path.clone(), file, products, calibration, bytes })
+    }
+
+    pub(super) fn label(&self) -> ModelLabel {
+        let Self { file, .. } = self;
+        let name = &file.document.model;
+        ModelLabel {
+            name: name.name.clone(),
+            version: name.version.clone(),
+            sha256: file.sha256.clone(),
+        }
     }
 
     pub(super) fn judge(&self, settings: &JudgeSettings) -> Result<Judge, Fault> {
@@ -87,7 +98,7 @@ pub(super) fn inspector(
     let runtime = runtime(global, engine)?;
     let engine = model.engine(&runtime, engine)?;
     let geometry = model.file.document.geometry.clone();
-    Ok((Inspector::new(engine, geometry, judge), model))
+    Ok((Inspector::new(engine, geometry, judge, model.label()), model))
 }
 
 pub(super) fn runtime(global: &Global, settings: &EngineSettings) -> Result<Runtime, Fault> {

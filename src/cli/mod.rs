@@ -6,6 +6,7 @@ mod cameras;
 mod capture;
 mod check;
 mod inspect;
+mod ledger;
 mod load;
 mod model;
 mod print;
@@ -50,6 +51,9 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Say whether a configuration, its model and its pipelines hold together.
     Check(check::Arguments),
+    /// Look at what became of every frame.
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Look at a model file.
     #[command(subcommand)]
     Model(model::Command),
@@ -89,6 +93,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Capture(arguments) => capture::run(arguments, global),
         Command::Inspect(arguments) => inspect::run(arguments, global),
         Command::Check(arguments) => check::run(arguments, global),
+        Command::Ledger(command) => ledger::run(command),
         Command::Model(command) => model::run(command, global),
     }
 }

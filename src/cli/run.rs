@@ -15,13 +15,9 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Format, Settings},
     fault::{Class, Fault},
-    frame::CameraId,
-    ledger::Counters,
+    ledger::{Account, Ledger, LedgerOptions, book::Event, writer::Health},
     shutdown,
-    sinks::{
-        line::ModelLabel,
-        stdout::{Status, Stdout, Style},
-    },
+    sinks::stdout::{Status, Stdout, Style},
     station::{Report, Station},
 };
 
@@ -55,34 +51,68 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let (inspector, model) =
         load::inspector(&settings.model, &settings.engine, &settings.judge, global)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let epoch = cameras::epoch(clock.wall());
+    let (ledger, accounts) = ledger(&settings, &clock)?;
+    let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
     let mut opened = Vec::new();
-    for camera in &settings.cameras {
+    for (camera, account) in std::iter::zip(&settings.cameras, &accounts) {
         let scale_to = camera.scaling.pipeline_size(inspector.geometry());
-        let options = cameras::options(camera, scale_to, epoch)?;
-        let camera_opened = Camera::open(options, Arc::clone(&clock))
+        let options = cameras::options(camera, scale_to)?;
+        let camera_opened = Camera::open(&options, Arc::clone(account), Arc::clone(&clock))
             .map_err(|error| cameras::failed(&camera.name, &error))?;
         opened.push((camera_opened, camera.overflow));
     }
-    let document = &model.file.document;
-    let label =
-        ModelLabel { name: document.model.name.clone(), version: document.model.version.clone() };
     let is_text = is_text(settings.format);
-    let style = if is_text { Style::Text } else { Style::Json(label) };
-    let accounts: Vec<_> = opened
-        .iter()
-        .map(|(camera, _)| (camera.id().clone(), Arc::clone(camera.counters())))
-        .collect();
-    let status = io::stderr().is_terminal().then(|| status(accounts, Arc::clone(&clock)));
+    let style = if is_text { Style::Text } else { Style::Json };
+    let health = ledger.as_ref().map(|ledger| Arc::clone(ledger.health()));
+    let status = io::stderr().is_terminal().then(|| status(accounts, health, Arc::clone(&clock)));
     let sink = Stdout::start(io::stdout(), style, status).map_err(|error| {
         Fault::new(Class::Output, format!("a thread cannot be started: {error}"))
     })?;
     introduce(&settings, &model, &inspector);
+    if let Some(ledger) = &ledger {
+        let label = inspector.model();
+        let detail = format!("{} {} {}", label.name, label.version, label.sha256);
+        // The queue is empty: nothing has been captured yet.
+        let _room = ledger.note(Event::ours(clock.wall(), "started", "station", detail));
+    }
     let reject_rate = settings.judge.reject_rate.get();
     let drain_within = Station::DRAIN_WITHIN;
-    let station = Station { cameras: opened, inspector, sink, clock, reject_rate, drain_within };
+    let station =
+        Station { cameras: opened, inspector, sink, ledger, clock, reject_rate, drain_within };
     let report = station.run(&stop)?;
     close(&report, is_text)
+}
+
+/// The ledger, where there is to be one, and an account for each camera.
+fn ledger(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Option<Ledger>, Vec<Account>), Fault> {
+    let Some(path) = cameras::ledger_path(&settings.ledger) else {
+        let now = clock.wall();
+        let accounts =
+            settings.cameras.iter().map(|camera| cameras::unrecorded(camera, now)).collect();
+        return Ok((None, accounts));
+    };
+    let options = LedgerOptions { path: path.clone(), retention: settings.ledger.retention };
+    let cameras: Vec<_> = settings.cameras.iter().map(cameras::id).collect();
+    let (ledger, accounts, found) = Ledger::open(options, &cameras, Arc::clone(clock))
+        .map_err(|error| cameras::ledger_failed(&path, &error))?;
+    if let Some(aside) = &found.moved_aside {
+        print::note(&format!(
+            "ledger {} was damaged: it lies at {} now, and a new one is begun",
+            path.display(),
+            aside.display()
+        ));
+    }
+    for crashed in &found.crashed {
+        let (first, last) = (crashed.numbers.start(), crashed.numbers.end());
+        print::note(&format!(
+            "camera {}: frames {first} to {last} of epoch {} were open when the last run ended: faulted, crash",
+            crashed.camera, crashed.epoch
+        ));
+    }
+    Ok((Some(ledger), accounts))
 }
 
 fn is_text(format: Format) -> bool {
@@ -114,14 +144,18 @@ fn introduce(settings: &Settings, model: &load::Model, inspector: &crate::inspec
 }
 
 /// The terminal's status line: how far each camera is and how fast.
-fn status(accounts: Vec<(CameraId, Arc<Counters>)>, clock: Arc<dyn Clock>) -> Status {
+fn status(
+    accounts: Vec<Arc<Account>>,
+    ledger: Option<Arc<Health>>,
+    clock: Arc<dyn Clock>,
+) -> Status {
     let started = clock.monotonic();
     let text = move || {
         let seconds = clock.monotonic().saturating_sub(started).max(Duration::from_millis(1));
         let cameras: Vec<_> = accounts
             .iter()
-            .map(|(id, counters)| {
-                let balance = counters.balance();
+            .map(|account| {
+                let (id, balance) = (account.camera(), account.balance());
                 format!(
                     "{id}: {} captured, {} judged, {} dropped, {} faulted, {:.1}/s",
                     balance.captured,
@@ -132,7 +166,9 @@ fn status(accounts: Vec<(CameraId, Arc<Counters>)>, clock: Arc<dyn Clock>) -> St
                 )
             })
             .collect();
-        cameras.join("  |  ")
+        let trouble = ledger.as_ref().and_then(|health| health.trouble());
+        let trouble = trouble.map_or(String::new(), |why| format!("  |  DEGRADED, ledger: {why}"));
+        format!("{}{trouble}", cameras.join("  |  "))
     };
     Status { terminal: Box::new(io::stderr()), text: Box::new(text) }
 }

@@ -30,11 +30,12 @@ pub(super) enum Default {
 }
 
 /// The tables, in the order of the example file.
-pub(super) const TABLES: [(&str, &str); 5] = [
+pub(super) const TABLES: [(&str, &str); 6] = [
     ("model", "What is looked for."),
     ("engine", "Where the network runs."),
     ("judge", "When a part is refused."),
     ("output", "What is printed."),
+    ("ledger", "Where it is written down what became of every frame."),
     (
         "camera",
         "Where frames come from. One [[camera]] table per camera; the name tells them apart.",
@@ -105,6 +106,29 @@ pub(super) const KEYS: &[Key] = &[
         value: "\"auto\"",
         default: Default::Value,
         meaning: "\"json\" (one line per frame, docs/verdict-lines.md), \"text\", or \"auto\": text on a terminal.",
+    },
+    Key {
+        table: "ledger",
+        name: "path",
+        value: "\"/var/lib/sightline/ledger.db\"",
+        default: Default::Words(
+            "ledger.db in the service's state directory under systemd; else the account ends with the process",
+        ),
+        meaning: "The ledger's file, SQLite. A second sightline needs a ledger of its own.",
+    },
+    Key {
+        table: "ledger",
+        name: "keep_days",
+        value: "90",
+        default: Default::Value,
+        meaning: "Rows older than this are removed.",
+    },
+    Key {
+        table: "ledger",
+        name: "size_max_mb",
+        value: "4096",
+        default: Default::Value,
+        meaning: "When the file holds more than this, the oldest rows are removed.",
     },
     Key {
         table: "camera",

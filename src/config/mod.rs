@@ -15,7 +15,8 @@ use std::path::Path;
 pub use self::{
     example::{example_file, reference_page},
     resolve::{
-        CameraSettings, EngineSettings, Format, JudgeSettings, ModelSettings, Scaling, Settings,
+        CameraSettings, EngineSettings, Format, JudgeSettings, LedgerSettings, ModelSettings,
+        Scaling, Settings,
     },
 };
 

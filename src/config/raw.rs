@@ -21,6 +21,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) output: RawOutput,
     #[serde(default)]
+    pub(super) ledger: RawLedger,
+    #[serde(default)]
     pub(super) camera: Vec<RawCamera>,
 }
 
@@ -50,6 +52,14 @@ pub(super) struct RawJudge {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawOutput {
     pub(super) format: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLedger {
+    pub(super) path: Option<String>,
+    pub(super) keep_days: Option<i64>,
+    pub(super) size_max_mb: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

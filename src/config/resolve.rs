@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bundle::{
@@ -14,16 +15,21 @@ use bundle::{
 
 use super::{
     ConfigError, keys,
-    raw::{Raw, RawCamera, RawEngine, RawJudge, RawModel},
+    raw::{Raw, RawCamera, RawEngine, RawJudge, RawLedger, RawModel},
 };
 use crate::{
     channel::Overflow,
     engine::{OnnxOptions, Provider},
     judge::Unrated,
+    ledger::Retention,
 };
 
 /// A bound against a typing error: 1024 frames of 256 x 256 are 200 MB.
 const QUEUE_LEN_MAX: i64 = 1024;
+/// A century: whoever wants rows for ever says how many days that is.
+const KEEP_DAYS_MAX: i64 = 36_500;
+/// 16 TB, more than any edge device has.
+const SIZE_MAX_MB_MAX: i64 = 16_000_000;
 /// More threads than any edge device has cores.
 const THREADS_MAX: i64 = 256;
 
@@ -38,6 +44,8 @@ pub struct Settings {
     pub judge: JudgeSettings,
     /// What is printed.
     pub format: Format,
+    /// Where it is written down what became of every frame.
+    pub ledger: LedgerSettings,
     /// Where frames come from; at least one.
     pub cameras: Vec<CameraSettings>,
 }
@@ -67,6 +75,15 @@ pub struct JudgeSettings {
     pub reject_rate: RejectRate,
     /// What happens when the calibration is too small for it.
     pub unrated: Unrated,
+}
+
+/// Where it is written down what became of every frame.
+#[derive(Clone, Debug)]
+pub struct LedgerSettings {
+    /// The file; `None` leaves it to the state directory that systemd gives, if it does.
+    pub path: Option<PathBuf>,
+    /// How long rows are kept.
+    pub retention: Retention,
 }
 
 /// One camera, before the model says which size its frames must have.
@@ -126,6 +143,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
     let engine = engine(raw.engine, folder)?;
     let judge = judge(&raw.judge)?;
     let format = format(raw.output.format.as_deref())?;
+    let ledger = ledger(raw.ledger, folder)?;
     for (index, camera) in raw.camera.into_iter().enumerate() {
         let camera = self::camera(camera, index, folder)?;
         if cameras.iter().any(|other| other.name == camera.name) {
@@ -138,7 +156,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
         let meaning = "at least one [[camera]] table with a name and a preset";
         return Err(ConfigError::Missing { path: "camera".into(), meaning });
     }
-    Ok(Settings { model, engine, judge, format, cameras })
+    Ok(Settings { model, engine, judge, format, ledger, cameras })
 }
 
 fn model(raw: &RawModel, folder: &Path) -> ModelSettings {
@@ -175,6 +193,19 @@ fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {
         unrated: match raw.allow_unrated {
             Some(true) => Unrated::Allowed,
             Some(false) | None => Unrated::Refused,
+        },
+    })
+}
+
+fn ledger(raw: RawLedger, folder: &Path) -> Result<LedgerSettings, ConfigError> {
+    let days = within("ledger.keep_days", raw.keep_days.unwrap_or(90), 1, KEEP_DAYS_MAX)?;
+    let megabytes =
+        within("ledger.size_max_mb", raw.size_max_mb.unwrap_or(4096), 1, SIZE_MAX_MB_MAX)?;
+    Ok(LedgerSettings {
+        path: raw.path.map(|path| folder.join(path)),
+        retention: Retention {
+            age_max: Duration::from_hours(24 * days as u64),
+            bytes_max: megabytes as u64 * 1_000_000,
         },
     })
 }

@@ -32,11 +32,13 @@ pub enum FaultReason {
     Engine,
     /// The engine's thread was gone before it could take the frame.
     Abandoned,
+    /// The process ended before anybody could say what became of it: found when the ledger is opened again.
+    Crash,
 }
 
 impl FaultReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 3] = [Self::Decode, Self::Engine, Self::Abandoned];
+    pub const ALL: [Self; 4] = [Self::Decode, Self::Engine, Self::Abandoned, Self::Crash];
 
     /// The word in summaries.
     pub const fn name(self) -> &'static str {
@@ -44,6 +46,7 @@ impl FaultReason {
             Self::Decode => "decode",
             Self::Engine => "engine",
             Self::Abandoned => "abandoned",
+            Self::Crash => "crash",
         }
     }
 }
@@ -123,8 +126,13 @@ mod tests {
 
     #[test]
     fn the_account_is_told_as_its_equation() {
-        let balance =
-            Balance { captured: 10, judged: 6, dropped: [2], faulted: [1, 0, 0], lost_upstream: 4 };
+        let balance = Balance {
+            captured: 10,
+            judged: 6,
+            dropped: [2],
+            faulted: [1, 0, 0, 0],
+            lost_upstream: 4,
+        };
         assert_eq!(
             balance.to_string(),
             "captured 10 = judged 6 + dropped 2 (2 queue full) + faulted 1 (1 decode) + in flight 1; lost upstream 4"

@@ -1,17 +1,14 @@
-//! The ledger: what became of every frame.
+//! The counters of one camera: how many frames came to which end since the process started.
 //!
-//! Owns the counters of one camera, written by its thread and the engine's, read by anybody at any moment.
-//! The equation itself is `balance`. Knows neither pixels nor verdicts.
-
-pub mod balance;
+//! Written by the camera's thread and the engine's, read by anybody at any moment. The equation is `balance`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use self::balance::{Balance, DropReason, FaultReason};
+use super::balance::{Balance, DropReason, FaultReason};
 
 /// One camera's counters. Each number that is captured must be given exactly one disposition later.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub(super) struct Counters {
     captured: AtomicU64,
     judged: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
@@ -21,32 +18,32 @@ pub struct Counters {
 
 impl Counters {
     /// A frame was given its number.
-    pub fn captured(&self) {
+    pub(super) fn captured(&self) {
         self.captured.fetch_add(1, Ordering::AcqRel);
     }
 
     /// A frame has a verdict other than `fault`.
-    pub fn judged(&self) {
+    pub(super) fn judged(&self) {
         self.judged.fetch_add(1, Ordering::AcqRel);
     }
 
     /// A frame was taken out unjudged.
-    pub fn dropped(&self, reason: DropReason) {
+    pub(super) fn dropped(&self, reason: DropReason) {
         self.dropped[reason as usize].fetch_add(1, Ordering::AcqRel);
     }
 
     /// A frame could not be judged.
-    pub fn faulted(&self, reason: FaultReason) {
+    pub(super) fn faulted(&self, reason: FaultReason) {
         self.faulted[reason as usize].fetch_add(1, Ordering::AcqRel);
     }
 
     /// The pipeline says that it lost frames before they could be counted.
-    pub fn lost_upstream(&self, frames: u64) {
+    pub(super) fn lost_upstream(&self, frames: u64) {
         self.lost_upstream.fetch_add(frames, Ordering::AcqRel);
     }
 
     /// How things stand.
-    pub fn balance(&self) -> Balance {
+    pub(super) fn balance(&self) -> Balance {
         let load = |counter: &AtomicU64| counter.load(Ordering::Acquire);
         // Dispositions first and captured last: in between a frame may be captured, but none can
         // appear to be judged that was not captured.

@@ -2,53 +2,11 @@
 //!
 //! Owns the schema of `docs/verdict-lines.md`. Pure; absence is `null`, and every field is always there.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::verdict::Verdict;
-
-/// Where a frame came from and how long it took.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    /// The camera's name; `inspect` for images that no camera brought.
-    pub camera: Arc<str>,
-    /// Start of the numbering.
-    pub epoch: u64,
-    /// The frame's number, from 1.
-    pub frame: u64,
-    /// The file it was read from, where there was one.
-    pub file: Option<Arc<str>>,
-    /// When it was captured.
-    pub time: SystemTime,
-    /// Its presentation time in the stream.
-    pub pts: Option<Duration>,
-    /// From capture to verdict.
-    pub latency: Duration,
-    /// The inference alone; `None` when there was none.
-    pub inference: Option<Duration>,
-}
-
-/// The model that a verdict rests on.
-#[derive(Clone, Debug, Serialize)]
-pub struct ModelLabel {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-}
-
-/// One verdict, ready to be printed.
-#[derive(Clone, Debug)]
-pub struct VerdictLine {
-    /// The frame.
-    pub origin: Origin,
-    /// What the judge says about it.
-    pub verdict: Verdict,
-}
+use crate::record::{ModelLabel, Record};
 
 #[derive(Serialize)]
 struct Json<'a> {
@@ -73,10 +31,10 @@ struct Json<'a> {
     reason: Option<&'a str>,
 }
 
-impl VerdictLine {
+impl Record {
     /// The line as a JSON object, without a newline.
-    pub fn json(&self, model: &ModelLabel) -> String {
-        let Self { origin, verdict } = self;
+    pub fn json(&self) -> String {
+        let Self { origin, model, verdict } = self;
         let nearest = verdict.recognition.as_ref();
         let json = Json {
             camera: &origin.camera,
@@ -105,7 +63,7 @@ impl VerdictLine {
 
     /// The line for people, without a newline.
     pub fn text(&self) -> String {
-        let Self { origin, verdict } = self;
+        let Self { origin, verdict, .. } = self;
         let product = verdict.recognition.as_ref().map_or("-", |nearest| &nearest.product);
         let what = match (&verdict.reason, verdict.score) {
             (Some(reason), _) => reason.clone(),
@@ -139,11 +97,16 @@ fn millis(duration: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::{record::Origin, verdict::Verdict};
 
     #[test]
     fn every_field_is_always_there_and_documented() {
-        let line = VerdictLine {
+        let model = ModelLabel { name: "demo".into(), version: "1".into(), sha256: String::new() };
+        let record = Record {
+            model: model.into(),
             origin: Origin {
                 camera: "top".into(),
                 epoch: 0,
@@ -156,8 +119,7 @@ mod tests {
             },
             verdict: Verdict::fault(0.01, "decode"),
         };
-        let model = ModelLabel { name: "demo".into(), version: "1".into() };
-        let json = line.json(&model);
+        let json = record.json();
         assert_eq!(
             json,
             "{\"camera\":\"top\",\"epoch\":0,\"frame\":1,\"origin\":null,\

@@ -16,7 +16,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
-use super::line::{ModelLabel, VerdictLine};
+use crate::record::Record;
 
 /// Half a second of a fast line: a pipe's reader may pause that long unnoticed.
 const QUEUE_LEN: usize = 64;
@@ -26,8 +26,8 @@ const STATUS_EVERY: Duration = Duration::from_millis(250);
 /// How lines look.
 #[derive(Clone, Debug)]
 pub enum Style {
-    /// JSON lines with the model's name.
-    Json(ModelLabel),
+    /// JSON lines.
+    Json,
     /// For people.
     Text,
 }
@@ -64,7 +64,7 @@ pub struct Status {
 /// The sink's thread and its queue.
 #[derive(Debug)]
 pub struct Stdout {
-    lines: Sender<VerdictLine>,
+    lines: Sender<Record>,
     /// Whether a giver waits for the reader right now.
     is_waited_for: Arc<AtomicBool>,
     closing: Closing,
@@ -103,7 +103,7 @@ impl Stdout {
     }
 
     /// Hands a line over.
-    pub fn hand(&self, line: VerdictLine, when_full: WhenFull) -> Handed {
+    pub fn hand(&self, line: Record, when_full: WhenFull) -> Handed {
         match when_full {
             WhenFull::Wait => {
                 self.is_waited_for.store(self.lines.is_full(), Ordering::Relaxed);
@@ -145,7 +145,7 @@ struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    fn run(mut self, queue: &Receiver<VerdictLine>) -> io::Result<()> {
+    fn run(mut self, queue: &Receiver<Record>) -> io::Result<()> {
         loop {
             match queue.recv_timeout(STATUS_EVERY) {
                 Ok(line) => {
@@ -170,9 +170,9 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    fn write(&mut self, line: &VerdictLine) -> io::Result<()> {
+    fn write(&mut self, line: &Record) -> io::Result<()> {
         let text = match &self.style {
-            Style::Json(model) => line.json(model),
+            Style::Json => line.json(),
             Style::Text => line.text(),
         };
         self.out.write_all(text.as_bytes())?;

@@ -18,6 +18,7 @@ mod demo;
 mod golden_refusal;
 mod inspect;
 mod judging;
+mod ledger;
 mod precisions;
 mod presets;
 mod tidy;

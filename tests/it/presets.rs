@@ -10,13 +10,12 @@ use bundle::geometry::Size;
 use gstreamer::{self as gst, glib, prelude::*, subclass::prelude::*};
 use gstreamer_rtsp_server::{self as rtsp, prelude::*};
 use sightline::{
-    camera::{Camera, CameraEvent, CameraOptions, Platform, Preset, preset},
+    camera::{CameraEvent, CameraOptions, Platform, Preset, preset},
     channel::Overflow,
-    clock::SystemClock,
-    frame::{CameraId, Picture},
+    frame::Picture,
 };
 
-use crate::support::{Scratch, stderr};
+use crate::support::{self, Scratch, stderr};
 
 const INPUT: Size = Size { width: 64, height: 48 };
 
@@ -24,8 +23,6 @@ fn options(preset: Preset, parameters: &[(&str, &str)]) -> CameraOptions {
     let parameters: BTreeMap<String, String> =
         parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     CameraOptions {
-        id: CameraId("top".into()),
-        epoch: 1,
         preset,
         parameters,
         scale_to: Some(INPUT),
@@ -70,12 +67,9 @@ fn rtsp_server() -> u16 {
 #[test]
 fn rtsp_is_played_and_stopped() {
     let location = format!("rtsp://127.0.0.1:{}/line", rtsp_server());
-    let camera = Camera::open(
-        options(find("rtsp"), &[("location", &location)]),
-        Arc::new(SystemClock::start()),
-    )
-    .unwrap();
-    let (frames, counters) = (camera.frames().clone(), Arc::clone(camera.counters()));
+    let camera =
+        support::camera("top", &options(find("rtsp"), &[("location", &location)])).unwrap();
+    let (frames, account) = (camera.frames().clone(), Arc::clone(camera.account()));
     let (event, events) = crossbeam_channel::bounded(1);
     let playing = camera.play(event).unwrap();
     let mut seen = 0;
@@ -89,13 +83,13 @@ fn rtsp_is_played_and_stopped() {
     assert!(playing.join());
     assert!(matches!(events.recv().unwrap(), CameraEvent::Ended(_)));
     assert_eq!(seen, 10);
-    let balance = counters.balance();
+    let balance = account.balance();
     assert_eq!(balance.captured, 10 + waiting + balance.dropped_total(), "{balance}");
 }
 
 /// What a camera that cannot play says.
-fn failure(options: CameraOptions) -> String {
-    let camera = Camera::open(options, Arc::new(SystemClock::start())).unwrap();
+fn failure(options: &CameraOptions) -> String {
+    let camera = support::camera("top", options).unwrap();
     let frames = camera.frames().clone();
     let (event, events) = crossbeam_channel::bounded(1);
     let playing = camera.play(event).unwrap();
@@ -110,14 +104,14 @@ fn failure(options: CameraOptions) -> String {
 #[test]
 fn a_network_camera_that_is_not_there_is_a_failure_with_its_reason() {
     // Nothing listens on port 1.
-    let told = failure(options(find("rtsp"), &[("location", "rtsp://127.0.0.1:1/line")]));
+    let told = failure(&options(find("rtsp"), &[("location", "rtsp://127.0.0.1:1/line")]));
     assert!(told.starts_with("rtspsrc: "), "{told}");
     assert!(told.contains("does rtsp://127.0.0.1:1/line answer"), "{told}");
 }
 
 #[test]
 fn a_usb_camera_that_is_not_there_is_a_failure_that_names_its_device() {
-    let told = failure(options(find("usb"), &[("device", "/dev/video99")]));
+    let told = failure(&options(find("usb"), &[("device", "/dev/video99")]));
     assert!(told.starts_with("v4l2src: "), "{told}");
     assert!(told.contains("is /dev/video99 plugged in, may this user read it"), "{told}");
 }
@@ -131,7 +125,7 @@ fn a_source_that_gives_nothing_is_found_out() {
         Preset::find(scratch.path("silent.toml").to_str().unwrap(), Platform::Any).unwrap();
     let options =
         CameraOptions { first_frame_within: Duration::from_millis(300), ..options(preset, &[]) };
-    let told = failure(options);
+    let told = failure(&options);
     assert!(told.starts_with("no frame within 0 s"), "{told}");
 }
 
@@ -255,7 +249,7 @@ fn every_preset_is_a_pipeline_with_the_real_elements_properties() {
         for scale_to in [Some(INPUT), None] {
             let options =
                 CameraOptions { scale_to, ..options(preset.clone().unwrap(), parameters) };
-            if let Err(error) = Camera::open(options, Arc::new(SystemClock::start())) {
+            if let Err(error) = support::camera("top", &options) {
                 panic!("{name}, {scale_to:?}: {error}");
             }
         }

@@ -6,7 +6,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use bundle::{
@@ -24,8 +24,15 @@ use network::{
     shapes,
     weights::Weights,
 };
-use sightline::engine::{
-    Engine, EngineError, Inference, Onnx, OnnxOptions, Runtime, Verified, library::Search,
+use sightline::{
+    camera::{Camera, CameraError, CameraOptions},
+    clock::SystemClock,
+    engine::{
+        Engine, EngineError, Inference, Onnx, OnnxOptions, Runtime, Verified, library::Search,
+    },
+    frame::CameraId,
+    ledger::Account,
+    record::ModelLabel,
 };
 
 /// The smallest input that the network takes.
@@ -92,6 +99,17 @@ fn unverifiable() -> Document {
         recipe: serde_json::Value::Null,
         created: "2026-01-01T00:00:00Z".into(),
     }
+}
+
+/// A camera on an account that ends with the test.
+pub fn camera(name: &str, options: &CameraOptions) -> Result<Camera, CameraError> {
+    let account = Arc::new(Account::unrecorded(CameraId(name.into()), 1));
+    Camera::open(options, account, Arc::new(SystemClock::start()))
+}
+
+/// The tiny model's name.
+pub fn label() -> ModelLabel {
+    ModelLabel { name: "tiny".into(), version: "1".into(), sha256: "0".repeat(64) }
 }
 
 /// An engine of the tiny network.

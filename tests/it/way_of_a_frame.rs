@@ -20,12 +20,9 @@ use sightline::{
     frame::{CameraId, Picture},
     inspector::Inspector,
     judge::{Judge, Unrated},
-    ledger::Balance,
+    ledger::{Account, Balance},
     shutdown::StopRequested,
-    sinks::{
-        line::ModelLabel,
-        stdout::{Stdout, Style},
-    },
+    sinks::stdout::{Stdout, Style},
     station::{Report, Station},
 };
 
@@ -37,8 +34,6 @@ fn options(preset: &str, parameters: &[(&str, &str)]) -> CameraOptions {
     let parameters: BTreeMap<String, String> =
         parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     CameraOptions {
-        id: CameraId("top".into()),
-        epoch: 1,
         preset: Preset::find(preset, Platform::Any).unwrap(),
         parameters,
         scale_to: Some(INPUT),
@@ -82,21 +77,21 @@ fn station(cameras: Vec<CameraOptions>, engine: impl Engine + 'static, out: Kept
     let rate = RejectRate::new(0.02).unwrap();
     let judge = Judge::new(&document.classes, rate, Unrated::Refused).unwrap();
     let engine = Candidate::new(engine).verify(&document).unwrap();
-    let inspector = Inspector::new(engine, Geometry::square(SIDE), judge);
+    let inspector = Inspector::new(engine, Geometry::square(SIDE), judge, support::label());
     let clock = clock();
-    let cameras = cameras
-        .into_iter()
-        .map(|options| {
+    let cameras = std::iter::zip(["top", "side"], cameras)
+        .map(|(name, options)| {
             let overflow = options.overflow;
-            (Camera::open(options, Arc::clone(&clock)).unwrap(), overflow)
+            let account = Arc::new(Account::unrecorded(CameraId(name.into()), 1));
+            (Camera::open(&options, account, Arc::clone(&clock)).unwrap(), overflow)
         })
         .collect();
-    let label = ModelLabel { name: "tiny".into(), version: "1".into() };
-    let sink = Stdout::start(out, Style::Json(label), None).unwrap();
+    let sink = Stdout::start(out, Style::Json, None).unwrap();
     Station {
         cameras,
         inspector,
         sink,
+        ledger: None,
         clock,
         reject_rate: 0.02,
         drain_within: Station::DRAIN_WITHIN,
@@ -153,10 +148,7 @@ fn under_latest_a_slow_engine_costs_frames_and_every_one_is_accounted_for() {
 #[test]
 fn two_cameras_are_judged_by_one_engine_and_accounted_for_apart() {
     let out = Kept::default();
-    let side = CameraOptions {
-        id: CameraId("side".into()),
-        ..options("test", &[("frames", "30"), ("pattern", "ball")])
-    };
+    let side = options("test", &[("frames", "30"), ("pattern", "ball")]);
     let cameras = vec![options("test", &[("frames", "50")]), side];
     let report = station(cameras, support::engine(), out.clone()).run(&never()).unwrap();
     let judged: Vec<_> = report.balances.iter().map(|(id, b)| (id.to_string(), b.judged)).collect();
@@ -310,8 +302,7 @@ fn stills_are_numbered_in_order_and_a_corrupt_one_is_one_fault_in_its_place() {
 
 #[test]
 fn the_tensor_is_the_mapped_buffer_itself() {
-    let clock = clock();
-    let camera = Camera::open(options("test", &[("frames", "3")]), clock).unwrap();
+    let camera = support::camera("top", &options("test", &[("frames", "3")])).unwrap();
     let frames = camera.frames().clone();
     let (event, _events) = crossbeam_channel::bounded(1);
     let playing = camera.play(event).unwrap();
@@ -329,7 +320,7 @@ fn the_tensor_is_the_mapped_buffer_itself() {
     });
     let engine = Candidate::new(engine).verify(&document).unwrap();
     seen.lock().unwrap().clear();
-    let mut inspector = Inspector::new(engine, Geometry::square(SIDE), judge);
+    let mut inspector = Inspector::new(engine, Geometry::square(SIDE), judge, support::label());
     let mut mapped = Vec::new();
     for frame in &frames {
         let Picture::Pixels(pixels) = &frame.picture else { panic!("{frame:?}") };
@@ -369,7 +360,7 @@ fn a_frame_can_carry_the_buffer_that_it_was_scaled_from() {
         keep_full: true,
         ..options("test", &[("frames", "3"), ("pattern", "snow"), ("caps", caps)])
     };
-    let camera = Camera::open(camera, clock()).unwrap();
+    let camera = support::camera("top", &camera).unwrap();
     let frames = camera.frames().clone();
     let (event, _events) = crossbeam_channel::bounded(1);
     let playing = camera.play(event).unwrap();

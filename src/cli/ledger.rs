@@ -1,0 +1,250 @@
+//! `sightline ledger`: does it hold together, what is in it, how the parts went.
+//!
+//! Owns the tables for people and the forms of the export. Reads beside a running inspector.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use super::{cameras, print};
+use crate::{
+    fault::{Class, Fault},
+    ledger::{
+        LedgerError,
+        audit::{Audit, Exported, Wanted},
+    },
+};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Count every numbering: each frame must have exactly one disposition.
+    Verify {
+        /// The ledger's file.
+        file: PathBuf,
+    },
+    /// Write every row as CSV or JSON lines.
+    Export(Export),
+    /// Say how the parts went, by camera and product.
+    Stats {
+        /// The ledger's file.
+        file: PathBuf,
+
+        #[command(flatten)]
+        which: Which,
+    },
+    /// List what happened beside the frames, the newest first.
+    Events {
+        /// The ledger's file.
+        file: PathBuf,
+
+        /// At most so many.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        most: u32,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Export {
+    /// The ledger's file.
+    file: PathBuf,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// How rows are written.
+    #[arg(long, value_enum, default_value = "csv")]
+    format: ExportFormat,
+
+    /// Where they are written; standard output when left out.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ExportFormat {
+    /// A header and comma-separated values; what is absent is empty.
+    Csv,
+    /// A JSON object a line; what is absent is null.
+    Json,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Which {
+    /// Of this camera.
+    #[arg(long, value_name = "NAME")]
+    camera: Option<String>,
+
+    /// Captured at this time or later, such as 2026-11-25T06:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<SystemTime>,
+
+    /// Captured before this time.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<SystemTime>,
+}
+
+impl Which {
+    fn wanted(&self) -> Wanted {
+        let Self { camera, since, until } = self.clone();
+        Wanted { camera, since, until }
+    }
+}
+
+pub(super) fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Verify { file } => verify(file),
+        Command::Export(arguments) => export(arguments),
+        Command::Stats { file, which } => stats(file, which),
+        Command::Events { file, most } => events(file, *most),
+    }
+}
+
+fn verify(file: &Path) -> anyhow::Result<()> {
+    let audit = open(file)?;
+    let failed = |error| cameras::ledger_failed(file, &error);
+    let damage = audit.damage().map_err(failed)?;
+    for line in &damage {
+        print::line(&format!("DAMAGED  {line}"))?;
+    }
+    let mut broken = 0;
+    for lane in audit.lanes().map_err(failed)? {
+        let is_whole = lane.is_whole();
+        broken += usize::from(!is_whole);
+        print::line(&format!(
+            "{}  camera {} epoch {}: frames 1 to {} = {} with a verdict + {} without + {} no longer kept{}{}",
+            if is_whole { "ok    " } else { "BROKEN" },
+            lane.camera,
+            lane.epoch,
+            lane.settled_to,
+            lane.verdicts,
+            lane.unjudged,
+            lane.forgotten_to,
+            if lane.overlaps > 0 { format!(", {} overlap", lane.overlaps) } else { String::new() },
+            if lane.is_open { " (still counting)" } else { "" },
+        ))?;
+    }
+    if damage.is_empty() && broken == 0 {
+        return Ok(());
+    }
+    let line = format!(
+        "ledger {}: {} numberings do not add up, {} findings of damage; keep the file and report it",
+        file.display(),
+        broken,
+        damage.len()
+    );
+    Err(Fault::new(Class::Data, line).into())
+}
+
+fn export(arguments: &Export) -> anyhow::Result<()> {
+    let Export { file, which, format, out } = arguments;
+    let audit = open(file)?;
+    let shown = out.as_ref().map_or("standard output".into(), |out| out.display().to_string());
+    let failed =
+        |error: io::Error| Fault::new(Class::Output, format!("{shown} cannot be written: {error}"));
+    let sink: Box<dyn Write> = match out {
+        Some(path) => Box::new(BufWriter::new(File::create(path).map_err(failed)?)),
+        None => Box::new(BufWriter::new(io::stdout().lock())),
+    };
+    let wanted = which.wanted();
+    let wrong = |error: Wrong| match error {
+        Wrong::Ledger(error) => cameras::ledger_failed(file, &error),
+        Wrong::Out(error) => failed(error),
+    };
+    match format {
+        ExportFormat::Csv => {
+            let mut table = csv::Writer::from_writer(sink);
+            audit.export(&wanted, |row| Ok(table.serialize(&row)?)).map_err(wrong)?;
+            Ok(table.flush().map_err(failed)?)
+        }
+        ExportFormat::Json => {
+            let mut sink = sink;
+            audit.export(&wanted, |row| json_line(&mut sink, &row)).map_err(wrong)?;
+            Ok(sink.flush().map_err(failed)?)
+        }
+    }
+}
+
+fn json_line(sink: &mut dyn Write, row: &Exported) -> Result<(), Wrong> {
+    let line = serde_json::to_string(row).map_err(io::Error::other)?;
+    Ok(writeln!(sink, "{line}")?)
+}
+
+fn stats(file: &Path, which: &Which) -> anyhow::Result<()> {
+    let audit = open(file)?;
+    let stats =
+        audit.stats(&which.wanted()).map_err(|error| cameras::ledger_failed(file, &error))?;
+    for (camera, stats) in stats {
+        print::line(&format!("camera {camera}"))?;
+        print::line(&format!(
+            "  {:16} {:>10} {:>10} {:>16} {:>10}  {:>7}",
+            "product", "pass", "fail", "unknown-product", "fault", "passed"
+        ))?;
+        for (product, tally) in &stats.products {
+            let count = |word: &str| tally.decisions.get(word).copied().unwrap_or(0);
+            let judged: u64 = tally.decisions.values().sum();
+            print::line(&format!(
+                "  {:16} {:>10} {:>10} {:>16} {:>10}  {:>5.1} %",
+                product.as_deref().unwrap_or("-"),
+                count("pass"),
+                count("fail"),
+                count("unknown-product"),
+                count("fault"),
+                100.0 * count("pass") as f64 / judged.max(1) as f64
+            ))?;
+        }
+        for ((disposition, reason), frames) in &stats.unjudged {
+            print::line(&format!("  {frames} {disposition}: {reason}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn events(file: &Path, most: u32) -> anyhow::Result<()> {
+    let audit = open(file)?;
+    for [time, kind, who, subject, detail] in
+        audit.events(most).map_err(|error| cameras::ledger_failed(file, &error))?
+    {
+        print::line(&format!("{time}  {kind:15}  {who}  {subject}: {detail}"))?;
+    }
+    Ok(())
+}
+
+fn open(file: &Path) -> Result<Audit, Fault> {
+    if !file.is_file() {
+        let line = format!("ledger {} is not there; [ledger] path names it", file.display());
+        return Err(Fault::new(Class::Data, line));
+    }
+    Audit::open(file).map_err(|error| cameras::ledger_failed(file, &error))
+}
+
+fn time(text: &str) -> Result<SystemTime, String> {
+    humantime::parse_rfc3339_weak(text)
+        .map_err(|error| format!("{error}; write it as 2026-11-25T06:00:00Z"))
+}
+
+/// What may go wrong between a row and its line.
+enum Wrong {
+    Ledger(LedgerError),
+    Out(io::Error),
+}
+
+impl From<LedgerError> for Wrong {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<io::Error> for Wrong {
+    fn from(error: io::Error) -> Self {
+        Self::Out(error)
+    }
+}
+
+impl From<csv::Error> for Wrong {
+    fn from(error: csv::Error) -> Self {
+        Self::Out(io::Error::other(error))
+    }
+}

@@ -1,0 +1,151 @@
+//! One camera's handle on the ledger: every number, and what becomes of it.
+//!
+//! Owns the counters and, where the ledger has a file, the way into the writer's queue. Never waits: a disposition that
+//! finds the queue full is remembered as a number, and the writer records the run as soon as it can write again.
+
+use std::{
+    ops::RangeInclusive,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use crossbeam_channel::Sender;
+
+use super::{
+    Balance, DropReason, FaultReason, Unjudged, counters::Counters, settled::Settled, writer::Entry,
+};
+use crate::{frame::CameraId, record::Record, verdict::Decision};
+
+/// One numbering of one camera. Each number that is captured must be given exactly one disposition later.
+#[derive(Debug)]
+pub struct Account {
+    camera: CameraId,
+    epoch: u64,
+    counters: Counters,
+    journal: Option<Journal>,
+}
+
+/// The way into the file.
+#[derive(Debug)]
+pub(super) struct Journal {
+    /// Index of the numbering at the writer.
+    pub(super) lane: usize,
+    pub(super) entries: Sender<Entry>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What account and writer both look at.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// The last number given.
+    pub(super) captured: AtomicU64,
+    /// Up to this number the file knows that numbers may have been given.
+    pub(super) reserved_to: AtomicU64,
+    /// From this number on more are wanted.
+    pub(super) more_from: AtomicU64,
+    /// The writer has been asked for more.
+    pub(super) is_asked: AtomicBool,
+    /// Numbers whose end found the queue full.
+    missed: Mutex<Settled>,
+}
+
+impl Account {
+    /// An account that ends with the process.
+    pub fn unrecorded(camera: CameraId, epoch: u64) -> Self {
+        Self { camera, epoch, counters: Counters::default(), journal: None }
+    }
+
+    pub(super) fn recorded(camera: CameraId, epoch: u64, journal: Journal) -> Self {
+        Self { camera, epoch, counters: Counters::default(), journal: Some(journal) }
+    }
+
+    /// Whose.
+    pub fn camera(&self) -> &CameraId {
+        &self.camera
+    }
+
+    /// Which numbering.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// A frame was given its number.
+    pub fn captured(&self, number: u64) {
+        self.counters.captured();
+        let Some(Journal { lane, entries, shared }) = &self.journal else { return };
+        shared.captured.store(number, Ordering::Release);
+        let is_low = number >= shared.more_from.load(Ordering::Acquire);
+        if is_low && !shared.is_asked.swap(true, Ordering::AcqRel) {
+            // Full: the writer cannot write at all, and will reserve when it can.
+            let _full = entries.try_send(Entry::Reserve(*lane));
+        }
+    }
+
+    /// A frame has a verdict and its record has been handed over; a verdict `fault` faults it for `reason`.
+    pub fn judged(&self, record: Record, reason: Option<FaultReason>) {
+        match (record.verdict.decision, reason) {
+            (Decision::Fault, reason) => {
+                self.counters.faulted(reason.unwrap_or(FaultReason::Engine));
+            }
+            (Decision::Pass(_) | Decision::Fail | Decision::UnknownProduct, _) => {
+                self.counters.judged();
+            }
+        }
+        if let Some(journal) = &self.journal {
+            let number = record.origin.frame;
+            journal.put(number, Entry::Judged(journal.lane, Box::new(record)));
+        }
+    }
+
+    /// A frame was taken out unjudged.
+    pub fn dropped(&self, number: u64, reason: DropReason) {
+        self.counters.dropped(reason);
+        self.unjudged(number, Unjudged::Dropped(reason));
+    }
+
+    /// A frame could not be judged, and has no verdict.
+    pub fn faulted(&self, number: u64, reason: FaultReason) {
+        self.counters.faulted(reason);
+        self.unjudged(number, Unjudged::Faulted(reason));
+    }
+
+    /// The pipeline says that it lost frames before they could be counted.
+    pub fn lost_upstream(&self, frames: u64) {
+        self.counters.lost_upstream(frames);
+    }
+
+    /// How things stand.
+    pub fn balance(&self) -> Balance {
+        self.counters.balance()
+    }
+
+    fn unjudged(&self, number: u64, what: Unjudged) {
+        if let Some(journal) = &self.journal {
+            journal.put(number, Entry::Unjudged(journal.lane, number, what));
+        }
+    }
+}
+
+impl Journal {
+    fn put(&self, number: u64, entry: Entry) {
+        if self.entries.try_send(entry).is_err() {
+            self.shared.miss(number);
+        }
+    }
+}
+
+impl Shared {
+    fn miss(&self, number: u64) {
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        // Twice the same number would be a bug of the caller's, which the writer finds by its own account.
+        let _is_first = missed.add(&(number..=number));
+    }
+
+    /// Takes out the numbers that the queue had no place for.
+    pub(super) fn take_missed(&self) -> Vec<RangeInclusive<u64>> {
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *missed).runs()
+    }
+}

@@ -1,0 +1,305 @@
+//! Reading a ledger: does it hold together, what is in it, how the parts went.
+//!
+//! Owns every query that only reads, beside a running writer or without one. Verifies by counting, not by trust: what the
+//! writer keeps in `settled_to` must follow from the rows.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rusqlite::{Connection, OpenFlags, Row};
+use serde::Serialize;
+
+use super::{
+    LedgerError,
+    book::{Doing as _, check_version, micros},
+};
+
+/// A ledger opened for reading.
+#[derive(Debug)]
+pub struct Audit {
+    connection: Connection,
+}
+
+/// One numbering, as its rows say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// Whose.
+    pub camera: String,
+    /// Which.
+    pub epoch: u64,
+    /// The last number that must have a disposition.
+    pub settled_to: u64,
+    /// Numbers up to this one have been forgotten.
+    pub forgotten_to: u64,
+    /// Whether its process goes on, or ended without closing it.
+    pub is_open: bool,
+    /// Rows up to `settled_to` with a verdict.
+    pub verdicts: u64,
+    /// Frames in runs without verdict.
+    pub unjudged: u64,
+    /// Runs that overlap a verdict or one another.
+    pub overlaps: u64,
+}
+
+impl Lane {
+    /// Whether each number has exactly one disposition.
+    pub fn is_whole(&self) -> bool {
+        self.overlaps == 0 && self.forgotten_to + self.verdicts + self.unjudged == self.settled_to
+    }
+}
+
+/// Which rows are wanted; all where nothing is said.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Of this camera.
+    pub camera: Option<String>,
+    /// Captured at this time or later.
+    pub since: Option<SystemTime>,
+    /// Captured before this time.
+    pub until: Option<SystemTime>,
+}
+
+/// A frame, or a run of frames without verdict. Absence is `null`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Exported {
+    /// The camera.
+    pub camera: String,
+    /// Its numbering.
+    pub epoch: i64,
+    /// The frame's number; of a run the first.
+    pub frame: i64,
+    /// The last of a run.
+    pub last: i64,
+    /// When it was captured, of a run when it was recorded: RFC 3339.
+    pub time: String,
+    /// `judged`, `dropped`, `faulted` or `unrecorded`.
+    pub disposition: String,
+    /// The verdict's word.
+    pub decision: Option<String>,
+    /// The nearest product.
+    pub product: Option<String>,
+    /// The distance from it.
+    pub distance: Option<f64>,
+    /// The largest distance that is accepted.
+    pub radius: Option<f64>,
+    /// The score.
+    pub score: Option<f64>,
+    /// Its p-value.
+    pub p_value: Option<f64>,
+    /// The score above which the product fails.
+    pub threshold: Option<f64>,
+    /// The operator's rate.
+    pub reject_rate: Option<f64>,
+    /// The calibration was too small for the rate.
+    pub unrated: Option<bool>,
+    /// From capture to verdict.
+    pub latency_ms: Option<f64>,
+    /// The inference alone.
+    pub inference_ms: Option<f64>,
+    /// The model's name.
+    pub model: Option<String>,
+    /// Its version.
+    pub model_version: Option<String>,
+    /// SHA-256 of its file.
+    pub model_sha256: Option<String>,
+    /// The file that the frame was read from.
+    pub file: Option<String>,
+    /// Why nobody judged it.
+    pub reason: Option<String>,
+}
+
+/// How the parts of one camera and product went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Frames by the decision's word.
+    pub decisions: BTreeMap<String, u64>,
+}
+
+/// What became of the frames of one camera.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// By product; `None` is what had no product.
+    pub products: BTreeMap<Option<String>, Tally>,
+    /// Frames without verdict, by disposition and reason.
+    pub unjudged: BTreeMap<(String, String), u64>,
+}
+
+impl Audit {
+    /// Opens an existing ledger beside whoever writes it.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).doing("open")?;
+        connection.busy_timeout(Duration::from_secs(5)).doing("open")?;
+        check_version(&connection)?;
+        Ok(Self { connection })
+    }
+
+    /// What SQLite itself finds wrong with the file; empty when nothing is.
+    pub fn damage(&self) -> Result<Vec<String>, LedgerError> {
+        let found = self.strings("PRAGMA integrity_check(20)")?;
+        Ok(found.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    /// Every numbering, counted.
+    pub fn lanes(&self) -> Result<Vec<Lane>, LedgerError> {
+        let query = "
+            SELECT camera, epoch, settled_to, forgotten_to, closed_to IS NULL,
+                (SELECT count(*) FROM verdict v WHERE v.lane = l.id AND v.number <= l.settled_to),
+                (SELECT coalesce(sum(last - first + 1), 0) FROM unjudged u
+                    WHERE u.lane = l.id AND u.first <= l.settled_to),
+                (SELECT count(*) FROM unjudged u WHERE u.lane = l.id AND (
+                    EXISTS (SELECT 1 FROM verdict v
+                        WHERE v.lane = l.id AND v.number BETWEEN u.first AND u.last)
+                    OR EXISTS (SELECT 1 FROM unjudged o
+                        WHERE o.lane = l.id AND o.first > u.first AND o.first <= u.last)))
+            FROM lane l ORDER BY opened_us, id";
+        let number = |row: &Row<'_>, index| row.get::<_, i64>(index).map(i64::cast_unsigned);
+        let lane = |row: &Row<'_>| -> rusqlite::Result<Lane> {
+            Ok(Lane {
+                camera: row.get(0)?,
+                epoch: number(row, 1)?,
+                settled_to: number(row, 2)?,
+                forgotten_to: number(row, 3)?,
+                is_open: row.get(4)?,
+                verdicts: number(row, 5)?,
+                unjudged: number(row, 6)?,
+                overlaps: number(row, 7)?,
+            })
+        };
+        let mut statement = self.connection.prepare(query).doing("read")?;
+        let lanes = statement.query_map([], lane).and_then(Iterator::collect).doing("read")?;
+        Ok(lanes)
+    }
+
+    /// Gives each row that is wanted to `each`, by numbering and number, until it fails.
+    pub fn export<E: From<LedgerError>>(
+        &self,
+        wanted: &Wanted,
+        mut each: impl FnMut(Exported) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let query = "
+            SELECT l.camera, l.epoch, v.number, v.number, v.time_us, 'judged', v.decision, p.name, v.distance, v.radius,
+                v.score, v.p_value, v.threshold, v.reject_rate, v.unrated, v.latency_us, v.inference_us,
+                m.name, m.version, m.sha256, v.file, v.reason, l.opened_us, l.id
+            FROM verdict v JOIN lane l ON l.id = v.lane JOIN model m ON m.id = v.model
+                LEFT JOIN product p ON p.id = v.product
+            WHERE (?1 IS NULL OR l.camera = ?1) AND v.time_us >= ?2 AND v.time_us < ?3
+            UNION ALL
+            SELECT l.camera, l.epoch, u.first, u.last, u.time_us, u.disposition, NULL, NULL, NULL, NULL,
+                NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, u.reason, l.opened_us, l.id
+            FROM unjudged u JOIN lane l ON l.id = u.lane
+            WHERE (?1 IS NULL OR l.camera = ?1) AND u.time_us >= ?2 AND u.time_us < ?3
+            ORDER BY 23, 24, 3";
+        let mut statement = self.connection.prepare(query).doing("read")?;
+        let mut rows =
+            statement.query(rusqlite::params_from_iter(wanted.bounds())).doing("read")?;
+        while let Some(row) = rows.next().doing("read")? {
+            each(exported(row).doing("read")?)?;
+        }
+        Ok(())
+    }
+
+    /// What became of the frames, by camera.
+    pub fn stats(&self, wanted: &Wanted) -> Result<BTreeMap<String, Stats>, LedgerError> {
+        let mut stats: BTreeMap<String, Stats> = BTreeMap::new();
+        let verdicts = "
+            SELECT l.camera, p.name, v.decision, count(*)
+            FROM verdict v JOIN lane l ON l.id = v.lane LEFT JOIN product p ON p.id = v.product
+            WHERE (?1 IS NULL OR l.camera = ?1) AND v.time_us >= ?2 AND v.time_us < ?3
+            GROUP BY 1, 2, 3";
+        let mut statement = self.connection.prepare(verdicts).doing("read")?;
+        let mut rows =
+            statement.query(rusqlite::params_from_iter(wanted.bounds())).doing("read")?;
+        while let Some(row) = rows.next().doing("read")? {
+            let (camera, product, decision, count): (_, _, _, i64) =
+                row.try_into().doing("read")?;
+            let tally = stats.entry(camera).or_default().products.entry(product).or_default();
+            tally.decisions.insert(decision, count.cast_unsigned());
+        }
+        let unjudged = "
+            SELECT l.camera, u.disposition, u.reason, sum(u.last - u.first + 1)
+            FROM unjudged u JOIN lane l ON l.id = u.lane
+            WHERE (?1 IS NULL OR l.camera = ?1) AND u.time_us >= ?2 AND u.time_us < ?3
+            GROUP BY 1, 2, 3";
+        let mut statement = self.connection.prepare(unjudged).doing("read")?;
+        let mut rows =
+            statement.query(rusqlite::params_from_iter(wanted.bounds())).doing("read")?;
+        while let Some(row) = rows.next().doing("read")? {
+            let (camera, disposition, reason, count): (String, String, String, i64) =
+                row.try_into().doing("read")?;
+            let stats = stats.entry(camera).or_default();
+            stats.unjudged.insert((disposition, reason), count.cast_unsigned());
+        }
+        Ok(stats)
+    }
+
+    /// The last events, the newest first: time, kind, who, subject, detail.
+    pub fn events(&self, most: u32) -> Result<Vec<[String; 5]>, LedgerError> {
+        let query =
+            "SELECT time_us, kind, who, subject, detail FROM event ORDER BY id DESC LIMIT ?1";
+        let mut statement = self.connection.prepare(query).doing("read")?;
+        let event = |row: &Row<'_>| {
+            Ok([time(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?])
+        };
+        let events = statement.query_map([most], event).and_then(Iterator::collect);
+        events.doing("read")
+    }
+
+    fn strings(&self, query: &str) -> Result<Vec<String>, LedgerError> {
+        let mut statement = self.connection.prepare(query).doing("read")?;
+        let rows = statement.query_map([], |row| row.get(0)).and_then(Iterator::collect);
+        rows.doing("read")
+    }
+}
+
+impl Wanted {
+    fn bounds(&self) -> [rusqlite::types::Value; 3] {
+        let Self { camera, since, until } = self;
+        [
+            camera.clone().into(),
+            since.map_or(i64::MIN, micros).into(),
+            until.map_or(i64::MAX, micros).into(),
+        ]
+    }
+}
+
+fn exported(row: &Row<'_>) -> rusqlite::Result<Exported> {
+    let millis = |index| -> rusqlite::Result<Option<f64>> {
+        Ok(row.get::<_, Option<i64>>(index)?.map(|micros| micros as f64 / 1e3))
+    };
+    Ok(Exported {
+        camera: row.get(0)?,
+        epoch: row.get(1)?,
+        frame: row.get(2)?,
+        last: row.get(3)?,
+        time: time(row.get(4)?),
+        disposition: row.get(5)?,
+        decision: row.get(6)?,
+        product: row.get(7)?,
+        distance: row.get(8)?,
+        radius: row.get(9)?,
+        score: row.get(10)?,
+        p_value: row.get(11)?,
+        threshold: row.get(12)?,
+        reject_rate: row.get(13)?,
+        unrated: row.get(14)?,
+        latency_ms: millis(15)?,
+        inference_ms: millis(16)?,
+        model: row.get(17)?,
+        model_version: row.get(18)?,
+        model_sha256: row.get(19)?,
+        file: row.get(20)?,
+        reason: row.get(21)?,
+    })
+}
+
+fn time(micros: i64) -> String {
+    let since = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+    // Past the year 9999 there is no RFC 3339: only a file that was tampered with says so.
+    UNIX_EPOCH
+        .checked_add(since.min(Duration::from_secs(253_402_300_799)))
+        .map_or_else(String::new, |time| humantime::format_rfc3339_micros(time).to_string())
+}

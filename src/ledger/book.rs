@@ -1,0 +1,1043 @@
+//! The ledger's file: SQLite, one writer, any number of readers.
+//!
+//! Owns the file, its lock, its schema and what a crash left open. A commit is one transaction with `synchronous=FULL`:
+//! after it returns, its rows survive a power cut. Knows no thread and no clock: the writer says when.
+//! Invariant: at every commit each number up to `settled_to` has exactly one row, and none above it but islands.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::File,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, params};
+
+use super::{FaultReason, Unjudged, settled::Settled};
+use crate::record::{ModelLabel, Record};
+
+/// "Sght": tells a ledger from any other SQLite file.
+const APPLICATION_ID: i32 = 0x5367_6874;
+/// The schema, one script a version: a file of version n gets those after n.
+const MIGRATIONS: [&str; VERSION as usize] = [include_str!("schema.sql")];
+/// The version of today's schema.
+const VERSION: u32 = 1;
+/// A reader's transaction may hold a writer up for as long as it takes to list what it reads.
+const BUSY_WITHIN: Duration = Duration::from_secs(5);
+/// Rows that one commit forgets at most, so that verdicts do not wait for the broom.
+const FORGET_ROWS: i64 = 2_000;
+
+/// Something that happened beside the frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub time: SystemTime,
+    /// What kind of thing, a word.
+    pub kind: &'static str,
+    /// Who did it: `sightline` itself, or a person.
+    pub who: String,
+    /// What it happened to: a camera, a model.
+    pub subject: String,
+    /// A sentence, or the old and the new value.
+    pub detail: String,
+}
+
+impl Event {
+    /// One of our own doing.
+    pub fn ours(time: SystemTime, kind: &'static str, subject: &str, detail: String) -> Self {
+        Self { time, kind, who: "sightline".into(), subject: subject.into(), detail }
+    }
+}
+
+/// Rows for one commit. Lanes are the indices that [`Book::open_lane`] gave.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Frames with a verdict.
+    pub judged: Vec<(usize, Box<Record>)>,
+    /// Runs of frames without.
+    pub unjudged: Vec<(usize, RangeInclusive<u64>, Unjudged)>,
+    /// What happened beside.
+    pub events: Vec<Event>,
+    /// Up to which number each lane may give them from now on.
+    pub reserved_to: BTreeMap<usize, u64>,
+}
+
+impl Batch {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        let Self { judged, unjudged, events, reserved_to } = self;
+        judged.is_empty() && unjudged.is_empty() && events.is_empty() && reserved_to.is_empty()
+    }
+
+    /// Adds a run of frames without verdict, to the one that it prolongs where that is among the last.
+    pub fn add_run(&mut self, lane: usize, run: RangeInclusive<u64>, what: Unjudged) {
+        // Other lanes and reasons may lie between; further back a run is another anyway.
+        let recent = self.unjudged.iter_mut().rev().take(8);
+        for (other, before, same) in recent {
+            if (*other, *same) == (lane, what) && before.end() + 1 == *run.start() {
+                *before = *before.start()..=*run.end();
+                return;
+            }
+        }
+        self.unjudged.push((lane, run, what));
+    }
+}
+
+/// What opening found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Numbers that were open at a crash, closed as faulted.
+    pub crashed: Vec<Crashed>,
+    /// Where a file that was no ledger any more lies now.
+    pub moved_aside: Option<PathBuf>,
+}
+
+/// Frames that a crash left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crashed {
+    /// Whose.
+    pub camera: String,
+    /// Which numbering.
+    pub epoch: u64,
+    /// Numbers that may have been given, and have no other end.
+    pub numbers: RangeInclusive<u64>,
+}
+
+/// How long rows are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Rows older than this go.
+    pub age_max: Duration,
+    /// Above this size the oldest rows go.
+    pub bytes_max: u64,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct Book {
+    path: PathBuf,
+    connection: Connection,
+    /// Held for as long as the file is written.
+    _lock: File,
+    lanes: Vec<Lane>,
+    products: BTreeMap<Arc<str>, i64>,
+    models: BTreeMap<String, i64>,
+}
+
+/// A numbering that this process opened.
+#[derive(Clone, Debug)]
+struct Lane {
+    row: i64,
+    camera: String,
+    epoch: u64,
+    reserved_to: u64,
+    settled: Settled,
+    /// The last run of unjudged frames, which the next may prolong.
+    last_run: Option<(RangeInclusive<u64>, Unjudged)>,
+}
+
+impl Book {
+    /// Opens the file, or makes it; closes what a crash left open. A damaged file is moved aside, never deleted.
+    pub fn open(path: &Path, now: SystemTime) -> Result<(Self, Found), LedgerError> {
+        let lock = lock(path)?;
+        let mut found = Found::default();
+        let opened = match Self::connect(path, now) {
+            Err(error) if error.is_damage() => {
+                found.moved_aside = Some(move_aside(path, now)?);
+                Self::connect(path, now)
+            }
+            opened => opened,
+        };
+        let (connection, crashed) = opened?;
+        found.crashed = crashed;
+        let book = Self {
+            path: path.into(),
+            connection,
+            _lock: lock,
+            lanes: Vec::new(),
+            products: BTreeMap::new(),
+            models: BTreeMap::new(),
+        };
+        Ok((book, found))
+    }
+
+    fn connect(path: &Path, now: SystemTime) -> Result<(Connection, Vec<Crashed>), LedgerError> {
+        let mut connection = Connection::open(path).doing("open")?;
+        prepare(&mut connection)?;
+        let crashed = close_open_lanes(&mut connection, now).doing("recover")?;
+        Ok((connection, crashed))
+    }
+
+    /// Begins a numbering of that camera; its epoch is above all that the camera ever had.
+    pub fn open_lane(
+        &mut self,
+        camera: &str,
+        reserved_to: u64,
+        now: SystemTime,
+    ) -> Result<(usize, u64), LedgerError> {
+        let last: Option<i64> = self
+            .connection
+            .query_one("SELECT max(epoch) FROM lane WHERE camera = ?1", [camera], |row| row.get(0))
+            .doing("read")?;
+        let last = last.map_or(0, i64::cast_unsigned);
+        // Seconds since 1970 where the clock agrees: then an epoch is not given again even by a new file.
+        let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let epoch = seconds.max(last + 1);
+        let row =
+            insert_lane(&self.connection, camera, epoch, reserved_to, 0, now).doing("write")?;
+        self.lanes.push(Lane {
+            row,
+            camera: camera.into(),
+            epoch,
+            reserved_to,
+            settled: Settled::default(),
+            last_run: None,
+        });
+        Ok((self.lanes.len() - 1, epoch))
+    }
+
+    /// Every number of this lane up to this one has a disposition in the file.
+    pub fn settled_to(&self, lane: usize) -> u64 {
+        self.lanes.get(lane).map_or(0, |lane| lane.settled.to())
+    }
+
+    /// Writes a batch, whole or not at all. A number that has a disposition already keeps it, and is told in the log.
+    pub fn commit(&mut self, batch: &Batch, now: SystemTime) -> Result<(), LedgerError> {
+        // Copies, put back in place of the old ones when the file has taken the rows.
+        let mut lanes = self.lanes.clone();
+        let mut ids = (self.products.clone(), self.models.clone());
+        let transaction = self.connection.transaction().doing("write")?;
+        write(&transaction, batch, &mut lanes, &mut ids, now).doing("write")?;
+        transaction.commit().doing("write")?;
+        self.lanes = lanes;
+        (self.products, self.models) = ids;
+        Ok(())
+    }
+
+    /// Ends every lane that is whole up to the last number that it gave; `captured` has one number a lane.
+    pub fn close_lanes(&mut self, captured: &[u64]) -> Result<(), LedgerError> {
+        let transaction = self.connection.transaction().doing("write")?;
+        for (lane, captured) in std::iter::zip(&self.lanes, captured) {
+            if lane.settled.to() == *captured {
+                let close = "UPDATE lane SET closed_to = ?2, reserved_to = ?2 WHERE id = ?1";
+                transaction
+                    .execute(close, params![lane.row, captured.cast_signed()])
+                    .doing("write")?;
+            }
+        }
+        transaction.commit().doing("write")?;
+        // What is left in the write-ahead log would be read at the next start; a reader may still need it.
+        let _busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(()));
+        Ok(())
+    }
+
+    /// Forgets rows that are too old or too many, some at a time; whether there was anything to forget.
+    pub fn forget(&mut self, retention: &Retention, now: SystemTime) -> Result<bool, LedgerError> {
+        let too_old = now.checked_sub(retention.age_max).map_or(0, micros);
+        let is_too_big = self.bytes().doing("read")? > retention.bytes_max;
+        let transaction = self.connection.transaction().doing("write")?;
+        let forgotten = forget(&transaction, too_old, is_too_big).doing("write")?;
+        transaction.commit().doing("write")?;
+        if forgotten {
+            self.connection
+                .execute_batch(&format!("PRAGMA incremental_vacuum({FORGET_ROWS})"))
+                .doing("write")?;
+        }
+        Ok(forgotten)
+    }
+
+    /// Bytes of the file that hold something.
+    fn bytes(&self) -> rusqlite::Result<u64> {
+        let pragma = |name: &str| -> rusqlite::Result<i64> {
+            self.connection.pragma_query_value(None, name, |row| row.get(0))
+        };
+        let used = pragma("page_count")? - pragma("freelist_count")?;
+        Ok((used * pragma("page_size")?).cast_unsigned())
+    }
+
+    /// Goes on with a new file after the old one turned out to be damaged, which is moved aside.
+    ///
+    /// What this process settled in the old one counts as forgotten in the new.
+    pub fn replace_damaged(&mut self, now: SystemTime) -> Result<PathBuf, LedgerError> {
+        // The old file is let go of before it is moved.
+        let memory = Connection::open_in_memory().doing("open")?;
+        drop(std::mem::replace(&mut self.connection, memory));
+        let moved = move_aside(&self.path, now)?;
+        (self.connection, _) = Self::connect(&self.path, now)?;
+        (self.products, self.models) = Default::default();
+        for lane in &mut self.lanes {
+            let forgotten = lane.settled.to();
+            let Lane { camera, epoch, reserved_to, .. } = &*lane;
+            lane.row = insert_lane(&self.connection, camera, *epoch, *reserved_to, forgotten, now)
+                .doing("write")?;
+            lane.last_run = None;
+            // Above it the new file says that their rows are lost.
+            let islands = std::mem::replace(&mut lane.settled, Settled::up_to(forgotten)).runs();
+            for run in islands.into_iter().filter(|run| *run.start() > forgotten) {
+                lane.settle(&self.connection, &run, Unjudged::Unrecorded, now).doing("write")?;
+            }
+        }
+        Ok(moved)
+    }
+}
+
+impl Lane {
+    /// Adds a run of frames without verdict; `false` when one of them has an end already.
+    fn settle(
+        &mut self,
+        connection: &Connection,
+        run: &RangeInclusive<u64>,
+        what: Unjudged,
+        now: SystemTime,
+    ) -> rusqlite::Result<bool> {
+        if !self.settled.add(run) {
+            return Ok(false);
+        }
+        let prolonged = self
+            .last_run
+            .as_ref()
+            .filter(|(last, same)| *same == what && last.end() + 1 == *run.start())
+            .map(|(last, _)| *last.start()..=*run.end());
+        if let Some(longer) = prolonged {
+            connection
+                .prepare_cached("UPDATE unjudged SET last = ?3 WHERE lane = ?1 AND first = ?2")?
+                .execute(params![
+                    self.row,
+                    longer.start().cast_signed(),
+                    longer.end().cast_signed()
+                ])?;
+            self.last_run = Some((longer, what));
+            return Ok(true);
+        }
+        insert_run(connection, self.row, run, what, now)?;
+        self.last_run = Some((run.clone(), what));
+        Ok(true)
+    }
+}
+
+fn insert_run(
+    connection: &Connection,
+    lane: i64,
+    run: &RangeInclusive<u64>,
+    what: Unjudged,
+    now: SystemTime,
+) -> rusqlite::Result<()> {
+    let insert = "INSERT INTO unjudged (lane, first, last, disposition, reason, time_us)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    connection.prepare_cached(insert)?.execute(params![
+        lane,
+        run.start().cast_signed(),
+        run.end().cast_signed(),
+        what.name(),
+        what.reason(),
+        micros(now)
+    ])?;
+    Ok(())
+}
+
+fn insert_lane(
+    connection: &Connection,
+    camera: &str,
+    epoch: u64,
+    reserved_to: u64,
+    forgotten_to: u64,
+    now: SystemTime,
+) -> rusqlite::Result<i64> {
+    connection.execute(
+        "INSERT INTO lane (camera, epoch, opened_us, reserved_to, settled_to, forgotten_to)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+        params![
+            camera,
+            epoch.cast_signed(),
+            micros(now),
+            reserved_to.cast_signed(),
+            forgotten_to.cast_signed()
+        ],
+    )?;
+    Ok(connection.last_insert_rowid())
+}
+
+type Ids = (BTreeMap<Arc<str>, i64>, BTreeMap<String, i64>);
+
+fn write(
+    connection: &Transaction<'_>,
+    batch: &Batch,
+    lanes: &mut [Lane],
+    (products, models): &mut Ids,
+    now: SystemTime,
+) -> rusqlite::Result<()> {
+    for (index, record) in &batch.judged {
+        let Some(lane) = lanes.get_mut(*index) else { continue };
+        let number = record.origin.frame;
+        if !lane.settled.add(&(number..=number)) {
+            twice(lane, &(number..=number));
+            continue;
+        }
+        let product = match &record.verdict.recognition {
+            Some(recognition) => Some(product_id(connection, products, &recognition.product)?),
+            None => None,
+        };
+        let model = model_id(connection, models, &record.model)?;
+        insert_verdict(connection, lane.row, record, product, model)?;
+    }
+    for (index, run, what) in &batch.unjudged {
+        let Some(lane) = lanes.get_mut(*index) else { continue };
+        if !lane.settle(connection, run, *what, now)? {
+            twice(lane, run);
+        }
+    }
+    for event in &batch.events {
+        insert_event(connection, event)?;
+    }
+    for (index, reserved_to) in &batch.reserved_to {
+        let Some(lane) = lanes.get_mut(*index) else { continue };
+        lane.reserved_to = lane.reserved_to.max(*reserved_to);
+    }
+    let update = "UPDATE lane SET reserved_to = ?2, settled_to = ?3
+                  WHERE id = ?1 AND (reserved_to <> ?2 OR settled_to <> ?3)";
+    for lane in &*lanes {
+        let (reserved, settled) = (lane.reserved_to, lane.settled.to());
+        connection.prepare_cached(update)?.execute(params![
+            lane.row,
+            reserved.max(settled).cast_signed(),
+            settled.cast_signed()
+        ])?;
+    }
+    Ok(())
+}
+
+/// A number got a second disposition: a bug of ours, told and not hidden, and the first one stands.
+fn twice(lane: &Lane, run: &RangeInclusive<u64>) {
+    let Lane { camera, epoch, .. } = lane;
+    tracing::error!(%camera, epoch, ?run, "frames came to an end twice; please report it");
+}
+
+fn insert_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
+    let insert =
+        "INSERT INTO event (time_us, kind, who, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let Event { time, kind, who, subject, detail } = event;
+    connection.prepare_cached(insert)?.execute(params![
+        micros(*time),
+        kind,
+        who,
+        subject,
+        detail
+    ])?;
+    Ok(())
+}
+
+fn insert_verdict(
+    connection: &Connection,
+    lane: i64,
+    record: &Record,
+    product: Option<i64>,
+    model: i64,
+) -> rusqlite::Result<()> {
+    let Record { origin, verdict, .. } = record;
+    let nearest = verdict.recognition.as_ref();
+    let insert = "INSERT INTO verdict (lane, number, time_us, decision, model, product, distance, radius, score,
+                      p_value, threshold, reject_rate, unrated, latency_us, inference_us, file, reason)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+    connection.prepare_cached(insert)?.execute(params![
+        lane,
+        origin.frame.cast_signed(),
+        micros(origin.time),
+        verdict.decision.name(),
+        model,
+        product,
+        nearest.map(|nearest| nearest.distance),
+        nearest.and_then(|nearest| nearest.radius),
+        verdict.score,
+        verdict.p_value,
+        verdict.threshold,
+        verdict.reject_rate,
+        verdict.unrated,
+        whole_micros(origin.latency),
+        origin.inference.map(whole_micros),
+        origin.file.as_deref(),
+        verdict.reason,
+    ])?;
+    Ok(())
+}
+
+fn product_id(
+    connection: &Connection,
+    known: &mut BTreeMap<Arc<str>, i64>,
+    name: &Arc<str>,
+) -> rusqlite::Result<i64> {
+    if let Some(id) = known.get(name) {
+        return Ok(*id);
+    }
+    let insert =
+        "INSERT INTO product (name) VALUES (?1) ON CONFLICT DO UPDATE SET name = name RETURNING id";
+    let id = connection.query_row(insert, [&**name], |row| row.get(0))?;
+    known.insert(Arc::clone(name), id);
+    Ok(id)
+}
+
+fn model_id(
+    connection: &Connection,
+    known: &mut BTreeMap<String, i64>,
+    model: &ModelLabel,
+) -> rusqlite::Result<i64> {
+    let ModelLabel { name, version, sha256 } = model;
+    let key = format!("{sha256} {name} {version}");
+    if let Some(id) = known.get(&key) {
+        return Ok(*id);
+    }
+    let insert = "INSERT INTO model (sha256, name, version) VALUES (?1, ?2, ?3)
+                  ON CONFLICT DO UPDATE SET name = name RETURNING id";
+    let id = connection.query_row(insert, params![sha256, name, version], |row| row.get(0))?;
+    known.insert(key, id);
+    Ok(id)
+}
+
+/// The version of a ledger; 0 for a file with nothing in it.
+pub(super) fn check_version(connection: &Connection) -> Result<usize, LedgerError> {
+    let number = |name: &str| -> rusqlite::Result<i32> {
+        connection.pragma_query_value(None, name, |row| row.get(0))
+    };
+    let application = number("application_id").doing("open")?;
+    let version = number("user_version").doing("open")?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .doing("open")?;
+    if application != APPLICATION_ID && tables > 0 {
+        return Err(LedgerError::Foreign);
+    }
+    let version = usize::try_from(version).unwrap_or(usize::MAX);
+    let known = MIGRATIONS.len();
+    if version > known { Err(LedgerError::Newer { version, known }) } else { Ok(version) }
+}
+
+/// Makes the file a ledger of today's version, or says why it is none.
+fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
+    connection.busy_timeout(BUSY_WITHIN).doing("open")?;
+    let missing = MIGRATIONS.get(check_version(connection)?..).unwrap_or_default();
+    let settings =
+        "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+                    PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 16777216;";
+    connection.execute_batch(settings).doing("open")?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.transaction().doing("migrate")?;
+    for script in missing {
+        transaction.execute_batch(script).doing("migrate")?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID).doing("migrate")?;
+    transaction.pragma_update(None, "user_version", VERSION).doing("migrate")?;
+    transaction.commit().doing("migrate")
+}
+
+/// Closes the numberings that no process closed: what has no row is faulted by the crash.
+fn close_open_lanes(
+    connection: &mut Connection,
+    now: SystemTime,
+) -> rusqlite::Result<Vec<Crashed>> {
+    let transaction = connection.transaction()?;
+    let open: Vec<(i64, String, i64, i64, i64)> = transaction
+        .prepare(
+            "SELECT id, camera, epoch, reserved_to, settled_to FROM lane WHERE closed_to IS NULL",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
+        .collect::<Result<_, _>>()?;
+    let what = Unjudged::Faulted(FaultReason::Crash);
+    let mut crashed = Vec::new();
+    for (lane, camera, epoch, reserved_to, settled_to) in open {
+        let reserved_to = reserved_to.cast_unsigned();
+        for numbers in holes(&transaction, lane, settled_to.cast_unsigned(), reserved_to)? {
+            insert_run(&transaction, lane, &numbers, what, now)?;
+            let detail = format!("frames {} to {}: crash", numbers.start(), numbers.end());
+            insert_event(&transaction, &Event::ours(now, "recovered", &camera, detail))?;
+            crashed.push(Crashed { camera: camera.clone(), epoch: epoch.cast_unsigned(), numbers });
+        }
+        transaction.execute(
+            "UPDATE lane SET closed_to = ?2, settled_to = ?2 WHERE id = ?1",
+            params![lane, reserved_to.cast_signed()],
+        )?;
+    }
+    transaction.commit()?;
+    Ok(crashed)
+}
+
+fn holes(
+    connection: &Connection,
+    lane: i64,
+    settled_to: u64,
+    reserved_to: u64,
+) -> rusqlite::Result<Vec<RangeInclusive<u64>>> {
+    let above = "SELECT number, number FROM verdict WHERE lane = ?1 AND number > ?2
+                 UNION ALL SELECT first, last FROM unjudged WHERE lane = ?1 AND first > ?2";
+    let mut settled = Settled::up_to(settled_to);
+    let mut statement = connection.prepare(above)?;
+    let mut rows = statement.query(params![lane, settled_to.cast_signed()])?;
+    while let Some(row) = rows.next()? {
+        let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let run = first.cast_unsigned()..=last.cast_unsigned();
+        if !settled.add(&run) {
+            tracing::error!(lane, ?run, "the ledger has frames with two ends; please report it");
+        }
+    }
+    Ok(settled.holes(reserved_to))
+}
+
+/// Deletes the oldest rows that are older than `too_old_us`, or, where the file is too big, the oldest there are.
+fn forget(connection: &Connection, too_old_us: i64, is_too_big: bool) -> rusqlite::Result<bool> {
+    let oldest = "SELECT id, forgotten_to, settled_to, closed_to IS NOT NULL FROM lane
+                  WHERE forgotten_to < settled_to ORDER BY opened_us, id LIMIT 1";
+    let lane: Option<(i64, i64, i64, bool)> = connection
+        .query_row(oldest, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    // Events are few; they go by age alone.
+    let events = connection.execute(
+        "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE time_us < ?1 LIMIT ?2)",
+        params![too_old_us, FORGET_ROWS],
+    )?;
+    let Some((lane, forgotten_to, settled_to, is_closed)) = lane else { return Ok(events > 0) };
+    let cutoff_us = if is_too_big { i64::MAX } else { too_old_us };
+    // A row that is too young ends the sweep: rows of a numbering are as old as their numbers say.
+    let rows = "SELECT first, last, time_us FROM (
+                    SELECT number AS first, number AS last, time_us FROM verdict WHERE lane = ?1 AND number > ?2
+                    UNION ALL SELECT first, last, time_us FROM unjudged WHERE lane = ?1 AND first > ?2)
+                ORDER BY first LIMIT ?3";
+    let mut to = forgotten_to;
+    let mut statement = connection.prepare_cached(rows)?;
+    let mut rows = statement.query(params![lane, forgotten_to, FORGET_ROWS])?;
+    while let Some(row) = rows.next()? {
+        let (last, time_us): (i64, i64) = (row.get(1)?, row.get(2)?);
+        // A run at the end of a numbering that goes on may still be prolonged.
+        if time_us >= cutoff_us || (!is_closed && last >= settled_to) {
+            break;
+        }
+        to = last;
+    }
+    if to == forgotten_to {
+        return Ok(events > 0);
+    }
+    let up_to = params![lane, to];
+    connection.execute("DELETE FROM verdict WHERE lane = ?1 AND number <= ?2", up_to)?;
+    connection.execute("DELETE FROM unjudged WHERE lane = ?1 AND first <= ?2", up_to)?;
+    connection.execute("UPDATE lane SET forgotten_to = ?2 WHERE id = ?1", up_to)?;
+    Ok(true)
+}
+
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let beside = with_suffix(path, ".lock");
+    let file = |cause: std::io::Error| LedgerError::File { path: beside.clone(), cause };
+    // Never truncated: nothing is in it, and its lock goes with the process.
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(&beside).map_err(file)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(LedgerError::InUse),
+        Err(std::fs::TryLockError::Error(cause)) => Err(file(cause)),
+    }
+}
+
+/// Renames the file and what SQLite keeps beside it; where they went.
+fn move_aside(path: &Path, now: SystemTime) -> Result<PathBuf, LedgerError> {
+    let stamp = humantime::format_rfc3339_seconds(now).to_string().replace(':', "");
+    let aside = (0..100)
+        .map(|again| match again {
+            0 => with_suffix(path, &format!(".damaged-{stamp}")),
+            more => with_suffix(path, &format!(".damaged-{stamp}-{more}")),
+        })
+        .find(|candidate| !candidate.exists())
+        .ok_or(LedgerError::Aside)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let from = with_suffix(path, suffix);
+        if from.exists() {
+            std::fs::rename(&from, with_suffix(&aside, suffix))
+                .map_err(|cause| LedgerError::File { path: from, cause })?;
+        }
+    }
+    Ok(aside)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// Microseconds since 1970; before it counts as 1970.
+pub(super) fn micros(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, whole_micros)
+}
+
+fn whole_micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Why the ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another process writes it.
+    #[error("another sightline writes it: stop that one, or give this one a ledger of its own")]
+    InUse,
+    /// A SQLite file of something else.
+    #[error("it is a database of another program: name another file")]
+    Foreign,
+    /// Made by a later version.
+    #[error(
+        "it has version {version}, this sightline knows up to {known}: use the newer sightline"
+    )]
+    Newer {
+        /// The file's.
+        version: usize,
+        /// The latest one known.
+        known: usize,
+    },
+    /// A file beside it.
+    #[error("{} cannot be written: {cause}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// It was damaged too often within a second.
+    #[error(
+        "it is damaged, and so many damaged ones lie beside it that there is no name left: look at the disk"
+    )]
+    Aside,
+    /// SQLite's answer.
+    #[error("{doing}: {cause}")]
+    Sqlite {
+        /// What was tried.
+        doing: &'static str,
+        /// SQLite's words.
+        cause: rusqlite::Error,
+    },
+}
+
+impl LedgerError {
+    /// The file is no ledger any more, whatever is done.
+    pub(super) fn is_damage(&self) -> bool {
+        let Self::Sqlite { cause, .. } = self else { return false };
+        matches!(
+            cause.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        )
+    }
+}
+
+/// Says what was tried when SQLite refused.
+pub(super) trait Doing<T> {
+    /// Adds it.
+    fn doing(self, doing: &'static str) -> Result<T, LedgerError>;
+}
+
+impl<T> Doing<T> for rusqlite::Result<T> {
+    fn doing(self, doing: &'static str) -> Result<T, LedgerError> {
+        self.map_err(|cause| LedgerError::Sqlite { doing, cause })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        ledger::{
+            DropReason,
+            audit::{Audit, Wanted},
+        },
+        record::Origin,
+        verdict::Verdict,
+    };
+
+    const EVER: SystemTime = UNIX_EPOCH;
+
+    fn seconds(after: u64) -> SystemTime {
+        EVER + Duration::from_secs(after)
+    }
+
+    fn record(number: u64, time: SystemTime) -> Box<Record> {
+        Box::new(Record {
+            origin: Origin {
+                camera: "top".into(),
+                epoch: 0,
+                frame: number,
+                file: None,
+                time,
+                pts: None,
+                latency: Duration::from_millis(12),
+                inference: Some(Duration::from_millis(10)),
+            },
+            model: Arc::new(ModelLabel {
+                name: "tiny".into(),
+                version: "1".into(),
+                sha256: "0".repeat(64),
+            }),
+            verdict: Verdict::fault(0.01, "decode"),
+        })
+    }
+
+    /// What the rows say became of each number of the last numbering.
+    fn dispositions(path: &Path) -> BTreeMap<u64, String> {
+        let audit = Audit::open(path).unwrap();
+        assert_eq!(audit.damage().unwrap(), Vec::<String>::new());
+        for lane in audit.lanes().unwrap() {
+            assert!(lane.is_whole(), "{lane:?}");
+        }
+        let last = audit.lanes().unwrap().last().unwrap().epoch;
+        let mut found = BTreeMap::new();
+        audit
+            .export(&Wanted::default(), |row| {
+                if row.epoch.cast_unsigned() == last {
+                    for number in row.frame..=row.last {
+                        let what = row.reason.clone().unwrap_or_default();
+                        let what = format!("{} {what}", row.disposition);
+                        assert_eq!(found.insert(number.cast_unsigned(), what), None, "{number}");
+                    }
+                }
+                Ok::<_, LedgerError>(())
+            })
+            .unwrap();
+        found
+    }
+
+    #[derive(Clone, Debug)]
+    enum Action {
+        /// So many numbers are given.
+        Capture(u64),
+        /// One of those in flight, by its place, comes to this end.
+        End(usize, u8),
+        Commit,
+        /// The process is killed; what the file system has of the log ends so many bytes before its end,
+        /// but never before the end of the commit before.
+        Crash(u16),
+    }
+
+    fn actions() -> impl Strategy<Value = Vec<Action>> {
+        let action = prop_oneof![
+            3 => (1_u64..4).prop_map(Action::Capture),
+            6 => (0_usize..8, 0_u8..4).prop_map(|(place, end)| Action::End(place, end)),
+            3 => Just(Action::Commit),
+            1 => (0_u16..20_000).prop_map(Action::Crash),
+        ];
+        prop::collection::vec(action, 1..60)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Against a map of numbers, with a crash anywhere, in the middle of a commit too.
+        #[test]
+        fn after_a_crash_every_number_has_one_end(actions in actions()) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut generation = 0;
+            let path = |generation: u32| folder.path().join(format!("{generation}.db"));
+            let (mut book, _) = Book::open(&path(generation), seconds(1)).unwrap();
+            let (mut lane, _) = book.open_lane("top", 2, seconds(1)).unwrap();
+            // What is in the file for certain, what the last commit added, what waits for the next.
+            let mut before: BTreeMap<u64, String> = BTreeMap::new();
+            let mut last: BTreeMap<u64, String> = BTreeMap::new();
+            let mut waiting: BTreeMap<u64, String> = BTreeMap::new();
+            let (mut given, mut reserved, mut flying) = (0, [2, 2], Vec::new());
+            let mut log_len = [0, 0];
+            let mut batch = Batch::default();
+            let wal = |generation| with_suffix(&path(generation), "-wal");
+            let len = |generation| std::fs::metadata(wal(generation)).map_or(0, |file| file.len());
+            log_len = [len(generation), log_len[0].max(len(generation))];
+            for action in actions {
+                match action {
+                    Action::Capture(more) => {
+                        for _ in 0..more.min(reserved[1] - given) {
+                            given += 1;
+                            flying.push(given);
+                        }
+                    }
+                    Action::End(place, end) => {
+                        if flying.is_empty() { continue }
+                        let number = flying.remove(place % flying.len());
+                        let what = match end {
+                            0 => Unjudged::Dropped(DropReason::QueueFull),
+                            1 => Unjudged::Faulted(FaultReason::Abandoned),
+                            _ => {
+                                batch.judged.push((lane, record(number, seconds(2))));
+                                waiting.insert(number, "judged decode".into());
+                                continue;
+                            }
+                        };
+                        batch.add_run(lane, number..=number, what);
+                        waiting.insert(number, format!("{} {}", what.name(), what.reason()));
+                    }
+                    Action::Commit => {
+                        reserved = [reserved[1], given + 4];
+                        batch.reserved_to.insert(lane, given + 4);
+                        log_len[0] = len(generation);
+                        book.commit(&batch, seconds(3)).unwrap();
+                        log_len[1] = len(generation);
+                        batch = Batch::default();
+                        before.append(&mut last);
+                        last.append(&mut waiting);
+                        let found = dispositions(&path(generation));
+                        let expected: BTreeMap<_, _> = before.iter().chain(&last).map(|(n, what)| (*n, what.clone())).collect();
+                        prop_assert_eq!(found, expected);
+                    }
+                    Action::Crash(cut) => {
+                        let next = generation + 1;
+                        std::fs::copy(path(generation), path(next)).unwrap();
+                        std::fs::copy(wal(generation), wal(next)).unwrap();
+                        let whole = len(generation);
+                        let kept = whole.saturating_sub(u64::from(cut)).max(log_len[0].min(whole));
+                        std::fs::OpenOptions::new().write(true).open(wal(next)).unwrap().set_len(kept).unwrap();
+                        generation = next;
+                        let (reopened, found) = Book::open(&path(generation), seconds(4)).unwrap();
+                        prop_assert_eq!(found.moved_aside, None);
+                        let rows = dispositions(&path(generation));
+                        // The last commit is there whole or not at all.
+                        let is_there = kept == whole || last.keys().any(|number| rows.get(number) == last.get(number));
+                        let mut expected = before.clone();
+                        if is_there { expected.extend(last.clone()) }
+                        let crash = rows.iter().filter(|(_, what)| *what == "faulted crash");
+                        for (number, _) in crash.clone() {
+                            prop_assert!(!expected.contains_key(number), "{} has two ends", number);
+                        }
+                        let mut without = rows.clone();
+                        without.retain(|_, what| what != "faulted crash");
+                        prop_assert_eq!(without, expected);
+                        // Every number that was given is there. A commit that is cut off never returned, and what
+                        // it reserved was not given.
+                        let certain = if kept == whole { given } else { given.min(reserved[0]) };
+                        prop_assert!(
+                            (1..=certain).all(|number| rows.contains_key(&number)),
+                            "{} of {:?}",
+                            certain,
+                            rows
+                        );
+                        let most = *rows.keys().max().unwrap_or(&0);
+                        prop_assert!(most <= reserved[1]);
+                        book = reopened;
+                        (lane, _) = book.open_lane("top", 2, seconds(5)).unwrap();
+                        (given, reserved) = (0, [2, 2]);
+                        (before, last, waiting) = Default::default();
+                        flying.clear();
+                        batch = Batch::default();
+                        log_len = [len(generation); 2];
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_epoch_is_above_all_that_the_camera_ever_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let epoch = |now: u64| {
+            let (mut book, _) = Book::open(&path, seconds(now)).unwrap();
+            let (_, epoch) = book.open_lane("top", 2, seconds(now)).unwrap();
+            book.close_lanes(&[0]).unwrap();
+            epoch
+        };
+        assert_eq!(epoch(1_000), 1_000);
+        // The clock went back by an hour, and stands still.
+        assert_eq!([epoch(400), epoch(400)], [1_001, 1_002]);
+        assert_eq!(epoch(5_000), 5_000);
+    }
+
+    #[test]
+    fn a_closed_ledger_has_nothing_to_recover() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let (mut book, _) = Book::open(&path, seconds(1)).unwrap();
+        let (lane, _) = book.open_lane("top", 10, seconds(1)).unwrap();
+        let mut batch = Batch::default();
+        batch.judged.push((lane, record(1, seconds(1))));
+        book.commit(&batch, seconds(1)).unwrap();
+        assert!(matches!(Book::open(&path, seconds(2)), Err(LedgerError::InUse)));
+        book.close_lanes(&[1]).unwrap();
+        drop(book);
+        let (_book, found) = Book::open(&path, seconds(2)).unwrap();
+        assert_eq!(found, Found::default());
+    }
+
+    #[test]
+    fn a_number_with_two_ends_keeps_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let (mut book, _) = Book::open(&path, seconds(1)).unwrap();
+        let (lane, _) = book.open_lane("top", 10, seconds(1)).unwrap();
+        let mut batch = Batch::default();
+        batch.judged.push((lane, record(1, seconds(1))));
+        batch.add_run(lane, 1..=1, Unjudged::Dropped(DropReason::QueueFull));
+        book.commit(&batch, seconds(1)).unwrap();
+        assert_eq!(dispositions(&path), [(1, "judged decode".into())].into());
+    }
+
+    #[test]
+    fn a_damaged_file_is_moved_aside_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        std::fs::write(&path, b"no database at all, but long enough to be looked at".repeat(50))
+            .unwrap();
+        let (mut book, found) = Book::open(&path, seconds(1)).unwrap();
+        let aside = found.moved_aside.unwrap();
+        assert!(std::fs::read(&aside).unwrap().starts_with(b"no database"));
+        let (lane, _) = book.open_lane("top", 10, seconds(1)).unwrap();
+        let mut batch = Batch::default();
+        batch.judged.push((lane, record(1, seconds(1))));
+        batch.judged.push((lane, record(3, seconds(1))));
+        book.commit(&batch, seconds(1)).unwrap();
+        // While it runs: what was settled is forgotten, an island is recorded as lost, the rest goes on.
+        let second = book.replace_damaged(seconds(1)).unwrap();
+        assert_ne!(second, aside);
+        let mut batch = Batch::default();
+        batch.judged.push((lane, record(2, seconds(1))));
+        book.commit(&batch, seconds(1)).unwrap();
+        let unrecorded = format!("unrecorded {}", Unjudged::Unrecorded.reason());
+        assert_eq!(dispositions(&path), [(2, "judged decode".into()), (3, unrecorded)].into());
+        assert_eq!(book.settled_to(lane), 3);
+    }
+
+    #[test]
+    fn what_is_no_ledger_or_a_later_one_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("other.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        assert!(matches!(Book::open(&path, seconds(1)), Err(LedgerError::Foreign)));
+        let path = folder.path().join("later.db");
+        drop(Book::open(&path, seconds(1)).unwrap());
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let error = Book::open(&path, seconds(1)).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "it has version 99, this sightline knows up to 1: use the newer sightline"
+        );
+    }
+
+    #[test]
+    fn old_rows_go_and_the_account_still_adds_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let (mut book, _) = Book::open(&path, seconds(1)).unwrap();
+        let (lane, _) = book.open_lane("top", 100, seconds(1)).unwrap();
+        let mut batch = Batch::default();
+        for number in 1..=5 {
+            batch.judged.push((lane, record(number, seconds(10 * number))));
+        }
+        batch.add_run(lane, 6..=8, Unjudged::Dropped(DropReason::QueueFull));
+        book.commit(&batch, seconds(60)).unwrap();
+        let keep =
+            |age_secs, bytes_max| Retention { age_max: Duration::from_secs(age_secs), bytes_max };
+        assert!(!book.forget(&keep(60, u64::MAX), seconds(60)).unwrap());
+        // Older than the 30th second: the first two.
+        assert!(book.forget(&keep(30, u64::MAX), seconds(60)).unwrap());
+        assert_eq!(dispositions(&path).keys().copied().collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8]);
+        // Too big: all but the run that may still grow.
+        assert!(book.forget(&keep(1_000, 0), seconds(60)).unwrap());
+        assert_eq!(dispositions(&path).keys().copied().collect::<Vec<_>>(), [6, 7, 8]);
+        book.close_lanes(&[8]).unwrap();
+        assert!(book.forget(&keep(1_000, 0), seconds(60)).unwrap());
+        assert!(!book.forget(&keep(1_000, 0), seconds(60)).unwrap());
+        assert!(dispositions(&path).is_empty());
+    }
+}

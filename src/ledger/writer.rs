@@ -1,0 +1,426 @@
+//! The thread `ledger`: takes what accounts tell, commits it in batches, keeps numbers reserved ahead.
+//!
+//! Owns the queue and its bound, the rhythm of commits, and what happens while the disk does not take any: entries wait,
+//! then only their numbers are kept, and as soon as the disk takes rows again the gap is recorded. Nobody waits for it.
+//!
+//! After `kill -9` the file's last commit is at most [`COMMIT_EVERY`] old, and numbers are reserved for [`AHEAD`]: the
+//! range that recovery closes as faulted holds no more than half a second of frames, or [`AHEAD_MIN`] where they are few.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::Ordering::{AcqRel, Acquire, Release},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::{
+    Account, LedgerError, Unjudged,
+    account::{Journal, Shared},
+    book::{Batch, Book, Event, Found, Retention},
+};
+use crate::{clock::Clock, fault::one_line, frame::CameraId, record::Record};
+
+/// Four minutes of a 30 fps camera while the disk is full; a record is some 300 bytes.
+const QUEUE_LEN: usize = 8_192;
+/// Rows of one commit.
+const BATCH_ROWS: usize = 2_048;
+/// How long a row waits for others to be committed with: each commit costs the disk a sync and some pages.
+pub const COMMIT_EVERY: Duration = Duration::from_millis(120);
+/// For how long numbers are reserved ahead of those that were given.
+pub const AHEAD: Duration = Duration::from_millis(300);
+/// The least that is reserved ahead: a camera with a frame a second must not wait for the disk each time.
+pub const AHEAD_MIN: u64 = 2;
+/// How often a disk that takes nothing is tried again.
+const RETRY_EVERY: Duration = Duration::from_millis(500);
+/// How often the thread looks up while nothing comes.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
+/// How often rows are looked at for their age.
+const FORGET_EVERY: Duration = Duration::from_secs(10);
+/// Over this long the rate of a camera is measured.
+const RATE_OVER: Duration = Duration::from_millis(500);
+
+/// What the ledger is to do.
+#[derive(Clone, Debug)]
+pub struct LedgerOptions {
+    /// The file.
+    pub path: PathBuf,
+    /// How long rows are kept.
+    pub retention: Retention,
+}
+
+/// What accounts and the station tell the thread.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Judged(usize, Box<Record>),
+    Unjudged(usize, u64, Unjudged),
+    Reserve(usize),
+    Event(Event),
+    Close,
+}
+
+/// The open ledger and its thread.
+#[derive(Debug)]
+pub struct Ledger {
+    entries: Sender<Entry>,
+    health: Arc<Health>,
+    closing: Closing,
+}
+
+/// The thread that writes what is left.
+#[derive(Debug)]
+pub struct Closing {
+    /// Never gets an item: disconnected when the thread ends.
+    ended: Receiver<std::convert::Infallible>,
+    thread: JoinHandle<()>,
+    health: Arc<Health>,
+}
+
+/// Whether the file takes rows.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<Option<String>>);
+
+impl Health {
+    /// Why the file takes no rows; `None` while it does.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, trouble: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}
+
+impl Ledger {
+    /// Opens the file, recovers what a crash left open, and begins a numbering of each camera.
+    pub fn open(
+        options: LedgerOptions,
+        cameras: &[CameraId],
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Vec<Account>, Found), LedgerError> {
+        let now = clock.wall();
+        let (mut book, found) = Book::open(&options.path, now)?;
+        let (entries, queue) = crossbeam_channel::bounded(QUEUE_LEN);
+        let mut accounts = Vec::new();
+        let mut lanes = Vec::new();
+        for camera in cameras {
+            let (lane, epoch) = book.open_lane(&camera.0, AHEAD_MIN, now)?;
+            let shared = Arc::new(Shared::default());
+            shared.reserve(AHEAD_MIN, AHEAD_MIN);
+            lanes.push(Reservation::new(Arc::clone(&shared), clock.monotonic()));
+            let journal = Journal { lane, entries: entries.clone(), shared };
+            accounts.push(Account::recorded(camera.clone(), epoch, journal));
+        }
+        let health = Arc::new(Health::default());
+        let writer = Writer {
+            book,
+            queue,
+            lanes,
+            health: Arc::clone(&health),
+            retention: options.retention,
+            last_forgotten: clock.monotonic(),
+            clock,
+            batch: Batch::default(),
+            trouble: None,
+        };
+        let (alive, ended) = crossbeam_channel::bounded(0);
+        let thread = std::thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || {
+                writer.run();
+                drop(alive);
+            })
+            .map_err(|cause| LedgerError::File { path: options.path, cause })?;
+        let closing = Closing { ended, thread, health: Arc::clone(&health) };
+        Ok((Self { entries, health, closing }, accounts, found))
+    }
+
+    /// Records something that happened beside the frames; `false` when the queue is full.
+    pub fn note(&self, event: Event) -> bool {
+        self.entries.try_send(Entry::Event(event)).is_ok()
+    }
+
+    /// Whether the file takes rows.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// Takes no more entries; writes what is there and closes the numberings.
+    pub fn close(self) -> Closing {
+        let Self { entries, closing, .. } = self;
+        // Full only while the disk takes nothing: then the thread ends when the last account is gone.
+        let _full = entries.try_send(Entry::Close);
+        closing
+    }
+}
+
+impl Closing {
+    /// Disconnected as soon as everything is written.
+    pub fn ended(&self) -> &Receiver<std::convert::Infallible> {
+        &self.ended
+    }
+
+    /// Why the file takes no rows, where it does not.
+    pub fn trouble(&self) -> Option<String> {
+        self.health.trouble()
+    }
+
+    /// Waits for the thread; `false` when it panicked.
+    pub fn join(self) -> bool {
+        self.thread.join().is_ok()
+    }
+}
+
+impl Shared {
+    /// Numbers up to `to` may be given; from half of `ahead` before it on more are wanted.
+    fn reserve(&self, to: u64, ahead: u64) {
+        self.reserved_to.store(to, Release);
+        self.more_from.store(to.saturating_sub(ahead / 2), Release);
+        self.is_asked.swap(false, AcqRel);
+    }
+}
+
+/// How far ahead of a camera numbers are reserved, by its own rate.
+#[derive(Debug)]
+struct Reservation {
+    shared: Arc<Shared>,
+    per_second: f64,
+    /// When the rate was last measured, and the last number at that time.
+    measured: (Duration, u64),
+}
+
+impl Reservation {
+    fn new(shared: Arc<Shared>, now: Duration) -> Self {
+        Self { shared, per_second: 0.0, measured: (now, 0) }
+    }
+
+    fn captured(&self) -> u64 {
+        self.shared.captured.load(Acquire)
+    }
+
+    /// How many numbers are wanted ahead of the last one given.
+    fn ahead(&mut self, now: Duration) -> u64 {
+        let (at, number) = self.measured;
+        let over = now.saturating_sub(at);
+        let captured = self.captured();
+        let rate = captured.saturating_sub(number) as f64 / over.as_secs_f64().max(1e-3);
+        if over >= RATE_OVER {
+            self.per_second = rate;
+            self.measured = (now, captured);
+        } else {
+            // A camera that has just begun: a few milliseconds say little, and never less than before.
+            self.per_second =
+                self.per_second.max(rate * over.as_secs_f64() / RATE_OVER.as_secs_f64());
+        }
+        ahead(self.per_second)
+    }
+}
+
+/// Numbers given within [`AHEAD`] at that rate.
+fn ahead(per_second: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a saturating cast of a small rate"
+    )]
+    let frames = (per_second * AHEAD.as_secs_f64()).ceil() as u64;
+    frames.max(AHEAD_MIN)
+}
+
+struct Writer {
+    book: Book,
+    queue: Receiver<Entry>,
+    lanes: Vec<Reservation>,
+    health: Arc<Health>,
+    clock: Arc<dyn Clock>,
+    retention: Retention,
+    last_forgotten: Duration,
+    batch: Batch,
+    trouble: Option<Trouble>,
+}
+
+/// The file takes nothing.
+struct Trouble {
+    since: std::time::SystemTime,
+    why: String,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut is_closing = false;
+        loop {
+            if self.trouble.is_some() {
+                std::thread::sleep(RETRY_EVERY);
+            }
+            is_closing |= self.gather(is_closing);
+            let is_written = self.commit();
+            if is_closing && is_written && self.batch.is_empty() && self.close() {
+                return;
+            }
+            if is_written {
+                self.forget();
+            }
+        }
+    }
+
+    /// Takes entries until it is time to commit; whether the ledger is to be closed.
+    fn gather(&mut self, is_closing: bool) -> bool {
+        if is_closing || self.trouble.is_some() {
+            // What is there already, without waiting for more.
+            while self.rows() < BATCH_ROWS {
+                match self.queue.try_recv().ok().map(|entry| self.take(entry)) {
+                    Some(Taken::Row | Taken::Urgent) => {}
+                    Some(Taken::Close) => return true,
+                    None => return false,
+                }
+            }
+            return false;
+        }
+        let due = match self.queue.recv_timeout(LOOK_UP_EVERY) {
+            Ok(entry) => match self.take(entry) {
+                Taken::Row => self.clock.monotonic() + COMMIT_EVERY,
+                Taken::Urgent => return false,
+                Taken::Close => return true,
+            },
+            Err(RecvTimeoutError::Timeout) => return false,
+            Err(RecvTimeoutError::Disconnected) => return true,
+        };
+        while self.rows() < BATCH_ROWS {
+            let left = due.saturating_sub(self.clock.monotonic());
+            match self.queue.recv_timeout(left) {
+                Ok(entry) => match self.take(entry) {
+                    Taken::Row => {}
+                    Taken::Urgent => return false,
+                    Taken::Close => return true,
+                },
+                Err(RecvTimeoutError::Timeout) => return false,
+                Err(RecvTimeoutError::Disconnected) => return true,
+            }
+        }
+        false
+    }
+
+    fn take(&mut self, entry: Entry) -> Taken {
+        match entry {
+            Entry::Judged(lane, record) => self.batch.judged.push((lane, record)),
+            Entry::Unjudged(lane, number, what) => self.batch.add_run(lane, number..=number, what),
+            Entry::Event(event) => self.batch.events.push(event),
+            Entry::Reserve(_lane) => return Taken::Urgent,
+            Entry::Close => return Taken::Close,
+        }
+        Taken::Row
+    }
+
+    fn rows(&self) -> usize {
+        self.batch.judged.len() + self.batch.unjudged.len() + self.batch.events.len()
+    }
+
+    /// Writes the batch and reserves numbers; `false` when the file did not take it, which is kept then.
+    fn commit(&mut self) -> bool {
+        let now = self.clock.monotonic();
+        let mut reserved = Vec::new();
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            for run in lane.shared.take_missed() {
+                self.batch.add_run(index, run, Unjudged::Unrecorded);
+            }
+            let ahead = lane.ahead(now);
+            let to = lane.captured() + ahead;
+            if to > lane.shared.reserved_to.load(Acquire) {
+                self.batch.reserved_to.insert(index, to);
+                reserved.push((index, to, ahead));
+            }
+        }
+        if self.batch.is_empty() {
+            return true;
+        }
+        let wall = self.clock.wall();
+        let mut written = self.book.commit(&self.batch, wall);
+        if written.as_ref().is_err_and(LedgerError::is_damage) {
+            written = self.replace_damaged();
+        }
+        match written {
+            Ok(()) => {
+                self.batch = Batch::default();
+                for (index, to, ahead) in reserved {
+                    self.lanes[index].shared.reserve(to, ahead);
+                }
+                self.recovered(wall);
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &LedgerError) {
+        let why = one_line(error);
+        if self.trouble.is_none() {
+            tracing::error!("the ledger cannot be written, inspection goes on: {why}");
+        }
+        self.health.set(Some(why.clone()));
+        let since = self.trouble.take().map_or_else(|| self.clock.wall(), |trouble| trouble.since);
+        self.trouble = Some(Trouble { since, why });
+    }
+
+    fn recovered(&mut self, now: std::time::SystemTime) {
+        let Some(Trouble { since, why }) = self.trouble.take() else { return };
+        self.health.set(None);
+        let since = humantime::format_rfc3339_millis(since);
+        let detail = format!("not written since {since}: {why}");
+        tracing::warn!("the ledger is written again; {detail}");
+        self.batch.events.push(Event::ours(now, "ledger-gap", "ledger", detail));
+    }
+
+    /// Goes on in a new file, with the batch that the damaged one did not take.
+    fn replace_damaged(&mut self) -> Result<(), LedgerError> {
+        let now = self.clock.wall();
+        let moved = self.book.replace_damaged(now)?;
+        let detail = format!("the damaged file lies at {}", moved.display());
+        tracing::error!("the ledger's file was damaged and a new one begun: {detail}");
+        self.batch.events.push(Event::ours(now, "ledger-damaged", "ledger", detail));
+        self.book.commit(&self.batch, now)
+    }
+
+    fn close(&mut self) -> bool {
+        let captured: Vec<u64> = self.lanes.iter().map(Reservation::captured).collect();
+        match self.book.close_lanes(&captured) {
+            Ok(()) => true,
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        let now = self.clock.monotonic();
+        if now.saturating_sub(self.last_forgotten) < FORGET_EVERY {
+            return;
+        }
+        match self.book.forget(&self.retention, self.clock.wall()) {
+            // More is left: again after the next commit.
+            Ok(true) => {}
+            Ok(false) => self.last_forgotten = now,
+            Err(error) => {
+                self.last_forgotten = now;
+                tracing::warn!("old rows of the ledger cannot be removed: {}", one_line(&error));
+            }
+        }
+    }
+}
+
+/// What an entry asks for.
+enum Taken {
+    /// To be committed with others.
+    Row,
+    /// To commit now.
+    Urgent,
+    /// To commit and end.
+    Close,
+}

@@ -1,0 +1,236 @@
+//! The ledger's file beside a running line: what left the process is in it, whatever ends the process or fills the disk.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+
+use crate::support::{Scratch, json_lines, stderr};
+
+/// A line of moving test pictures at 30 per second, on the tiny model, with a ledger.
+fn line(scratch: &Scratch, ledger: &str, frames: i64) {
+    scratch.write(
+        "line.toml",
+        format!(
+            "[model]\npath = \"model.onnx\"\n[judge]\nfalse_reject_rate = 0.02\n[output]\nformat = \"json\"\n\
+             [ledger]\npath = \"{ledger}\"\n\
+             [[camera]]\nname = \"top\"\npreset = \"test\"\noverflow = \"latest\"\n\
+             parameters = {{ pattern = \"ball\", frames = {frames}, caps = \"video/x-raw,width=64,height=64,framerate=30/1\" }}\n"
+        ),
+    );
+}
+
+fn start(scratch: &Scratch) -> Child {
+    scratch
+        .command(&["run", "line.toml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Epoch and number of each whole line that was printed.
+fn printed(output: &[u8]) -> Vec<(u64, u64)> {
+    let text = std::str::from_utf8(output).unwrap();
+    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    whole
+        .map(|line| {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            (value["epoch"].as_u64().unwrap(), value["frame"].as_u64().unwrap())
+        })
+        .collect()
+}
+
+fn verify(scratch: &Scratch, ledger: &str) -> String {
+    let output = scratch.run(&["ledger", "verify", ledger]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_run_is_in_the_ledger_frame_by_frame() {
+    let scratch = Scratch::new();
+    line(&scratch, "ledger.db", 40);
+    for _ in 0..2 {
+        let output = scratch.run(&["run", "line.toml", "--fast"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let told = verify(&scratch, "ledger.db");
+    assert_eq!(
+        told.lines().filter(|line| line.starts_with("ok      camera top epoch ")).count(),
+        2,
+        "{told}"
+    );
+    assert_eq!(told.matches("frames 1 to 40 =").count(), 2, "{told}");
+    let export = scratch.run(&["ledger", "export", "ledger.db", "--format", "json"]);
+    let rows: Vec<serde_json::Value> = json_lines(&export);
+    let frames: i64 = rows
+        .iter()
+        .map(|row| row["last"].as_i64().unwrap() - row["frame"].as_i64().unwrap() + 1)
+        .sum();
+    assert_eq!(frames, 80);
+    let csv = scratch.run(&["ledger", "export", "ledger.db", "--camera", "top"]);
+    assert_eq!(String::from_utf8(csv.stdout).unwrap().lines().count(), rows.len() + 1);
+    let none = scratch.run(&[
+        "ledger",
+        "export",
+        "ledger.db",
+        "--until",
+        "2000-01-01T00:00:00Z",
+        "--format",
+        "json",
+    ]);
+    assert!(none.status.success() && none.stdout.is_empty());
+    let stats = scratch.run(&["ledger", "stats", "ledger.db"]);
+    assert!(String::from_utf8(stats.stdout).unwrap().starts_with("camera top\n"));
+    let events = scratch.run(&["ledger", "events", "ledger.db"]);
+    assert_eq!(String::from_utf8(events.stdout).unwrap().matches("started").count(), 2);
+}
+
+#[test]
+fn a_second_process_and_a_missing_file_are_told() {
+    let scratch = Scratch::new();
+    line(&scratch, "ledger.db", -1);
+    let mut first = start(&scratch);
+    let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    let second = scratch.run(&["run", "line.toml"]);
+    assert_eq!(second.status.code(), Some(8));
+    assert!(
+        stderr(&second).contains("ledger.db: another sightline writes it"),
+        "{}",
+        stderr(&second)
+    );
+    // Reading beside the writer is allowed.
+    assert!(verify(&scratch, "ledger.db").contains("still counting"));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let missing = scratch.run(&["ledger", "verify", "nowhere.db"]);
+    assert_eq!(missing.status.code(), Some(7));
+}
+
+/// How often the process is killed; `make soak` does it a hundred times.
+fn kills() -> u32 {
+    std::env::var("SIGHTLINE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
+#[test]
+fn after_kill_9_every_verdict_that_left_is_in_the_ledger_or_in_a_range_of_half_a_second() {
+    let scratch = Scratch::new();
+    line(&scratch, "ledger.db", -1);
+    let mut left = Vec::new();
+    for round in 0..kills() {
+        let mut child = start(&scratch);
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        output.read_line(&mut first).unwrap();
+        // Anywhere within a second, another place each time.
+        let reader = std::thread::spawn(move || {
+            let mut rest = Vec::new();
+            std::io::Read::read_to_end(&mut output, &mut rest).unwrap();
+            rest
+        });
+        std::thread::sleep(Duration::from_millis(u64::from(round) * 373 % 1_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        left.extend(printed(first.as_bytes()));
+        left.extend(printed(&reader.join().unwrap()));
+    }
+    // One more start recovers what the last kill left.
+    line(&scratch, "ledger.db", 3);
+    assert!(scratch.run(&["run", "line.toml"]).status.success());
+    verify(&scratch, "ledger.db");
+    let ledger = Connection::open(scratch.path("ledger.db")).unwrap();
+    let covered = "SELECT (SELECT count(*) FROM verdict v JOIN lane l ON l.id = v.lane WHERE l.epoch = ?1 AND v.number = ?2)
+        + (SELECT count(*) FROM unjudged u JOIN lane l ON l.id = u.lane
+            WHERE l.epoch = ?1 AND u.disposition = 'faulted' AND ?2 BETWEEN u.first AND u.last)";
+    let mut covered = ledger.prepare(covered).unwrap();
+    assert!(left.len() > kills() as usize * 5, "{}", left.len());
+    for (epoch, number) in left {
+        let times: i64 =
+            covered.query_row([epoch as i64, number as i64], |row| row.get(0)).unwrap();
+        assert_eq!(times, 1, "frame {number} of epoch {epoch}");
+    }
+    let longest: i64 = ledger
+        .query_row(
+            "SELECT coalesce(max(last - first + 1), 0) FROM unjudged WHERE reason = 'crash'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert!(longest <= 15, "{longest} frames at 30 per second are more than half a second");
+}
+
+/// A file system of its own, gone with the value; `None` where the test may not mount one.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(at: &'a Path, kilobytes: u32) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let size = format!("size={kilobytes}k");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).status();
+        mounted.ok()?.success().then_some(Self(at))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
+#[test]
+fn a_full_disk_for_a_while_costs_no_verdict() {
+    let scratch = Scratch::new();
+    let disk = scratch.path("disk");
+    let Some(_mounted) = SmallDisk::mount(&disk, 400) else {
+        // Said, not silent: a container without the right to mount.
+        eprintln!("not tested: no file system can be mounted here");
+        return;
+    };
+    line(&scratch, "disk/ledger.db", -1);
+    let mut child = start(&scratch);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut read = |count: usize| {
+        for _ in 0..count {
+            lines.next().unwrap().unwrap();
+        }
+    };
+    read(10);
+    // Everything that is left, to the last byte.
+    let ballast = disk.join("ballast");
+    let _full = std::fs::write(&ballast, vec![0_u8; 400 << 10]);
+    let events = |kind: &str| -> i64 {
+        let ledger = Connection::open(disk.join("ledger.db")).unwrap();
+        let count = "SELECT count(*) FROM event WHERE kind = ?1";
+        ledger.query_row(count, [kind], |row| row.get(0)).unwrap()
+    };
+    // Verdicts go on for longer than SQLite's log has room.
+    read(150);
+    assert_eq!(events("ledger-gap"), 0);
+    std::fs::remove_file(&ballast).unwrap();
+    let since = Instant::now();
+    while events("ledger-gap") == 0 {
+        assert!(since.elapsed() < Duration::from_secs(20), "the ledger does not recover");
+        read(5);
+    }
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    lines.by_ref().for_each(drop);
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", stderr(&ended));
+    assert!(
+        stderr(&ended).contains("the ledger cannot be written, inspection goes on"),
+        "{}",
+        stderr(&ended)
+    );
+    let told = verify(&scratch, "disk/ledger.db");
+    // The queue held what the disk did not take.
+    assert!(told.contains("+ 0 without") && !told.contains("still counting"), "{told}");
+}
