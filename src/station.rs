@@ -23,7 +23,7 @@ use crate::{
     fault::{Class, Fault, one_line},
     frame::{CameraId, Frame, Picture},
     inspector::Inspector,
-    ledger::{Account, Balance, FaultReason, Ledger},
+    ledger::{Account, Balance, FaultReason, Ledger, book::Event},
     record::{Origin, Record},
     shutdown::StopRequested,
     sinks::stdout::{Handed, Stdout, WhenFull},
@@ -69,6 +69,9 @@ pub struct Report {
     pub engine_failure: Option<String>,
 }
 
+/// Losses and returns of a camera that may wait to be told.
+const EVENTS_A_CAMERA: usize = 8;
+
 /// A camera as the engine's thread sees it.
 struct Lane {
     frames: Receiver<Frame>,
@@ -85,6 +88,7 @@ impl Station {
         let accounts: Vec<_> = lanes.iter().map(|lane| Arc::clone(&lane.account)).collect();
         let (notify, notices) = crossbeam_channel::bounded(1);
         let is_output_waited_for = sink.is_waited_for();
+        let drain_clock = Arc::clone(&clock);
         let worker = Worker {
             inspector,
             sink,
@@ -102,7 +106,7 @@ impl Station {
                 Fault::new(Class::Engine, format!("a thread cannot be started: {error}"))
             })?;
 
-        let (event, events) = crossbeam_channel::bounded(cameras.len());
+        let (event, events) = crossbeam_channel::bounded(cameras.len() * EVENTS_A_CAMERA);
         let mut playing = Vec::new();
         for (camera, _) in cameras {
             let id = camera.id().clone();
@@ -119,10 +123,11 @@ impl Station {
             notices,
             within: drain_within,
             is_asked_for: false,
+            clock: drain_clock,
             is_output_waited_for,
             accounts,
         };
-        let failures = drain.cameras(&playing, &events)?;
+        let failures = drain.cameras(&playing, &events, ledger.as_ref())?;
         drain.engine()?;
         let done = finish(engine, playing)?;
         drain.sink(done.sink)?;
@@ -166,6 +171,7 @@ struct Drain<'a> {
     notices: Receiver<Notice>,
     within: Duration,
     is_asked_for: bool,
+    clock: Arc<dyn Clock>,
     /// Whether the engine waits for standard output's reader, and with it everything before the engine.
     is_output_waited_for: Arc<AtomicBool>,
     accounts: Vec<Arc<Account>>,
@@ -177,6 +183,7 @@ impl Drain<'_> {
         &mut self,
         playing: &[Playing],
         events: &Receiver<CameraEvent>,
+        ledger: Option<&Ledger>,
     ) -> Result<Vec<(CameraId, CameraError)>, Fault> {
         let mut failures = Vec::new();
         let mut running: Vec<&CameraId> = playing.iter().map(|camera| &camera.id).collect();
@@ -204,6 +211,28 @@ impl Drain<'_> {
                 }
             };
             let id = match event {
+                CameraEvent::Lost(id, error, again) => {
+                    let why = one_line(&error);
+                    let seconds = again.as_secs_f64();
+                    tracing::error!(camera = %id, "lost, tried again in {seconds:.1} s: {why}");
+                    self.note(ledger, "camera-lost", &id, why);
+                    continue;
+                }
+                CameraEvent::Back { camera, gone, attempt } => {
+                    let [gone, attempt] = [gone, attempt].map(|time| time.as_secs_f64());
+                    let when = format!("after {gone:.1} s, {attempt:.2} s into the attempt");
+                    tracing::warn!(%camera, "frames come again {when}");
+                    self.note(ledger, "camera-back", &camera, when);
+                    continue;
+                }
+                CameraEvent::GivenUp(id, error) => {
+                    let why = one_line(&error);
+                    tracing::error!(camera = %id, "given up, the process ends to be restarted: {why}");
+                    self.note(ledger, "camera-given-up", &id, why);
+                    failures.push((id.clone(), error));
+                    self.ask(playing);
+                    id
+                }
                 CameraEvent::Ended(id) => id,
                 CameraEvent::Failed(id, error) => {
                     if running.len() > 1 {
@@ -217,6 +246,14 @@ impl Drain<'_> {
             running.retain(|other| **other != id);
         }
         Ok(failures)
+    }
+
+    fn note(&self, ledger: Option<&Ledger>, kind: &'static str, camera: &CameraId, detail: String) {
+        let Some(ledger) = ledger else { return };
+        let event = Event::ours(self.clock.wall(), kind, &camera.0, detail);
+        if !ledger.note(event) {
+            tracing::warn!(%camera, kind, "the ledger takes no events");
+        }
     }
 
     fn ask(&mut self, playing: &[Playing]) {

@@ -1,25 +1,35 @@
 //! Cameras: GStreamer pipelines whose frames are numbered, counted and put into a channel.
 //!
 //! Owns GStreamer: no other module knows it. `preset` is the text of a pipeline, `pipeline` the elements made of
-//! it, `pixels` the mapped buffers, `stills` feeds decoded images, `supervisor` is the thread that watches.
+//! it, `blueprint` what is built anew after a failure, `capture` the callback, `pixels` the mapped buffers, `stills` feeds
+//! decoded images, `supervisor` is the thread that watches, `reconnect` decides when a lost camera is tried again.
 //! Invariants: a frame is numbered in the appsink's callback, before anything of ours can fail or drop; a pipeline
-//! that ends, fails or is stopped sends exactly one [`CameraEvent`]; its channel closes after its last frame.
+//! that ends, fails or is stopped says so exactly once; its channel closes after its last frame; a live camera that fails
+//! is tried again for ever, and no other camera notices.
 //! Must not know verdicts.
 
+mod blueprint;
+mod capture;
 mod packages;
 mod pipeline;
 pub mod pixels;
 pub mod preset;
+pub mod reconnect;
+mod secret;
+mod serial;
 mod stills;
 mod supervisor;
 pub mod tail;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use bundle::geometry::Size;
 use crossbeam_channel::{Receiver, Sender};
 
-pub use self::preset::{Platform, Preset, PresetError};
+pub use self::{
+    preset::{Platform, Preset, PresetError},
+    reconnect::Policy,
+};
 use crate::{
     channel::Overflow,
     clock::Clock,
@@ -28,7 +38,7 @@ use crate::{
 };
 
 /// What a camera is to do.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CameraOptions {
     /// Its pipeline.
     pub preset: Preset,
@@ -48,6 +58,20 @@ pub struct CameraOptions {
     pub repeat: bool,
     /// How long the first frame may take.
     pub first_frame_within: Duration,
+    /// How a live camera is watched and tried again; `None` ends it with its first failure.
+    pub reconnect: Option<Policy>,
+}
+
+// By hand: a parameter may be a password.
+impl fmt::Debug for CameraOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CameraOptions")
+            .field("preset", &self.preset.description)
+            .field("parameters", &self.parameters.keys())
+            .field("scale_to", &self.scale_to)
+            .field("overflow", &self.overflow)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CameraOptions {
@@ -55,13 +79,39 @@ impl CameraOptions {
     pub const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(20);
 }
 
-/// What a camera's thread tells the station, once.
+/// What a camera's thread tells the station: losses and returns as they come, and one end.
 #[derive(Debug)]
 pub enum CameraEvent {
+    /// It was lost, and will be tried again after this long.
+    Lost(CameraId, CameraError, Duration),
+    /// Its frames come again.
+    Back {
+        /// Whose.
+        camera: CameraId,
+        /// Since it was lost.
+        gone: Duration,
+        /// Since the attempt that succeeded began.
+        attempt: Duration,
+    },
+    /// It was lost for so long that the process is to be restarted.
+    GivenUp(CameraId, CameraError),
     /// Its source is at its end, or it was stopped.
     Ended(CameraId),
     /// It cannot go on.
     Failed(CameraId, CameraError),
+}
+
+impl CameraEvent {
+    /// Whose.
+    pub fn camera(&self) -> &CameraId {
+        match self {
+            Self::Lost(id, ..)
+            | Self::Back { camera: id, .. }
+            | Self::GivenUp(id, _)
+            | Self::Ended(id)
+            | Self::Failed(id, _) => id,
+        }
+    }
 }
 
 /// A pipeline that is built and does not play yet.
@@ -76,7 +126,7 @@ pub struct Camera {
 pub struct Playing {
     /// Whose.
     pub id: CameraId,
-    stop: pipeline::Stop,
+    stop: supervisor::Stop,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -208,6 +258,37 @@ pub enum CameraError {
         /// What the preset says of it.
         remedy: Option<String>,
     },
+    /// Frames came, and come no more.
+    #[error("no frame for {} s{}", within.as_secs(), advice(.remedy.as_deref()))]
+    Stalled {
+        /// How long was waited.
+        within: Duration,
+        /// What the preset says of it.
+        remedy: Option<String>,
+    },
+    /// The picture does not change by a single value.
+    #[error("the picture has not changed for {} s: the camera repeats an old one, or shows no sensor's picture", within.as_secs())]
+    Frozen {
+        /// How long was waited.
+        within: Duration,
+    },
+    /// A live source said that it is at its end.
+    #[error("the stream ended{}", advice(.remedy.as_deref()))]
+    EndOfStream {
+        /// What the preset says of it.
+        remedy: Option<String>,
+    },
+    /// No device has that serial number.
+    #[error("no camera with the serial number {serial} is plugged in; there are: {there}")]
+    Serial {
+        /// The number.
+        serial: String,
+        /// Those that are there.
+        there: String,
+    },
+    /// Nobody takes frames any more.
+    #[error("the engine is gone")]
+    EngineGone,
     /// What came out of the pipeline is no picture.
     #[error("the pipeline gave a buffer that is no RGB picture: {0}")]
     Buffer(String),
@@ -220,7 +301,11 @@ impl CameraError {
     /// With what the preset says about such a failure.
     #[must_use]
     fn with_remedy(mut self, advised: Option<String>) -> Self {
-        if let Self::Pipeline { remedy, .. } | Self::Silent { remedy, .. } = &mut self {
+        if let Self::Pipeline { remedy, .. }
+        | Self::Silent { remedy, .. }
+        | Self::Stalled { remedy, .. }
+        | Self::EndOfStream { remedy } = &mut self
+        {
             *remedy = advised;
         }
         self

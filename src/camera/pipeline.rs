@@ -5,7 +5,7 @@
 use gstreamer::{self as gst, prelude::*};
 use gstreamer_app::AppSink;
 
-use super::{CameraError, packages};
+use super::{CameraError, packages, secret};
 
 const FRAMES: &str = "sightline-frames";
 const TAIL: &str = "sightline-tail";
@@ -82,10 +82,15 @@ impl Pipeline {
         }
     }
 
-    /// Ends all its threads.
-    pub(super) fn end(&self) {
+    /// Ends all its threads; it can play again.
+    pub(super) fn rest(&self) {
         // Going to NULL cannot fail; GStreamer says that it never does.
         let _always = self.elements.set_state(gst::State::Null);
+    }
+
+    /// Ends it for good.
+    pub(super) fn end(&self) {
+        self.rest();
         // The callbacks hold the channel: with them it closes.
         self.sink.set_callbacks(gstreamer_app::AppSinkCallbacks::builder().build());
     }
@@ -115,10 +120,11 @@ pub(super) fn failure(message: &gst::Message) -> Option<CameraError> {
     let debug = error.debug().unwrap_or_default();
     let debug = debug.lines().last().unwrap_or_default().trim();
     let debug = if debug.contains(".c(") { "" } else { debug };
+    let message = error.error().message().trim_end_matches('.').replace('\n', " ");
     Some(CameraError::Pipeline {
         element: element.map_or_else(|| "pipeline".into(), |name| name.to_string()),
-        message: error.error().message().trim_end_matches('.').replace('\n', " "),
-        debug: debug.trim_end_matches('.').to_owned(),
+        message: secret::masked(&message),
+        debug: secret::masked(debug.trim_end_matches('.')),
         remedy: None,
     })
 }
@@ -131,25 +137,9 @@ pub(super) fn missing_plugin(message: &gst::Message) -> Option<CameraError> {
     Some(CameraError::MissingPlugin { what })
 }
 
-/// Asks a pipeline's watcher to stop it.
-#[derive(Clone, Debug)]
-pub(super) struct Stop(Option<gst::Bus>);
-
-impl Stop {
-    pub(super) fn of(pipeline: &Pipeline) -> Self {
-        Self(pipeline.bus())
-    }
-
-    pub(super) fn ask(&self) {
-        if let Some(bus) = &self.0 {
-            let message = gst::message::Application::new(gst::Structure::new_empty(STOP));
-            // A bus that flushes belongs to a pipeline that has ended.
-            let _ended = bus.post(message);
-        }
-    }
-
-    pub(super) fn is(message: &gst::Message) -> bool {
-        matches!(message.view(), gst::MessageView::Application(application)
-            if application.structure().is_some_and(|structure| structure.name() == STOP))
-    }
+/// Wakes up whoever reads a pipeline's messages.
+pub(super) fn wake(bus: &gst::Bus) {
+    let message = gst::message::Application::new(gst::Structure::new_empty(STOP));
+    // A bus that flushes belongs to a pipeline that has ended.
+    let _ended = bus.post(message);
 }

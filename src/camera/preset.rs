@@ -12,6 +12,8 @@ use std::{
 use bundle::geometry::Size;
 use serde::Deserialize;
 
+use super::secret;
+
 /// The presets of this binary; of two for one name, the first is for a Jetson.
 const BUILT_IN: [(&str, Platform, &str); 7] = [
     ("test", Platform::Any, include_str!("../../pipelines/test.toml")),
@@ -205,7 +207,7 @@ impl Filled<'_> {
             let fill = |text: String, (name, value): (&String, &String)| {
                 text.replace(&format!("{{{name}}}"), value)
             };
-            self.values.iter().fold(remedy.clone(), fill)
+            secret::masked(&self.values.iter().fold(remedy.clone(), fill))
         })
     }
 

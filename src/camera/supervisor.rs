@@ -1,10 +1,12 @@
-//! The thread of one camera, and the callback in which its frames are numbered.
+//! The thread of one camera: it plays a pipeline, watches it, and never gives a live camera up.
 //!
-//! Owns the life of a pipeline: play, watch, start again at the end of a file, end. Sends one event.
-//! Must not judge; what it counts goes to the ledger.
+//! Owns the life of pipelines: play, watch, start again at the end of a file, restart or rebuild after a failure, end.
+//! End of stream, an error, silence and a picture that stands still are the same to a live camera: it is lost.
+//! When and how it is tried again is `reconnect`; no other camera notices. Must not judge.
 
 use std::{
     collections::BTreeMap,
+    hash::{BuildHasher as _, Hasher as _},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -15,39 +17,111 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender};
 use gstreamer::{self as gst, prelude::*};
-use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
+use gstreamer_app::AppSrc;
 
 use super::{
-    CameraError, CameraEvent, CameraOptions, Location,
-    pipeline::{self, Pipeline, Stop},
-    pixels::{FullBuffer, MappedFrame},
-    stills::{self, Feed, Notes},
+    CameraError, CameraEvent, CameraOptions,
+    blueprint::{Blueprint, Built},
+    capture::{Capture, Signs},
+    pipeline,
+    reconnect::{Next, Policy, Reconnect},
 };
 use crate::{
-    channel::{self, Pushed, Pusher},
+    channel,
     clock::Clock,
-    frame::{CameraId, Frame, FullResolution, Numbering, Picture, Stamp},
-    ledger::{Account, DropReason, FaultReason},
+    frame::{CameraId, Frame, Numbering},
+    ledger::Account,
 };
 
-/// How often the watcher looks up while the bus is silent: only the first frame is awaited that way.
+/// How often the watcher looks up while the bus is silent.
 const LOOK_UP_EVERY: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 
 /// Everything that the thread needs.
 pub(super) struct Parts {
     id: CameraId,
-    pipeline: Pipeline,
-    feed: Option<Feed>,
+    blueprint: Blueprint,
+    built: Built,
+    capture: Arc<Mutex<Capture>>,
+    signs: Arc<Signs>,
     account: Arc<Account>,
     clock: Arc<dyn Clock>,
     repeat: bool,
     first_frame_within: Duration,
-    /// What the preset says when it fails.
-    remedy: Option<String>,
-    /// Set by the callback, so that a source which never gives a frame is found out.
-    has_frames: Arc<AtomicBool>,
-    /// Why the callback gave up.
-    failure: Arc<Mutex<Option<CameraError>>>,
+    /// How it is watched and tried again; `None` ends it with its first failure.
+    reconnect: Option<Policy>,
+    stop: Stop,
+}
+
+/// Asks the thread to end; it is woken up from whatever it waits for.
+#[derive(Clone, Debug)]
+pub(super) struct Stop(Arc<Asked>);
+
+#[derive(Debug)]
+struct Asked {
+    already: AtomicBool,
+    /// Wakes the watcher of the pipeline that plays.
+    bus: Mutex<Option<gst::Bus>>,
+    /// Wakes the wait between two attempts.
+    wake: (Sender<()>, Receiver<()>),
+}
+
+impl Stop {
+    fn new() -> Self {
+        let wake = crossbeam_channel::bounded(1);
+        Self(Arc::new(Asked { already: AtomicBool::new(false), bus: Mutex::default(), wake }))
+    }
+
+    pub(super) fn ask(&self) {
+        self.0.already.store(true, Ordering::Release);
+        // Full: it was woken already.
+        let _woken = self.0.wake.0.try_send(());
+        if let Some(bus) = &*self.0.bus.lock().unwrap_or_else(PoisonError::into_inner) {
+            pipeline::wake(bus);
+        }
+    }
+
+    fn is_asked(&self) -> bool {
+        self.0.already.load(Ordering::Acquire)
+    }
+
+    fn listen_on(&self, bus: Option<gst::Bus>) {
+        *self.0.bus.lock().unwrap_or_else(PoisonError::into_inner) = bus;
+    }
+
+    /// Waits, less when it is asked to stop.
+    fn wait(&self, duration: Duration) {
+        let _woken = self.0.wake.1.recv_timeout(duration);
+    }
+}
+
+/// How one attempt to play went.
+#[derive(Debug)]
+pub(super) enum Played {
+    /// It was asked to stop.
+    Stopped,
+    /// Its source is at its end, as files are.
+    Ended,
+    /// It cannot go on.
+    Lost(CameraError),
+}
+
+/// One attempt.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) played: Played,
+    /// How long it took.
+    pub(super) lasted: Duration,
+    /// For how long frames came.
+    pub(super) healthy: Duration,
+}
+
+/// Which elements an attempt plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elements {
+    /// Those that are there.
+    Same,
+    /// New ones.
+    New,
 }
 
 impl Parts {
@@ -57,95 +131,102 @@ impl Parts {
         clock: Arc<dyn Clock>,
         account: Arc<Account>,
     ) -> Result<(Self, Receiver<Frame>), CameraError> {
-        pipeline::init()?;
-        let filled = options.preset.with(&options.parameters)?;
-        let stills = match (filled.stills(), filled.value("location")) {
-            (Some(line), Some(location)) => match stills::locate(location)? {
-                Location::Stills(paths) => Some((line?, paths)),
-                Location::Video => None,
-            },
-            _ => None,
-        };
-        let tail = filled.tail(options.scale_to)?;
-        let paced = options.realtime && !options.preset.live;
-        let source = match &stills {
-            Some((line, _)) => line.clone(),
-            None => filled.source()?,
-        };
-        let pipeline = Pipeline::build(&source, &tail, paced)?;
-        let notes = Notes::default();
-        let feed = match stills {
-            Some((_, paths)) => Some(Feed {
-                source: pipeline.element::<AppSrc>("stills").ok_or_else(|| {
-                    CameraError::Launch { cause: "it has no appsrc named stills".into() }
-                })?,
-                paths,
-                per_second: rate(filled.value("rate"))?,
-                repeat: options.repeat,
-                notes: notes.clone(),
-            }),
-            None => None,
-        };
         let (pusher, frames) = channel::bounded(options.queue_len, options.overflow);
-        let has_frames = Arc::new(AtomicBool::new(false));
-        let failure = Arc::new(Mutex::new(None));
-        let full = options.keep_full.then(|| remember_full(&pipeline.tail));
-        Capture {
-            numbering: Numbering::new(account.camera().clone(), account.epoch()),
-            notes: feed.is_some().then_some(notes),
-            full,
+        let signs = Arc::new(Signs::default());
+        let id = account.camera().clone();
+        let capture = Arc::new(Mutex::new(Capture {
+            numbering: Numbering::new(id.clone(), account.epoch()),
+            notes: None,
             pusher,
             account: Arc::clone(&account),
             clock: Arc::clone(&clock),
-            has_frames: Arc::clone(&has_frames),
-            failure: Arc::clone(&failure),
-        }
-        .hang_into(&pipeline.sink);
+            signs: Arc::clone(&signs),
+        }));
+        let blueprint = Blueprint::new(options);
+        let built = blueprint.build(&capture)?;
         let parts = Self {
-            id: account.camera().clone(),
-            pipeline,
-            feed,
+            id,
+            blueprint,
+            built,
+            capture,
+            signs,
             account,
             clock,
             repeat: options.repeat,
             first_frame_within: options.first_frame_within,
-            remedy: filled.remedy(),
-            has_frames,
-            failure,
+            // What is no live source has an end of its own, and fails for good.
+            reconnect: options.reconnect.filter(|_| options.preset.live),
+            stop: Stop::new(),
         };
         Ok((parts, frames))
     }
 
     pub(super) fn stop(&self) -> Stop {
-        Stop::of(&self.pipeline)
+        self.stop.clone()
     }
 
     /// Plays to the end, and says how it went.
     pub(super) fn run(mut self, events: &Sender<CameraEvent>) {
-        let played = self.play();
-        self.pipeline.end();
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let event = match failure.map_or(played, Err) {
-            Ok(()) => CameraEvent::Ended(self.id),
-            Err(error) => CameraEvent::Failed(self.id, error.with_remedy(self.remedy)),
+        let id = self.id.clone();
+        let stop = self.stop.clone();
+        let policy = self.reconnect;
+        let mut wait = |duration| stop.wait(duration);
+        let told = id.clone();
+        let mut tell = |event: Told| {
+            let event = match event {
+                Told::Lost(error, again) => CameraEvent::Lost(told.clone(), error, again),
+                Told::Back { gone, attempt } => {
+                    CameraEvent::Back { camera: told.clone(), gone, attempt }
+                }
+            };
+            // Full: the station has not read the last ones yet. It counts none of them.
+            let _full = events.try_send(event);
+        };
+        let clock = Arc::clone(&self.clock);
+        let ended = supervise(policy, &*clock, &mut wait, &mut tell, &mut |elements, tell| {
+            self.attempt(elements, tell)
+        });
+        self.built.pipeline.end();
+        // The channel closes with the capture.
+        drop(self);
+        let event = match ended {
+            Ok(()) => CameraEvent::Ended(id),
+            Err(error) if policy.is_some() => CameraEvent::GivenUp(id, error),
+            Err(error) => CameraEvent::Failed(id, error),
         };
         // Nobody listens: the station itself has ended.
         let _nobody = events.send(event);
     }
 
-    fn play(&mut self) -> Result<(), CameraError> {
-        self.pipeline.play()?;
-        let feeding = match self.feed.take() {
-            Some(feed) => Some(
-                std::thread::Builder::new()
-                    .name("feed".into())
-                    .spawn(move || feed.run())
-                    .map_err(CameraError::Thread)?,
-            ),
-            None => None,
+    fn attempt(&mut self, elements: Elements, back: &mut dyn FnMut(Duration)) -> Attempt {
+        let began = self.clock.monotonic();
+        self.signs.clear();
+        let renewed = match elements {
+            Elements::Same => Ok(()),
+            Elements::New => self.blueprint.build(&self.capture).map(|built| self.built = built),
         };
-        let watched = self.watch();
-        self.pipeline.end();
+        let played = match renewed.and_then(|()| self.play(back)) {
+            _ if self.stop.is_asked() => Played::Stopped,
+            Ok(played) => played,
+            Err(error) => Played::Lost(error),
+        };
+        let played = match (self.signs.take_failure(), played) {
+            (Some(failure), Played::Lost(_) | Played::Ended) => Played::Lost(failure),
+            (_, Played::Lost(error)) => Played::Lost(error.with_remedy(self.built.remedy.clone())),
+            (_, played @ (Played::Stopped | Played::Ended)) => played,
+        };
+        let healthy =
+            self.signs.frames().map_or(Duration::ZERO, |(first, last)| last.saturating_sub(first));
+        Attempt { played, lasted: self.clock.monotonic().saturating_sub(began), healthy }
+    }
+
+    fn play(&mut self, back: &mut dyn FnMut(Duration)) -> Result<Played, CameraError> {
+        self.stop.listen_on(self.built.pipeline.bus());
+        let (watched, feeding) = match self.built.pipeline.play().and_then(|()| self.feed()) {
+            Ok(feeding) => (self.watch(back), feeding),
+            Err(error) => (Err(error), None),
+        };
+        self.built.pipeline.rest();
         if let Some(Err(panic)) = feeding.map(JoinHandle::join) {
             // A bug there is a bug here: whoever joins this thread is told.
             std::panic::resume_unwind(panic);
@@ -153,34 +234,45 @@ impl Parts {
         watched
     }
 
-    fn watch(&self) -> Result<(), CameraError> {
-        let Some(bus) = self.pipeline.bus() else { return Ok(()) };
+    /// Starts to feed decoded images, where the source is stills.
+    fn feed(&mut self) -> Result<Option<JoinHandle<()>>, CameraError> {
+        let Some(feed) = self.built.feed.take() else { return Ok(None) };
+        let thread = std::thread::Builder::new().name("feed".into());
+        thread.spawn(move || feed.run()).map(Some).map_err(CameraError::Thread)
+    }
+
+    fn watch(&self, back: &mut dyn FnMut(Duration)) -> Result<Played, CameraError> {
+        let Some(bus) = self.built.pipeline.bus() else { return Ok(Played::Ended) };
         let started = self.clock.monotonic();
         let mut lost: BTreeMap<String, u64> = BTreeMap::new();
         let mut missing = None;
+        let mut is_told = false;
         loop {
+            if self.stop.is_asked() {
+                return Ok(Played::Stopped);
+            }
+            if !is_told && self.signs.frames().is_some() {
+                is_told = true;
+                back(self.clock.monotonic().saturating_sub(started));
+            }
             let Some(message) = bus.timed_pop(LOOK_UP_EVERY) else {
-                let waited = self.clock.monotonic().saturating_sub(started);
-                if !self.has_frames.load(Ordering::Acquire) && waited > self.first_frame_within {
-                    let within = self.first_frame_within;
-                    return Err(CameraError::Silent { within, remedy: None });
-                }
+                self.look_for_silence(started)?;
                 continue;
             };
-            if Stop::is(&message) {
-                return Ok(());
-            }
             #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is GStreamer's own talk")]
             match message.view() {
-                gst::MessageView::Eos(_) if !self.start_again() => return Ok(()),
+                gst::MessageView::Eos(_) if self.reconnect.is_some() => {
+                    return Err(CameraError::EndOfStream { remedy: None });
+                }
+                gst::MessageView::Eos(_) if !self.start_again() => return Ok(Played::Ended),
                 gst::MessageView::Error(_) => {
                     // A missing plug-in is told before, in another message; where frames came, it was not needed.
-                    let has_frames = self.has_frames.load(Ordering::Acquire);
+                    let has_frames = self.signs.frames().is_some();
                     let error = missing
                         .take()
                         .filter(|_| !has_frames)
                         .or_else(|| pipeline::failure(&message));
-                    return error.map_or(Ok(()), Err);
+                    return error.map_or(Ok(Played::Ended), Err);
                 }
                 gst::MessageView::Element(_) => {
                     missing = missing.or_else(|| pipeline::missing_plugin(&message));
@@ -194,15 +286,41 @@ impl Parts {
         }
     }
 
+    /// Whether nothing came for too long, or the same again and again.
+    fn look_for_silence(&self, started: Duration) -> Result<(), CameraError> {
+        let now = self.clock.monotonic();
+        let Some((_, last)) = self.signs.frames() else {
+            let within = self.first_frame_within;
+            let is_silent = now.saturating_sub(started) > within;
+            return if is_silent {
+                Err(CameraError::Silent { within, remedy: None })
+            } else {
+                Ok(())
+            };
+        };
+        // Held back by the engine, it is not the camera that is silent.
+        let Some(policy) = self.reconnect.filter(|_| !self.signs.is_held_back()) else {
+            return Ok(());
+        };
+        if now.saturating_sub(last) > policy.stall_after {
+            return Err(CameraError::Stalled { within: policy.stall_after, remedy: None });
+        }
+        let changed = self.signs.last_change().unwrap_or(now);
+        if now.saturating_sub(changed) > policy.frozen_after {
+            return Err(CameraError::Frozen { within: policy.frozen_after });
+        }
+        Ok(())
+    }
+
     /// Whether a file begins once more.
     fn start_again(&self) -> bool {
         // A feed repeats by itself; its end is the end.
-        let is_stills = self.pipeline.element::<AppSrc>("stills").is_some();
+        let is_stills = self.built.pipeline.element::<AppSrc>("stills").is_some();
         if !self.repeat || is_stills {
             return false;
         }
         let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT;
-        let sought = self.pipeline.elements.seek_simple(flags, gst::ClockTime::ZERO);
+        let sought = self.built.pipeline.elements.seek_simple(flags, gst::ClockTime::ZERO);
         if sought.is_err() {
             tracing::warn!(camera = %self.id, "the source cannot start again: it cannot be sought in");
         }
@@ -219,7 +337,8 @@ impl Parts {
             // A camera's driver tells no count, but the time that the gap took (v4l2src).
             gst::GenericFormattedValue::Undefined(_) => {
                 let (.., duration) = qos.get();
-                self.account.lost_upstream(frames_within(duration, self.pipeline.frame_duration()));
+                self.account
+                    .lost_upstream(frames_within(duration, self.built.pipeline.frame_duration()));
                 return;
             }
             // Told in bytes or in time: no number of frames follows from that.
@@ -235,6 +354,69 @@ impl Parts {
     }
 }
 
+/// What happens between the attempts.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// Lost for this reason, to be tried again after this long.
+    Lost(CameraError, Duration),
+    /// Frames come again.
+    Back {
+        /// Since the loss.
+        gone: Duration,
+        /// Since this attempt began.
+        attempt: Duration,
+    },
+}
+
+/// One attempt to play; the callback is told when the first frame has come, and how long that took.
+type Play<'a> = dyn FnMut(Elements, &mut dyn FnMut(Duration)) -> Attempt + 'a;
+
+/// Plays until it is stopped, is at its end, or is given up. Without a policy the first failure is the last.
+pub(super) fn supervise(
+    policy: Option<Policy>,
+    clock: &dyn Clock,
+    wait: &mut dyn FnMut(Duration),
+    tell: &mut dyn FnMut(Told),
+    play: &mut Play<'_>,
+) -> Result<(), CameraError> {
+    let mut reconnect = policy.map(Reconnect::new);
+    let mut elements = Elements::Same;
+    let mut lost_at: Option<Duration> = None;
+    loop {
+        let attempt = play(elements, &mut |attempt| {
+            if let Some(at) = lost_at.take() {
+                tell(Told::Back { gone: clock.monotonic().saturating_sub(at), attempt });
+            }
+        });
+        let Attempt { played, lasted, healthy } = attempt;
+        let error = match played {
+            Played::Stopped | Played::Ended => return Ok(()),
+            Played::Lost(error) => error,
+        };
+        let Some(reconnect) = &mut reconnect else { return Err(error) };
+        lost_at.get_or_insert_with(|| clock.monotonic());
+        let again = match reconnect.next(lasted, healthy, chance()) {
+            Next::GiveUp => return Err(error),
+            Next::Restart(wait) => {
+                elements = Elements::Same;
+                wait
+            }
+            Next::Rebuild(wait) => {
+                elements = Elements::New;
+                wait
+            }
+        };
+        tell(Told::Lost(error, again));
+        wait(again);
+    }
+}
+
+/// A number from 0 to 1, by chance: the standard library seeds every hasher anew.
+fn chance() -> f64 {
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    (random >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// How many frames a gap of that duration swallowed: at least one.
 fn frames_within(gap: Option<gst::ClockTime>, frame: Option<gst::ClockTime>) -> u64 {
     match (gap, frame) {
@@ -246,101 +428,10 @@ fn frames_within(gap: Option<gst::ClockTime>, frame: Option<gst::ClockTime>) -> 
     }
 }
 
-fn rate(given: Option<&str>) -> Result<f64, CameraError> {
-    let text = given.unwrap_or("10");
-    let rate = text.parse().ok().filter(|rate: &f64| *rate > 0.0 && rate.is_finite());
-    rate.ok_or_else(|| CameraError::Parameter {
-        name: "rate",
-        value: text.into(),
-        expected: "it must be a number above 0",
-    })
-}
-
-type Latest = Arc<Mutex<Option<gst::Sample>>>;
-
-/// Keeps the buffer that is being scaled. The tail works in the same streaming thread, so that the buffer which
-/// the callback finds here is the one that its own was made of.
-fn remember_full(tail: &gst::Pad) -> Latest {
-    let latest: Latest = Arc::default();
-    let kept = Arc::clone(&latest);
-    tail.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        let sample = info
-            .buffer()
-            .zip(pad.current_caps())
-            .map(|(buffer, caps)| gst::Sample::builder().buffer(buffer).caps(&caps).build());
-        *kept.lock().unwrap_or_else(PoisonError::into_inner) = sample;
-        gst::PadProbeReturn::Ok
-    });
-    latest
-}
-
-/// What the appsink's callback owns.
-struct Capture {
-    numbering: Numbering,
-    notes: Option<Notes>,
-    full: Option<Latest>,
-    pusher: Pusher<Frame>,
-    account: Arc<Account>,
-    clock: Arc<dyn Clock>,
-    has_frames: Arc<AtomicBool>,
-    failure: Arc<Mutex<Option<CameraError>>>,
-}
-
-impl Capture {
-    fn hang_into(mut self, sink: &AppSink) {
-        let callbacks =
-            AppSinkCallbacks::builder().new_sample(move |sink| self.sample(sink)).build();
-        sink.set_callbacks(callbacks);
-    }
-
-    fn sample(&mut self, sink: &AppSink) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let sample = sink.pull_sample().map_err(|_ended| gst::FlowError::Eos)?;
-        // First of all: from here on this frame exists.
-        let id = self.numbering.give();
-        self.account.captured(id.number);
-        self.has_frames.store(true, Ordering::Release);
-        let pts = sample.buffer().and_then(gst::BufferRef::pts).map(Duration::from);
-        let stamp = Stamp { monotonic: self.clock.monotonic(), wall: self.clock.wall(), pts };
-        let note = self.notes.as_ref().and_then(Notes::take);
-        let (origin, unreadable) =
-            note.map_or((None, None), |note| (Some(note.origin), note.unreadable));
-        let picture = match unreadable {
-            Some(reason) => Picture::Unreadable(reason),
-            None => match MappedFrame::of(&sample) {
-                Ok(mapped) => Picture::Pixels(Box::new(mapped)),
-                Err(error) => Picture::Unreadable(error.to_string()),
-            },
-        };
-        let full = self.full.as_ref().and_then(|latest| {
-            let sample = latest.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-            Some(Arc::new(FullBuffer { sample }) as Arc<dyn FullResolution>)
-        });
-        self.push(Frame { id, stamp, origin, picture, full })
-    }
-
-    fn push(&mut self, frame: Frame) -> Result<gst::FlowSuccess, gst::FlowError> {
-        match self.pusher.push(frame) {
-            Pushed::Accepted => Ok(gst::FlowSuccess::Ok),
-            Pushed::Displaced(Frame { id, picture, .. }) => {
-                match picture {
-                    Picture::Pixels(_) => self.account.dropped(id.number, DropReason::QueueFull),
-                    // Nobody would have judged it anyway.
-                    Picture::Unreadable(_) => self.account.faulted(id.number, FaultReason::Decode),
-                }
-                Ok(gst::FlowSuccess::Ok)
-            }
-            Pushed::Refused(frame) => {
-                self.account.faulted(frame.id.number, FaultReason::Abandoned);
-                let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                failure.get_or_insert(CameraError::Buffer("the engine is gone".into()));
-                Err(gst::FlowError::Error)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{cell::Cell, time::SystemTime};
+
     use super::*;
 
     #[test]
@@ -355,5 +446,105 @@ mod tests {
         check(Some(100), None, 1);
         check(None, Some(33), 1);
         check(Some(100), Some(0), 1);
+    }
+
+    /// A clock that only moves when somebody waits.
+    #[derive(Default)]
+    struct Simulated(std::sync::atomic::AtomicU64);
+
+    impl Simulated {
+        fn pass(&self, duration: Duration) {
+            let nanos = u64::try_from(duration.as_nanos()).unwrap();
+            self.0.fetch_add(nanos, Ordering::AcqRel);
+        }
+    }
+
+    impl Clock for Simulated {
+        fn monotonic(&self) -> Duration {
+            Duration::from_nanos(self.0.load(Ordering::Acquire))
+        }
+
+        fn wall(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+    }
+
+    /// Attempts that last and are healthy for so many seconds each, then a stop; what was told, without the jitter.
+    fn check(policy: Option<Policy>, attempts: &[(u64, u64)], expected: &str) {
+        let clock = Simulated::default();
+        let index = Cell::new(0);
+        let mut told = Vec::new();
+        let waited = Cell::new(Duration::ZERO);
+        let ended = supervise(
+            policy,
+            &clock,
+            &mut |duration| {
+                waited.set(duration);
+                clock.pass(duration);
+            },
+            &mut |event| {
+                told.push(match event {
+                    // To the power of two that the jitter moved it from.
+                    Told::Lost(_, again) => {
+                        format!("lost, again in {:.0}", again.as_secs_f64().log2().round().exp2())
+                    }
+                    Told::Back { gone, .. } => {
+                        assert!(gone >= waited.get());
+                        "back".into()
+                    }
+                });
+            },
+            &mut |elements, back| {
+                let attempt = attempts.get(index.replace(index.get() + 1));
+                let Some(&(lasted, healthy)) = attempt else {
+                    return Attempt {
+                        played: Played::Stopped,
+                        lasted: Duration::ZERO,
+                        healthy: Duration::ZERO,
+                    };
+                };
+                if healthy > 0 {
+                    back(Duration::ZERO);
+                }
+                let [lasted, healthy] = [lasted, healthy].map(Duration::from_secs);
+                clock.pass(lasted);
+                let what = format!("{elements:?}");
+                let error = CameraError::Launch { cause: what };
+                Attempt { played: Played::Lost(error), lasted, healthy }
+            },
+        );
+        told.push(match ended {
+            Ok(()) => "stopped".into(),
+            Err(error) => format!("gave up: {error}"),
+        });
+        assert_eq!(told.join("; "), expected);
+    }
+
+    #[test]
+    fn a_lost_camera_is_tried_again_on_schedule() {
+        let policy = Some(Policy::default());
+        check(policy, &[], "stopped");
+        check(
+            policy,
+            &[(90, 90), (20, 0), (20, 0), (5, 3), (100, 100)],
+            "lost, again in 1; lost, again in 2; lost, again in 4; back; lost, again in 8; back; lost, again in 1; stopped",
+        );
+    }
+
+    #[test]
+    fn without_a_policy_or_when_nothing_helps_the_failure_is_the_end() {
+        let built = "the preset's launch line cannot be built";
+        check(None, &[(3, 1)], &format!("gave up: {built}: Same"));
+        let policy = Policy { give_up_after: Some(Duration::from_mins(1)), ..Policy::default() };
+        check(
+            Some(policy),
+            &[(20, 0); 9],
+            &format!("lost, again in 1; lost, again in 2; gave up: {built}: New"),
+        );
+    }
+
+    #[test]
+    fn chance_is_from_zero_to_one() {
+        assert!((0..1_000).map(|_| chance()).all(|chance| (0.0..1.0).contains(&chance)));
     }
 }

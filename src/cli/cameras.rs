@@ -57,9 +57,14 @@ pub(super) fn options(
 ) -> Result<CameraOptions, Fault> {
     let preset = Preset::find(&settings.preset, Platform::here())
         .map_err(|error| failed(&settings.name, &error.into()))?;
+    let parameters = settings
+        .parameters
+        .iter()
+        .map(|(name, value)| Ok((name.clone(), secret(&settings.name, name, value)?)))
+        .collect::<Result<_, Fault>>()?;
     Ok(CameraOptions {
         preset,
-        parameters: settings.parameters.clone(),
+        parameters,
         scale_to,
         keep_full: false,
         overflow: settings.overflow,
@@ -67,6 +72,7 @@ pub(super) fn options(
         realtime: settings.realtime,
         repeat: settings.repeat,
         first_frame_within: CameraOptions::FIRST_FRAME_WITHIN,
+        reconnect: None,
     })
 }
 
@@ -98,10 +104,37 @@ pub(super) fn failed(camera: &str, error: &CameraError) -> Fault {
         | CameraError::MissingPlugin { .. }
         | CameraError::Pipeline { .. }
         | CameraError::Silent { .. }
+        | CameraError::Stalled { .. }
+        | CameraError::Frozen { .. }
+        | CameraError::EndOfStream { .. }
+        | CameraError::Serial { .. }
+        | CameraError::EngineGone
         | CameraError::Buffer(_)
         | CameraError::Thread(_) => Class::Camera,
     };
     Fault::new(class, format!("camera {camera}: {}", one_line(error)))
+}
+
+/// A parameter's value, from where the configuration says that it is kept: `env:NAME` in the environment,
+/// `credential:NAME` among systemd's credentials.
+fn secret(camera: &str, parameter: &str, value: &str) -> Result<String, Fault> {
+    let refused = |why: String| {
+        let line = format!("camera {camera}: parameters.{parameter} is {value}, but {why}");
+        Fault::new(Class::Configuration, line)
+    };
+    if let Some(name) = value.strip_prefix("env:") {
+        return std::env::var(name)
+            .map_err(|error| refused(format!("the environment's {name} cannot be read: {error}")));
+    }
+    let Some(name) = value.strip_prefix("credential:") else { return Ok(value.into()) };
+    let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
+        let remedy = format!("LoadCredential={name}:/path in the unit gives one");
+        return Err(refused(format!("systemd gave this process no credentials; {remedy}")));
+    };
+    let path = Path::new(&folder).join(name);
+    std::fs::read_to_string(&path)
+        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+        .map_err(|error| refused(format!("{} cannot be read: {error}", path.display())))
 }
 
 /// A camera's name as frames carry it.

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, select};
 
 use super::{Global, cameras, print};
 use crate::{
-    camera::{Camera, CameraEvent},
+    camera::{Camera, CameraEvent, Policy},
     channel::Overflow,
     clock::{Clock, SystemClock},
     config::{CameraSettings, Scaling},
@@ -126,6 +126,7 @@ fn settings(arguments: &Arguments) -> Result<CameraSettings, Fault> {
             scaling: Scaling::Pipeline,
             realtime: true,
             repeat: false,
+            reconnect: Policy::default(),
         });
     }
     let path = arguments.config.as_deref().unwrap_or(Path::new(""));

@@ -209,8 +209,10 @@ fn play(camera: &CameraSettings, known: Option<&Known>) -> Result<String, Fault>
     match (first, events.try_recv()) {
         (Ok(first), _) => first,
         (Err(_), Ok(CameraEvent::Failed(_, error))) => Err(failed(error)),
-        (Err(_), Ok(CameraEvent::Ended(id))) => {
-            Err(Fault::new(Class::Camera, format!("camera {id}: it ended without a frame")))
+        // A check reconnects to nothing: there are no losses and returns.
+        (Err(_), Ok(other)) => {
+            let line = format!("camera {}: it ended without a frame", other.camera());
+            Err(Fault::new(Class::Camera, line))
         }
         (Err(_), Err(_)) => Err(Fault::new(Class::Bug, "the camera's thread said nothing")),
     }

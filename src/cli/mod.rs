@@ -12,7 +12,7 @@ mod model;
 mod print;
 mod run;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -102,6 +102,12 @@ fn start_log(filter: &str) -> anyhow::Result<()> {
     let filter: EnvFilter = filter.parse().map_err(|error| {
         Fault::new(Class::Usage, format!("--log {filter}: {error}; try --log info"))
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A journal or a file keeps colours as garbage.
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(is_terminal)
+        .init();
     Ok(())
 }

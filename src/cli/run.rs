@@ -11,7 +11,7 @@ use std::{
 
 use super::{Global, cameras, load, print};
 use crate::{
-    camera::Camera,
+    camera::{Camera, CameraOptions},
     clock::{Clock, SystemClock},
     config::{Format, Settings},
     fault::{Class, Fault},
@@ -56,7 +56,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let mut opened = Vec::new();
     for (camera, account) in std::iter::zip(&settings.cameras, &accounts) {
         let scale_to = camera.scaling.pipeline_size(inspector.geometry());
-        let options = cameras::options(camera, scale_to)?;
+        let reconnect = Some(camera.reconnect);
+        let options = CameraOptions { reconnect, ..cameras::options(camera, scale_to)? };
         let camera_opened = Camera::open(&options, Arc::clone(account), Arc::clone(&clock))
             .map_err(|error| cameras::failed(&camera.name, &error))?;
         opened.push((camera_opened, camera.overflow));

@@ -149,7 +149,9 @@ pub(super) const KEYS: &[Key] = &[
         name: "parameters",
         value: "{ location = \"parts/*.png\" }",
         default: Default::Words("what the preset says"),
-        meaning: "The preset's parameters; the preset's file names and explains them.",
+        meaning: "The preset's parameters; the preset's file names and explains them.\n\
+                  \"env:NAME\" is read from the environment, \"credential:NAME\" from systemd's credentials: for passwords.\n\
+                  \"serial:NUMBER\" is the video device with that serial number.",
     },
     Key {
         table: "camera",
@@ -188,6 +190,44 @@ pub(super) const KEYS: &[Key] = &[
         value: "false",
         default: Default::Value,
         meaning: "Files start again at their end.",
+    },
+    Key {
+        table: "camera",
+        name: "stall_after_secs",
+        value: "10.0",
+        default: Default::Value,
+        meaning: "A live camera that gives no frame for so long is lost, and tried again.\n\
+                  For a triggered camera: more than the longest pause between two parts.",
+    },
+    Key {
+        table: "camera",
+        name: "frozen_after_secs",
+        value: "60.0",
+        default: Default::Value,
+        meaning: "A live camera whose picture does not change by a single value for so long is lost as well.",
+    },
+    Key {
+        table: "camera",
+        name: "reconnect_first_secs",
+        value: "1.0",
+        default: Default::Value,
+        meaning: "How long after a loss a live camera is tried again; each further failure doubles it.\n\
+                  It begins anew after a minute of frames.",
+    },
+    Key {
+        table: "camera",
+        name: "reconnect_max_secs",
+        value: "30.0",
+        default: Default::Value,
+        meaning: "No wait is longer. A live camera is tried again for ever.",
+    },
+    Key {
+        table: "camera",
+        name: "give_up_after_secs",
+        value: "900.0",
+        default: Default::Words("never"),
+        meaning: "When a live camera has given nothing for so long, the process drains and ends with exit code 6,\n\
+                  for a service manager to restart it: the cure for a driver that is stuck.",
     },
 ];
 

@@ -74,6 +74,11 @@ pub(super) struct RawCamera {
     pub(super) scaling: Option<String>,
     pub(super) realtime: Option<bool>,
     pub(super) r#loop: Option<bool>,
+    pub(super) stall_after_secs: Option<f64>,
+    pub(super) frozen_after_secs: Option<f64>,
+    pub(super) reconnect_first_secs: Option<f64>,
+    pub(super) reconnect_max_secs: Option<f64>,
+    pub(super) give_up_after_secs: Option<f64>,
 }
 
 /// Reads the text of a configuration file.

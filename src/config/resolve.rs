@@ -18,6 +18,7 @@ use super::{
     raw::{Raw, RawCamera, RawEngine, RawJudge, RawLedger, RawModel},
 };
 use crate::{
+    camera::Policy,
     channel::Overflow,
     engine::{OnnxOptions, Provider},
     judge::Unrated,
@@ -105,6 +106,8 @@ pub struct CameraSettings {
     pub realtime: bool,
     /// Files start again at their end.
     pub repeat: bool,
+    /// How a live camera is watched and tried again.
+    pub reconnect: Policy,
 }
 
 /// Who brings frames to the model's size.
@@ -266,6 +269,11 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
         };
         parameters.insert(name, text);
     }
+    let usual = Policy::default();
+    let seconds = |key: &str, given: Option<f64>, usual: Duration| match given {
+        None => Ok(usual),
+        Some(given) => seconds(&path(key), given),
+    };
     let overflow = match raw.overflow.as_deref().unwrap_or("latest") {
         "latest" => Overflow::Latest,
         "every" => Overflow::Every,
@@ -297,6 +305,21 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
         scaling,
         realtime: raw.realtime.unwrap_or(true),
         repeat: raw.r#loop.unwrap_or(false),
+        reconnect: Policy {
+            stall_after: seconds("stall_after_secs", raw.stall_after_secs, usual.stall_after)?,
+            frozen_after: seconds("frozen_after_secs", raw.frozen_after_secs, usual.frozen_after)?,
+            first_wait: seconds(
+                "reconnect_first_secs",
+                raw.reconnect_first_secs,
+                usual.first_wait,
+            )?,
+            wait_max: seconds("reconnect_max_secs", raw.reconnect_max_secs, usual.wait_max)?,
+            healthy_after: usual.healthy_after,
+            give_up_after: match raw.give_up_after_secs {
+                Some(given) => Some(seconds("give_up_after_secs", Some(given), usual.wait_max)?),
+                None => None,
+            },
+        },
     })
 }
 
@@ -313,6 +336,15 @@ fn within(path: &str, given: i64, least: i64, most: i64) -> Result<usize, Config
     usize::try_from(given).ok().filter(|_| (least..=most).contains(&given)).ok_or_else(|| {
         value(path, &given.to_string(), format!("it must be from {least} to {most}"))
     })
+}
+
+/// A duration that a person waits for: from a tenth of a second to a day.
+fn seconds(path: &str, given: f64) -> Result<Duration, ConfigError> {
+    let refused = || value(path, &given.to_string(), "it must be from 0.1 to 86400 seconds");
+    if !(0.1..=86_400.0).contains(&given) {
+        return Err(refused());
+    }
+    Duration::try_from_secs_f64(given).map_err(|_out_of_range| refused())
 }
 
 fn quoted(text: &str) -> String {

@@ -21,5 +21,7 @@ mod judging;
 mod ledger;
 mod precisions;
 mod presets;
+mod reconnect;
+mod rtsp;
 mod tidy;
 mod way_of_a_frame;

@@ -8,14 +8,16 @@ use std::{
 
 use bundle::geometry::Size;
 use gstreamer::{self as gst, glib, prelude::*, subclass::prelude::*};
-use gstreamer_rtsp_server::{self as rtsp, prelude::*};
 use sightline::{
     camera::{CameraEvent, CameraOptions, Platform, Preset, preset},
     channel::Overflow,
     frame::Picture,
 };
 
-use crate::support::{self, Scratch, stderr};
+use crate::{
+    rtsp,
+    support::{self, Scratch, stderr},
+};
 
 const INPUT: Size = Size { width: 64, height: 48 };
 
@@ -32,6 +34,7 @@ fn options(preset: Preset, parameters: &[(&str, &str)]) -> CameraOptions {
         realtime: true,
         repeat: false,
         first_frame_within: Duration::from_secs(10),
+        reconnect: None,
     }
 }
 
@@ -39,34 +42,9 @@ fn find(name: &str) -> Preset {
     Preset::find(name, Platform::Any).unwrap()
 }
 
-/// A camera that streams sound and H.264 over RTSP, on a port of its own.
-fn rtsp_server() -> u16 {
-    gst::init().unwrap();
-    let server = rtsp::RTSPServer::new();
-    server.set_service("0");
-    server.set_address("127.0.0.1");
-    let factory = rtsp::RTSPMediaFactory::new();
-    factory.set_launch(
-        // Sound comes first, as from many cameras: the preset must not take it for the picture.
-        "( audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay0 \
-         videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1 \
-         ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay1 config-interval=1 )",
-    );
-    server.mount_points().unwrap().add_factory("/line", factory);
-    let (port, bound) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let context = glib::MainContext::new();
-        let main_loop = glib::MainLoop::new(Some(&context), false);
-        let _source = server.attach(Some(&context)).unwrap();
-        port.send(u16::try_from(server.bound_port()).unwrap()).unwrap();
-        main_loop.run();
-    });
-    bound.recv().unwrap()
-}
-
 #[test]
 fn rtsp_is_played_and_stopped() {
-    let location = format!("rtsp://127.0.0.1:{}/line", rtsp_server());
+    let location = format!("rtsp://127.0.0.1:{}/line", rtsp::serve_beside());
     let camera =
         support::camera("top", &options(find("rtsp"), &[("location", &location)])).unwrap();
     let (frames, account) = (camera.frames().clone(), Arc::clone(camera.account()));
@@ -95,10 +73,9 @@ fn failure(options: &CameraOptions) -> String {
     let playing = camera.play(event).unwrap();
     assert_eq!(frames.iter().count(), 0);
     assert!(playing.join());
-    match events.recv().unwrap() {
-        CameraEvent::Failed(_, error) => error.to_string(),
-        CameraEvent::Ended(id) => panic!("{id} ended without a failure"),
-    }
+    let event = events.recv().unwrap();
+    let CameraEvent::Failed(_, error) = event else { panic!("{event:?} is no failure") };
+    error.to_string()
 }
 
 #[test]

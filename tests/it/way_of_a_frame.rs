@@ -43,6 +43,7 @@ fn options(preset: &str, parameters: &[(&str, &str)]) -> CameraOptions {
         realtime: false,
         repeat: false,
         first_frame_within: Duration::from_secs(10),
+        reconnect: None,
     }
 }
 

@@ -1,0 +1,93 @@
+//! From a camera's options to pipelines: one at the start, and a new one whenever the old one is lost.
+//!
+//! Owns what both have in common. Its sources are as stable as what names them: a device by its serial number is looked
+//! up anew each time, for replugging changes the device's name.
+
+use std::sync::{Arc, Mutex};
+
+use gstreamer_app::AppSrc;
+
+use super::{
+    CameraError, CameraOptions, Location,
+    capture::{self, Capture},
+    pipeline::{self, Pipeline},
+    serial,
+    stills::{self, Feed, Notes},
+};
+
+/// Everything that a pipeline is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Blueprint {
+    options: CameraOptions,
+}
+
+/// A pipeline whose sink gives frames to a capture.
+pub(super) struct Built {
+    pub(super) pipeline: Pipeline,
+    /// Feeds it, where its source is stills.
+    pub(super) feed: Option<Feed>,
+    /// What the preset says when it fails.
+    pub(super) remedy: Option<String>,
+}
+
+impl Blueprint {
+    pub(super) fn new(options: &CameraOptions) -> Self {
+        Self { options: options.clone() }
+    }
+
+    /// Builds a pipeline; `capture` is given the stills' notes, if there are any, and hung into it.
+    pub(super) fn build(&self, capture: &Arc<Mutex<Capture>>) -> Result<Built, CameraError> {
+        pipeline::init()?;
+        let options = &self.options;
+        let mut parameters = options.parameters.clone();
+        for value in parameters.values_mut() {
+            if let Some(device) = serial::device(value)? {
+                *value = device;
+            }
+        }
+        let filled = options.preset.with(&parameters)?;
+        let stills = match (filled.stills(), filled.value("location")) {
+            (Some(line), Some(location)) => match stills::locate(location)? {
+                Location::Stills(paths) => Some((line?, paths)),
+                Location::Video => None,
+            },
+            _ => None,
+        };
+        let tail = filled.tail(options.scale_to)?;
+        let paced = options.realtime && !options.preset.live;
+        let source = match &stills {
+            Some((line, _)) => line.clone(),
+            None => filled.source()?,
+        };
+        let pipeline = Pipeline::build(&source, &tail, paced)?;
+        let notes = Notes::default();
+        let feed = match stills {
+            Some((_, paths)) => Some(Feed {
+                source: pipeline.element::<AppSrc>("stills").ok_or_else(|| {
+                    CameraError::Launch { cause: "it has no appsrc named stills".into() }
+                })?,
+                paths,
+                per_second: rate(filled.value("rate"))?,
+                repeat: options.repeat,
+                notes: notes.clone(),
+            }),
+            None => None,
+        };
+        let full = options.keep_full.then(|| capture::remember_full(&pipeline.tail));
+        if feed.is_some() {
+            capture.lock().unwrap_or_else(std::sync::PoisonError::into_inner).notes = Some(notes);
+        }
+        capture::hang_into(capture, &pipeline.sink, full);
+        Ok(Built { pipeline, feed, remedy: filled.remedy() })
+    }
+}
+
+fn rate(given: Option<&str>) -> Result<f64, CameraError> {
+    let text = given.unwrap_or("10");
+    let rate = text.parse().ok().filter(|rate: &f64| *rate > 0.0 && rate.is_finite());
+    rate.ok_or_else(|| CameraError::Parameter {
+        name: "rate",
+        value: text.into(),
+        expected: "it must be a number above 0",
+    })
+}

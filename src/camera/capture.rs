@@ -1,0 +1,241 @@
+//! The appsink's callback: a frame gets its number, its stamp and its place in the channel.
+//!
+//! Owns the numbering and the pusher for as long as the camera lives, whatever becomes of its pipelines; and the signs by
+//! which the watcher sees whether frames come, whether they change, and whether the callback gave up.
+//! Must not wait for anything but the channel under `every`.
+
+use std::{
+    hash::{DefaultHasher, Hasher as _},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use gstreamer::{self as gst, prelude::*};
+use gstreamer_app::{AppSink, AppSinkCallbacks};
+
+use super::{
+    CameraError,
+    pixels::{FullBuffer, MappedFrame},
+    stills::Notes,
+};
+use crate::{
+    channel::{Pushed, Pusher},
+    clock::Clock,
+    frame::{Frame, FullResolution, Numbering, Picture, Stamp},
+    ledger::{Account, DropReason, FaultReason},
+};
+
+/// Bytes of a picture that tell it from the one before; a sensor's noise is everywhere.
+const SAMPLED_BYTES: usize = 4_096;
+
+/// What the callback owns.
+pub(super) struct Capture {
+    pub(super) numbering: Numbering,
+    pub(super) notes: Option<Notes>,
+    pub(super) pusher: Pusher<Frame>,
+    pub(super) account: Arc<Account>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) signs: Arc<Signs>,
+}
+
+/// What the watcher sees of the callback.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    /// Nanoseconds on the monotonic clock; 0 while there is none in this attempt.
+    first_frame: AtomicU64,
+    last_frame: AtomicU64,
+    last_change: AtomicU64,
+    /// The callback waits for the channel: silence is then nobody's fault.
+    is_held_back: AtomicBool,
+    /// The last picture's sampled bytes.
+    print: AtomicU64,
+    /// Why the callback gave up.
+    failure: Mutex<Option<CameraError>>,
+}
+
+impl Signs {
+    /// A new attempt begins.
+    pub(super) fn clear(&self) {
+        for sign in [&self.first_frame, &self.last_frame, &self.last_change, &self.print] {
+            sign.store(0, Ordering::Release);
+        }
+        self.take_failure();
+    }
+
+    /// When the first and the last frame of this attempt came.
+    pub(super) fn frames(&self) -> Option<(Duration, Duration)> {
+        let first = time(&self.first_frame)?;
+        Some((first, time(&self.last_frame).unwrap_or(first)))
+    }
+
+    /// When the picture last changed.
+    pub(super) fn last_change(&self) -> Option<Duration> {
+        time(&self.last_change)
+    }
+
+    pub(super) fn is_held_back(&self) -> bool {
+        self.is_held_back.load(Ordering::Acquire)
+    }
+
+    pub(super) fn take_failure(&self) -> Option<CameraError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn frame(&self, now: Duration, picture: &Picture) {
+        let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX).max(1);
+        self.last_frame.store(nanos, Ordering::Release);
+        if self.first_frame.load(Ordering::Acquire) == 0 {
+            self.first_frame.store(nanos, Ordering::Release);
+        }
+        let print = print(picture);
+        if print.is_none() || print != Some(self.print.load(Ordering::Acquire)) {
+            self.print.store(print.unwrap_or(0), Ordering::Release);
+            self.last_change.store(nanos, Ordering::Release);
+        }
+    }
+
+    fn fail(&self, error: CameraError) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+fn time(sign: &AtomicU64) -> Option<Duration> {
+    let nanos = sign.load(Ordering::Acquire);
+    (nanos > 0).then(|| Duration::from_nanos(nanos))
+}
+
+/// A hash of some of the picture's bytes; `None` for what is no picture.
+fn print(picture: &Picture) -> Option<u64> {
+    let Picture::Pixels(pixels) = picture else { return None };
+    let view = pixels.view();
+    let rows = u64::from(view.size().height).max(1);
+    let per_row = (SAMPLED_BYTES as u64 / rows).max(1);
+    let mut hasher = DefaultHasher::new();
+    for y in 0..view.size().height {
+        let row = view.row(y);
+        let step = usize::try_from((row.len() as u64 / per_row).max(1)).unwrap_or(1);
+        for byte in row.iter().step_by(step) {
+            hasher.write_u8(*byte);
+        }
+    }
+    Some(hasher.finish())
+}
+
+type Latest = Arc<Mutex<Option<gst::Sample>>>;
+
+/// Keeps the buffer that is being scaled. The tail works in the same streaming thread, so that the buffer which
+/// the callback finds here is the one that its own was made of.
+pub(super) fn remember_full(tail: &gst::Pad) -> Latest {
+    let latest: Latest = Arc::default();
+    let kept = Arc::clone(&latest);
+    tail.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let sample = info
+            .buffer()
+            .zip(pad.current_caps())
+            .map(|(buffer, caps)| gst::Sample::builder().buffer(buffer).caps(&caps).build());
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = sample;
+        gst::PadProbeReturn::Ok
+    });
+    latest
+}
+
+/// Hangs a capture into a pipeline's sink; the pipeline before it must have ended.
+pub(super) fn hang_into(capture: &Arc<Mutex<Capture>>, sink: &AppSink, full: Option<Latest>) {
+    let capture = Arc::clone(capture);
+    let callbacks = AppSinkCallbacks::builder()
+        .new_sample(move |sink| {
+            // Never contended: one pipeline plays at a time, and calls from one thread.
+            let mut capture = capture.lock().unwrap_or_else(PoisonError::into_inner);
+            capture.sample(sink, full.as_ref())
+        })
+        .build();
+    sink.set_callbacks(callbacks);
+}
+
+impl Capture {
+    fn sample(
+        &mut self,
+        sink: &AppSink,
+        full: Option<&Latest>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let sample = sink.pull_sample().map_err(|_ended| gst::FlowError::Eos)?;
+        // First of all: from here on this frame exists.
+        let id = self.numbering.give();
+        self.account.captured(id.number);
+        let pts = sample.buffer().and_then(gst::BufferRef::pts).map(Duration::from);
+        let stamp = Stamp { monotonic: self.clock.monotonic(), wall: self.clock.wall(), pts };
+        let note = self.notes.as_ref().and_then(Notes::take);
+        let (origin, unreadable) =
+            note.map_or((None, None), |note| (Some(note.origin), note.unreadable));
+        let picture = match unreadable {
+            Some(reason) => Picture::Unreadable(reason),
+            None => match MappedFrame::of(&sample) {
+                Ok(mapped) => Picture::Pixels(Box::new(mapped)),
+                Err(error) => Picture::Unreadable(error.to_string()),
+            },
+        };
+        self.signs.frame(stamp.monotonic, &picture);
+        let full = full.and_then(|latest| {
+            let sample = latest.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+            Some(Arc::new(FullBuffer { sample }) as Arc<dyn FullResolution>)
+        });
+        self.push(Frame { id, stamp, origin, picture, full })
+    }
+
+    fn push(&mut self, frame: Frame) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.signs.is_held_back.store(true, Ordering::Release);
+        let pushed = self.pusher.push(frame);
+        self.signs.is_held_back.store(false, Ordering::Release);
+        match pushed {
+            Pushed::Accepted => Ok(gst::FlowSuccess::Ok),
+            Pushed::Displaced(Frame { id, picture, .. }) => {
+                match picture {
+                    Picture::Pixels(_) => self.account.dropped(id.number, DropReason::QueueFull),
+                    // Nobody would have judged it anyway.
+                    Picture::Unreadable(_) => self.account.faulted(id.number, FaultReason::Decode),
+                }
+                Ok(gst::FlowSuccess::Ok)
+            }
+            Pushed::Refused(frame) => {
+                self.account.faulted(frame.id.number, FaultReason::Abandoned);
+                self.signs.fail(CameraError::EngineGone);
+                Err(gst::FlowError::Error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bundle::geometry::{RgbImage, Size};
+
+    use super::*;
+
+    #[test]
+    fn a_picture_that_repeats_is_seen_not_to_change() {
+        let picture = |level: u8| {
+            let size = Size { width: 100, height: 60 };
+            let mut pixels = vec![9; 100 * 60 * 3];
+            // One row's noise is enough.
+            pixels[100 * 3 * 30..100 * 3 * 31].fill(level);
+            Picture::Pixels(Box::new(RgbImage { size, pixels }))
+        };
+        let signs = Signs::default();
+        let secs = Duration::from_secs;
+        assert_eq!((signs.frames(), signs.last_change()), (None, None));
+        for (at, level) in [(1, 0), (2, 0), (3, 1), (4, 1), (5, 1)] {
+            signs.frame(secs(at), &picture(level));
+        }
+        assert_eq!(signs.frames(), Some((secs(1), secs(5))));
+        assert_eq!(signs.last_change(), Some(secs(3)));
+        // What cannot be read is no picture, and so never the same one.
+        signs.frame(secs(6), &Picture::Unreadable("torn".into()));
+        signs.frame(secs(7), &Picture::Unreadable("torn".into()));
+        assert_eq!(signs.last_change(), Some(secs(7)));
+        signs.clear();
+        assert_eq!((signs.frames(), signs.last_change()), (None, None));
+    }
+}

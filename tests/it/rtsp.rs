@@ -1,0 +1,76 @@
+//! A network camera for tests: GStreamer's own RTSP server, in this process or in one that can be killed.
+
+use std::process::{Child, Command, Stdio};
+
+use gstreamer::{self as gst, glib};
+use gstreamer_rtsp_server::{self as rtsp, prelude::*};
+
+/// Names the port to the process that [`Server`] starts.
+const PORT: &str = "SIGHTLINE_TEST_RTSP_PORT";
+/// A key picture each 10 of 25 frames a second.
+pub const GOP_SECS: f64 = 0.4;
+
+/// Streams sound and H.264 until the process ends; `bound` is told the port. 0 lets the system choose it.
+fn serve(port: u16, bound: impl FnOnce(u16)) {
+    gst::init().unwrap();
+    let server = rtsp::RTSPServer::new();
+    server.set_service(&port.to_string());
+    server.set_address("127.0.0.1");
+    let factory = rtsp::RTSPMediaFactory::new();
+    factory.set_launch(
+        // Sound comes first, as from many cameras: the preset must not take it for the picture.
+        "( audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay0 \
+         videotestsrc is-live=true pattern=snow ! video/x-raw,width=320,height=240,framerate=25/1 \
+         ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay1 config-interval=1 )",
+    );
+    server.mount_points().unwrap().add_factory("/line", factory);
+    let context = glib::MainContext::new();
+    let main_loop = glib::MainLoop::new(Some(&context), false);
+    let _source = server.attach(Some(&context)).unwrap();
+    bound(u16::try_from(server.bound_port()).unwrap());
+    main_loop.run();
+}
+
+/// A server on a thread of this process; its port.
+pub fn serve_beside() -> u16 {
+    let (port, bound) = std::sync::mpsc::channel();
+    std::thread::spawn(move || serve(0, |bound| port.send(bound).unwrap()));
+    bound.recv().unwrap()
+}
+
+/// A server in a process of its own: this test binary, told to run [`the_server_of_another_test`] alone.
+pub struct Server(Child);
+
+impl Server {
+    /// Starts one on that port.
+    pub fn start(port: u16) -> Self {
+        let this = std::env::current_exe().unwrap();
+        let test = concat!(module_path!(), "::the_server_of_another_test");
+        let test = test.split_once("::").unwrap().1;
+        let child = Command::new(this)
+            .args(["--exact", test, "--nocapture"])
+            .env(PORT, port.to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn the_server_of_another_test() {
+    if let Some(port) = std::env::var_os(PORT) {
+        serve(port.to_str().unwrap().parse().unwrap(), |_port| {});
+    }
+}
