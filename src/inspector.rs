@@ -69,6 +69,12 @@ impl Inspector {
         &self.geometry
     }
 
+    /// The largest deviation from the golden frames: of scores, and of maps.
+    pub fn golden_deviation(&self) -> [f32; 2] {
+        let deviation = self.engine.deviation();
+        [deviation.score, deviation.map]
+    }
+
     /// The model that the verdicts rest on.
     pub fn model(&self) -> &Arc<ModelLabel> {
         &self.model

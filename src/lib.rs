@@ -8,7 +8,8 @@
 //! 5. The `judge` holds score and embedding against the product's calibration (`inspector` is 3 to 5).
 //! 6. The `verdict` goes as a `record` to the `sinks`, and the frame's one disposition into the `ledger`.
 //! 7. `station` wires all that: who owns which thread, in which order it starts and drains.
-//! 8. At the end `summary` says what it amounts to, and `fault` which exit code that is.
+//! 8. Meanwhile the `state` is posted, `telemetry` measures, `http` serves both, and `service` tells systemd.
+//! 9. At the end `summary` says what it amounts to, and `fault` which exit code that is.
 
 pub mod frame;
 pub mod channel;
@@ -20,6 +21,10 @@ pub mod inspector;
 pub mod verdict;
 pub mod record;
 pub mod ledger;
+pub mod state;
+pub mod telemetry;
+pub mod http;
+pub mod service;
 pub mod sinks;
 pub mod station;
 pub mod summary;

@@ -23,11 +23,18 @@ use crate::{
     fault::{Class, Fault, one_line},
     frame::{CameraId, Frame, Picture},
     inspector::Inspector,
-    ledger::{Account, Balance, FaultReason, Ledger, book::Event},
+    ledger::{
+        Account, Balance, FaultReason, Ledger,
+        book::Event,
+        writer::{Health, Notes},
+    },
     record::{Origin, Record},
+    service::Manager,
     shutdown::StopRequested,
     sinks::stdout::{Handed, Stdout, WhenFull},
+    state::{self, Board, Trouble},
     summary::Summary,
+    telemetry::{Stages, Telemetry},
     verdict::{Decision, Verdict},
 };
 
@@ -41,6 +48,12 @@ pub struct Station {
     pub sink: Stdout,
     /// The file that the cameras' accounts write to; `None` where they end with the process.
     pub ledger: Option<Ledger>,
+    /// Where threads post how things stand; the cameras' own.
+    pub board: Arc<Board>,
+    /// What is measured.
+    pub telemetry: Arc<Telemetry>,
+    /// Who started this process, and wants to hear from it.
+    pub manager: Manager,
     /// What latencies are measured with; the cameras' own.
     pub clock: Arc<dyn Clock>,
     /// The operator's false-reject rate, for verdicts that no judge made.
@@ -76,22 +89,44 @@ const EVENTS_A_CAMERA: usize = 8;
 struct Lane {
     frames: Receiver<Frame>,
     account: Arc<Account>,
+    stages: Stages,
     when_full: WhenFull,
 }
 
 impl Station {
     /// Runs until every camera has ended, or `stop` asks for it; then drains.
     pub fn run(self, stop: &Receiver<StopRequested>) -> Result<Report, Fault> {
-        let Self { cameras, inspector, sink, ledger, clock, reject_rate, drain_within } = self;
+        let Self {
+            cameras,
+            inspector,
+            sink,
+            ledger,
+            board,
+            telemetry,
+            manager,
+            clock,
+            reject_rate,
+            drain_within,
+        } = self;
         let lanes: Vec<Lane> =
-            cameras.iter().map(|(camera, overflow)| lane(camera, *overflow)).collect();
+            cameras.iter().map(|(camera, overflow)| lane(camera, *overflow, &telemetry)).collect();
         let accounts: Vec<_> = lanes.iter().map(|lane| Arc::clone(&lane.account)).collect();
         let (notify, notices) = crossbeam_channel::bounded(1);
         let is_output_waited_for = sink.is_waited_for();
-        let drain_clock = Arc::clone(&clock);
+        let watch = Watch {
+            board: Arc::clone(&board),
+            telemetry: Arc::clone(&telemetry),
+            manager,
+            notes: ledger.as_ref().map(Ledger::notes),
+            health: ledger.as_ref().map(|ledger| Arc::clone(ledger.health())),
+            clock: Arc::clone(&clock),
+        };
         let worker = Worker {
             inspector,
             sink,
+            board,
+            telemetry,
+            failures: 0,
             clock,
             reject_rate,
             notify,
@@ -123,11 +158,11 @@ impl Station {
             notices,
             within: drain_within,
             is_asked_for: false,
-            clock: drain_clock,
+            watch,
             is_output_waited_for,
             accounts,
         };
-        let failures = drain.cameras(&playing, &events, ledger.as_ref())?;
+        let failures = drain.cameras(&playing, &events)?;
         drain.engine()?;
         let done = finish(engine, playing)?;
         drain.sink(done.sink)?;
@@ -144,13 +179,87 @@ impl Station {
     }
 }
 
-fn lane(camera: &Camera, overflow: Overflow) -> Lane {
+fn lane(camera: &Camera, overflow: Overflow, telemetry: &Telemetry) -> Lane {
     let when_full = match overflow {
         // A free-running camera must not be slowed by a reader that sleeps.
         Overflow::Latest => WhenFull::Lose,
         Overflow::Every => WhenFull::Wait,
     };
-    Lane { frames: camera.frames().clone(), account: Arc::clone(camera.account()), when_full }
+    Lane {
+        frames: camera.frames().clone(),
+        account: Arc::clone(camera.account()),
+        stages: telemetry.stages(camera.id()),
+        when_full,
+    }
+}
+
+/// How often the station looks round: the ledger's health, the engine's beat, the service manager.
+const LOOK_ROUND_EVERY: Duration = Duration::from_millis(500);
+/// How often the engine's thread comes round where no frames come.
+const BEAT_EVERY: Duration = Duration::from_millis(500);
+/// So many failures in a row are no accident any more.
+const ENGINE_FAILURES: u32 = 3;
+
+/// Posts what happens, and tells it to the ledger and the service manager.
+struct Watch {
+    board: Arc<Board>,
+    telemetry: Arc<Telemetry>,
+    manager: Manager,
+    notes: Option<Notes>,
+    health: Option<Arc<Health>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Watch {
+    fn ready(&mut self) {
+        self.post(state::Event::Ready);
+        self.manager.ready();
+    }
+
+    fn stopping(&mut self) {
+        self.post(state::Event::Stopping);
+        self.manager.stopping();
+    }
+
+    fn lost(&mut self, id: &CameraId, error: &CameraError, again: Duration) {
+        let why = one_line(error);
+        tracing::error!(camera = %id, "lost, tried again in {:.1} s: {why}", again.as_secs_f64());
+        self.telemetry.lost(id);
+        self.note("camera-lost", &id.0, why);
+        self.post(state::Event::Begins(Trouble::Camera(id.clone())));
+    }
+
+    fn back(&mut self, id: CameraId, gone: Duration, attempt: Duration) {
+        let [gone, attempt] = [gone, attempt].map(|time| time.as_secs_f64());
+        let when = format!("after {gone:.1} s, {attempt:.2} s into the attempt");
+        tracing::warn!(camera = %id, "frames come again {when}");
+        self.note("camera-back", &id.0, when);
+        self.post(state::Event::Ends(Trouble::Camera(id)));
+    }
+
+    /// What nobody tells has to be looked at.
+    fn round(&mut self) {
+        let is_failing = self.health.as_ref().is_some_and(|health| health.trouble().is_some());
+        self.post(if is_failing {
+            state::Event::Begins(Trouble::Ledger)
+        } else {
+            state::Event::Ends(Trouble::Ledger)
+        });
+        let now = self.clock.monotonic();
+        self.manager.alive(now, self.board.since_beat(now));
+    }
+
+    fn post(&mut self, event: state::Event) {
+        let (_, after) = self.board.post(event);
+        // The engine's thread and people post as well: the manager hears of it at the next round.
+        self.manager.status(&after.to_string());
+    }
+
+    fn note(&self, kind: &'static str, subject: &str, detail: String) {
+        if let Some(notes) = &self.notes {
+            notes.note(Event::ours(self.clock.wall(), kind, subject, detail));
+        }
+    }
 }
 
 /// What the engine's thread tells the station before its end.
@@ -171,7 +280,7 @@ struct Drain<'a> {
     notices: Receiver<Notice>,
     within: Duration,
     is_asked_for: bool,
-    clock: Arc<dyn Clock>,
+    watch: Watch,
     /// Whether the engine waits for standard output's reader, and with it everything before the engine.
     is_output_waited_for: Arc<AtomicBool>,
     accounts: Vec<Arc<Account>>,
@@ -183,8 +292,8 @@ impl Drain<'_> {
         &mut self,
         playing: &[Playing],
         events: &Receiver<CameraEvent>,
-        ledger: Option<&Ledger>,
     ) -> Result<Vec<(CameraId, CameraError)>, Fault> {
+        self.watch.ready();
         let mut failures = Vec::new();
         let mut running: Vec<&CameraId> = playing.iter().map(|camera| &camera.id).collect();
         while !running.is_empty() {
@@ -208,27 +317,22 @@ impl Drain<'_> {
                     // A request, the output gone, or the engine gone: there is nothing to play for.
                     recv(self.stop) -> _ => { self.ask(playing); continue }
                     recv(self.notices) -> _ => { self.ask(playing); continue }
+                    default(LOOK_ROUND_EVERY) => { self.watch.round(); continue }
                 }
             };
             let id = match event {
                 CameraEvent::Lost(id, error, again) => {
-                    let why = one_line(&error);
-                    let seconds = again.as_secs_f64();
-                    tracing::error!(camera = %id, "lost, tried again in {seconds:.1} s: {why}");
-                    self.note(ledger, "camera-lost", &id, why);
+                    self.watch.lost(&id, &error, again);
                     continue;
                 }
                 CameraEvent::Back { camera, gone, attempt } => {
-                    let [gone, attempt] = [gone, attempt].map(|time| time.as_secs_f64());
-                    let when = format!("after {gone:.1} s, {attempt:.2} s into the attempt");
-                    tracing::warn!(%camera, "frames come again {when}");
-                    self.note(ledger, "camera-back", &camera, when);
+                    self.watch.back(camera, gone, attempt);
                     continue;
                 }
                 CameraEvent::GivenUp(id, error) => {
                     let why = one_line(&error);
                     tracing::error!(camera = %id, "given up, the process ends to be restarted: {why}");
-                    self.note(ledger, "camera-given-up", &id, why);
+                    self.watch.note("camera-given-up", &id.0, why);
                     failures.push((id.clone(), error));
                     self.ask(playing);
                     id
@@ -245,15 +349,8 @@ impl Drain<'_> {
             };
             running.retain(|other| **other != id);
         }
+        self.watch.stopping();
         Ok(failures)
-    }
-
-    fn note(&self, ledger: Option<&Ledger>, kind: &'static str, camera: &CameraId, detail: String) {
-        let Some(ledger) = ledger else { return };
-        let event = Event::ours(self.clock.wall(), kind, &camera.0, detail);
-        if !ledger.note(event) {
-            tracing::warn!(%camera, kind, "the ledger takes no events");
-        }
     }
 
     fn ask(&mut self, playing: &[Playing]) {
@@ -368,6 +465,10 @@ fn finish(engine: JoinHandle<Done>, playing: Vec<Playing>) -> Result<Done, Fault
 struct Worker {
     inspector: Inspector,
     sink: Stdout,
+    board: Arc<Board>,
+    telemetry: Arc<Telemetry>,
+    /// Failures of the engine since it last succeeded.
+    failures: u32,
     clock: Arc<dyn Clock>,
     reject_rate: f64,
     /// Its disconnection tells the station that this thread is gone.
@@ -402,8 +503,9 @@ impl Worker {
             select.recv(&lane.frames);
         }
         loop {
+            self.board.beat(self.clock.monotonic());
             // Among several that are ready, crossbeam chooses at random: no camera starves another.
-            let ready = select.select();
+            let Ok(ready) = select.select_timeout(BEAT_EVERY) else { continue };
             let index = ready.index();
             match ready.recv(&lanes[index].frames) {
                 Ok(frame) => self.one(&frame, &lanes[index]),
@@ -441,9 +543,23 @@ impl Worker {
             self.summary.inference.add(inference);
         }
         self.summary.add(&verdict);
-        if fault == Some(FaultReason::Engine) {
-            self.engine_failure.clone_from(&verdict.reason);
+        match fault {
+            Some(FaultReason::Engine) => {
+                self.engine_failure.clone_from(&verdict.reason);
+                self.failures = self.failures.saturating_add(1);
+                if self.failures == ENGINE_FAILURES {
+                    self.board.post(state::Event::Begins(Trouble::Engine));
+                }
+            }
+            None if self.failures > 0 => {
+                self.failures = 0;
+                self.board.post(state::Event::Ends(Trouble::Engine));
+            }
+            Some(FaultReason::Decode | FaultReason::Abandoned | FaultReason::Crash) | None => {}
         }
+        let waited = started.saturating_sub(frame.stamp.monotonic);
+        lane.stages.observe(waited, ended.saturating_sub(started), latency);
+        self.telemetry.judged(&frame.id.camera, &verdict);
         let origin = Origin {
             camera: Arc::clone(&frame.id.camera.0),
             epoch: frame.id.epoch,

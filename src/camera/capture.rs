@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     frame::{Frame, FullResolution, Numbering, Picture, Stamp},
     ledger::{Account, DropReason, FaultReason},
+    state::{Board, Mode},
 };
 
 /// Bytes of a picture that tell it from the one before; a sensor's noise is everywhere.
@@ -38,6 +39,7 @@ pub(super) struct Capture {
     pub(super) pusher: Pusher<Frame>,
     pub(super) account: Arc<Account>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) board: Arc<Board>,
     pub(super) signs: Arc<Signs>,
 }
 
@@ -178,6 +180,15 @@ impl Capture {
             },
         };
         self.signs.frame(stamp.monotonic, &picture);
+        let not_wanted = match self.board.mode() {
+            Mode::Run => None,
+            Mode::Pause => Some(DropReason::Paused),
+            Mode::Maintenance => Some(DropReason::Maintenance),
+        };
+        if let Some(reason) = not_wanted {
+            self.account.dropped(id.number, reason);
+            return Ok(gst::FlowSuccess::Ok);
+        }
         let full = full.and_then(|latest| {
             let sample = latest.lock().unwrap_or_else(PoisonError::into_inner).take()?;
             Some(Arc::new(FullBuffer { sample }) as Arc<dyn FullResolution>)

@@ -35,6 +35,7 @@ use crate::{
     clock::Clock,
     frame::{CameraId, Frame},
     ledger::Account,
+    state::Board,
 };
 
 /// What a camera is to do.
@@ -131,13 +132,16 @@ pub struct Playing {
 }
 
 impl Camera {
-    /// Builds the pipeline of the camera whose account that is; nothing plays yet.
+    /// Builds the pipeline of the camera whose account that is; nothing plays yet. While the board says `pause` or
+    /// `maintenance`, its frames are counted and given to nobody.
     pub fn open(
         options: &CameraOptions,
         account: Arc<Account>,
+        board: Arc<Board>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, CameraError> {
-        let (parts, frames) = supervisor::Parts::build(options, clock, Arc::clone(&account))?;
+        let (parts, frames) =
+            supervisor::Parts::build(options, Arc::clone(&account), board, clock)?;
         Ok(Self { account, frames, parts })
     }
 

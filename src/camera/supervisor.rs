@@ -31,6 +31,7 @@ use crate::{
     clock::Clock,
     frame::{CameraId, Frame, Numbering},
     ledger::Account,
+    state::Board,
 };
 
 /// How often the watcher looks up while the bus is silent.
@@ -128,8 +129,9 @@ impl Parts {
     /// Builds the pipeline and hangs the callback into it.
     pub(super) fn build(
         options: &CameraOptions,
-        clock: Arc<dyn Clock>,
         account: Arc<Account>,
+        board: Arc<Board>,
+        clock: Arc<dyn Clock>,
     ) -> Result<(Self, Receiver<Frame>), CameraError> {
         let (pusher, frames) = channel::bounded(options.queue_len, options.overflow);
         let signs = Arc::new(Signs::default());
@@ -140,6 +142,7 @@ impl Parts {
             pusher,
             account: Arc::clone(&account),
             clock: Arc::clone(&clock),
+            board,
             signs: Arc::clone(&signs),
         }));
         let blueprint = Blueprint::new(options);

@@ -21,6 +21,7 @@ use crate::{
     fault::{Class, Fault},
     frame::{Frame, Picture},
     images, shutdown,
+    state::Board,
 };
 
 #[derive(Debug, clap::Args)]
@@ -82,7 +83,7 @@ pub(super) fn run(arguments: &Arguments, _global: &Global) -> anyhow::Result<()>
         .map_err(|error| Fault::new(Class::Bug, format!("signals cannot be handled: {error}")))?;
     let folder = folder(&arguments.into, &arguments.product)?;
     let account = Arc::new(cameras::unrecorded(&settings, clock.wall()));
-    let camera = Camera::open(&options, account, clock)
+    let camera = Camera::open(&options, account, Arc::new(Board::new(1)), clock)
         .map_err(|error| cameras::failed(&settings.name, &error))?;
     let frames = camera.frames().clone();
     let (event, events) = crossbeam_channel::bounded(1);

@@ -15,6 +15,7 @@ use crate::{
     fault::{Class, Fault, OrFault as _},
     frame::Picture,
     judge::Judge,
+    state::Board,
 };
 
 /// How far the pipeline's scaler may be from the trainer's: the mean difference of a channel, in grey levels of 255.
@@ -100,7 +101,7 @@ fn engine(model: &load::Model, settings: &Settings, global: &Global) -> Result<S
 fn open(settings: &CameraSettings, options: &CameraOptions) -> Result<Camera, Fault> {
     let clock = SystemClock::start();
     let account = Arc::new(cameras::unrecorded(settings, clock.wall()));
-    Camera::open(options, account, Arc::new(clock))
+    Camera::open(options, account, Arc::new(Board::new(1)), Arc::new(clock))
         .map_err(|error| cameras::failed(&settings.name, &error))
 }
 

@@ -4,6 +4,7 @@
 
 use std::{
     io::{self, IsTerminal as _},
+    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -14,11 +15,22 @@ use crate::{
     camera::{Camera, CameraOptions},
     clock::{Clock, SystemClock},
     config::{Format, Settings},
+    engine::Runtime,
     fault::{Class, Fault},
-    ledger::{Account, Ledger, LedgerOptions, book::Event, writer::Health},
+    http::{Served, Server},
+    inspector::Inspector,
+    ledger::{
+        Account, Ledger, LedgerOptions,
+        book::Event,
+        writer::{Health, Notes},
+    },
+    record::ModelLabel,
+    service::Manager,
     shutdown,
     sinks::stdout::{Status, Stdout, Style},
+    state::{Board, Mode},
     station::{Report, Station},
+    telemetry::{EngineLabels, Sources, Telemetry},
 };
 
 #[derive(Debug, clap::Args)]
@@ -48,8 +60,12 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     // Before anything slow: a request to stop must not be lost while the engine loads.
     let stop = shutdown::on_signals()
         .map_err(|error| Fault::new(Class::Bug, format!("signals cannot be handled: {error}")))?;
-    let (inspector, model) =
-        load::inspector(&settings.model, &settings.engine, &settings.judge, global)?;
+    let mut manager = Manager::from_environment();
+    manager.status("starting: loading and verifying the model");
+    let (inspector, model) = manager.while_starting(|| {
+        load::inspector(&settings.model, &settings.engine, &settings.judge, global)
+    })?;
+    let board = Arc::new(Board::new(settings.cameras.len()));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let (ledger, accounts) = ledger(&settings, &clock)?;
     let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
@@ -58,30 +74,108 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         let scale_to = camera.scaling.pipeline_size(inspector.geometry());
         let reconnect = Some(camera.reconnect);
         let options = CameraOptions { reconnect, ..cameras::options(camera, scale_to)? };
-        let camera_opened = Camera::open(&options, Arc::clone(account), Arc::clone(&clock))
-            .map_err(|error| cameras::failed(&camera.name, &error))?;
+        let camera_opened =
+            Camera::open(&options, Arc::clone(account), Arc::clone(&board), Arc::clone(&clock))
+                .map_err(|error| cameras::failed(&camera.name, &error))?;
         opened.push((camera_opened, camera.overflow));
     }
     let is_text = is_text(settings.format);
     let style = if is_text { Style::Text } else { Style::Json };
     let health = ledger.as_ref().map(|ledger| Arc::clone(ledger.health()));
+    let telemetry = Arc::new(Telemetry::new(Sources {
+        cameras: opened
+            .iter()
+            .map(|(camera, _)| (Arc::clone(camera.account()), camera.frames().clone()))
+            .collect(),
+        board: Arc::clone(&board),
+        ledger: health.clone(),
+        engine: engine_labels(&settings, &inspector),
+        golden_deviation: inspector.golden_deviation(),
+        clock: Arc::clone(&clock),
+    }));
+    let notes = ledger.as_ref().map(Ledger::notes);
+    let server = match settings.http {
+        Some(address) => {
+            Some(serve(address, &telemetry, &board, &accounts, notes.clone(), &clock)?)
+        }
+        None => None,
+    };
     let status = io::stderr().is_terminal().then(|| status(accounts, health, Arc::clone(&clock)));
     let sink = Stdout::start(io::stdout(), style, status).map_err(|error| {
         Fault::new(Class::Output, format!("a thread cannot be started: {error}"))
     })?;
     introduce(&settings, &model, &inspector);
-    if let Some(ledger) = &ledger {
+    if let Some(server) = &server {
+        print::note(&format!("metrics, health and state at http://{}", server.address));
+    }
+    if let Some(notes) = notes {
         let label = inspector.model();
         let detail = format!("{} {} {}", label.name, label.version, label.sha256);
-        // The queue is empty: nothing has been captured yet.
-        let _room = ledger.note(Event::ours(clock.wall(), "started", "station", detail));
+        notes.note(Event::ours(clock.wall(), "started", "station", detail));
     }
     let reject_rate = settings.judge.reject_rate.get();
     let drain_within = Station::DRAIN_WITHIN;
-    let station =
-        Station { cameras: opened, inspector, sink, ledger, clock, reject_rate, drain_within };
+    let station = Station {
+        cameras: opened,
+        inspector,
+        sink,
+        ledger,
+        board,
+        telemetry,
+        manager,
+        clock,
+        reject_rate,
+        drain_within,
+    };
     let report = station.run(&stop)?;
+    if server.is_some_and(|server| !server.stop()) {
+        return Err(Fault::new(Class::Bug, "the thread http panicked; please report it").into());
+    }
     close(&report, is_text)
+}
+
+fn engine_labels(settings: &Settings, inspector: &Inspector) -> EngineLabels {
+    let providers: Vec<_> =
+        settings.engine.onnx.providers.iter().map(ToString::to_string).collect();
+    let ModelLabel { name, version, sha256 } = (**inspector.model()).clone();
+    EngineLabels {
+        providers: providers.join(","),
+        onnxruntime: Runtime::started()
+            .map_or_else(String::new, |runtime| runtime.version().to_string()),
+        model: name,
+        model_version: version,
+        model_sha256: sha256,
+    }
+}
+
+fn serve(
+    address: SocketAddr,
+    telemetry: &Arc<Telemetry>,
+    board: &Arc<Board>,
+    accounts: &[Arc<Account>],
+    notes: Option<Notes>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Server, Fault> {
+    let at = Arc::clone(clock);
+    let changed = move |before: Mode, after: Mode| {
+        let detail = format!("{} to {}", before.name(), after.name());
+        tracing::warn!("mode changed: {detail}");
+        let Some(notes) = &notes else { return };
+        let (time, subject) = (at.wall(), "station".to_owned());
+        notes.note(Event { time, kind: "mode", who: "http".into(), subject, detail });
+    };
+    let served = Served {
+        telemetry: Arc::clone(telemetry),
+        board: Arc::clone(board),
+        accounts: accounts.to_vec(),
+        clock: Arc::clone(clock),
+        changed: Arc::new(changed),
+    };
+    Server::start(address, served).map_err(|error| {
+        let line =
+            format!("http.listen {address}: {error}; choose another port, or end what holds it");
+        Fault::new(Class::Configuration, line)
+    })
 }
 
 /// The ledger, where there is to be one, and an account for each camera.
@@ -124,7 +218,7 @@ fn is_text(format: Format) -> bool {
     }
 }
 
-fn introduce(settings: &Settings, model: &load::Model, inspector: &crate::inspector::Inspector) {
+fn introduce(settings: &Settings, model: &load::Model, inspector: &Inspector) {
     let document = &model.file.document;
     let cameras: Vec<_> = settings.cameras.iter().map(|camera| &*camera.name).collect();
     print::note(&format!(

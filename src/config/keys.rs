@@ -30,12 +30,13 @@ pub(super) enum Default {
 }
 
 /// The tables, in the order of the example file.
-pub(super) const TABLES: [(&str, &str); 6] = [
+pub(super) const TABLES: [(&str, &str); 7] = [
     ("model", "What is looked for."),
     ("engine", "Where the network runs."),
     ("judge", "When a part is refused."),
     ("output", "What is printed."),
     ("ledger", "Where it is written down what became of every frame."),
+    ("http", "Where metrics, health and state are served."),
     (
         "camera",
         "Where frames come from. One [[camera]] table per camera; the name tells them apart.",
@@ -129,6 +130,14 @@ pub(super) const KEYS: &[Key] = &[
         value: "4096",
         default: Default::Value,
         meaning: "When the file holds more than this, the oldest rows are removed.",
+    },
+    Key {
+        table: "http",
+        name: "listen",
+        value: "\"127.0.0.1:9640\"",
+        default: Default::Words("no HTTP"),
+        meaning: "Address and port for /metrics, /healthz, /readyz and /api/v1 (docs/http.md); port 0 lets the system choose.\n\
+                  A loopback address: there is no login yet.",
     },
     Key {
         table: "camera",

@@ -23,6 +23,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) ledger: RawLedger,
     #[serde(default)]
+    pub(super) http: RawHttp,
+    #[serde(default)]
     pub(super) camera: Vec<RawCamera>,
 }
 
@@ -60,6 +62,12 @@ pub(super) struct RawLedger {
     pub(super) path: Option<String>,
     pub(super) keep_days: Option<i64>,
     pub(super) size_max_mb: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHttp {
+    pub(super) listen: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -47,6 +48,8 @@ pub struct Settings {
     pub format: Format,
     /// Where it is written down what became of every frame.
     pub ledger: LedgerSettings,
+    /// Where HTTP is served; `None` for nowhere.
+    pub http: Option<SocketAddr>,
     /// Where frames come from; at least one.
     pub cameras: Vec<CameraSettings>,
 }
@@ -147,6 +150,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
     let judge = judge(&raw.judge)?;
     let format = format(raw.output.format.as_deref())?;
     let ledger = ledger(raw.ledger, folder)?;
+    let http = raw.http.listen.as_deref().map(listen).transpose()?;
     for (index, camera) in raw.camera.into_iter().enumerate() {
         let camera = self::camera(camera, index, folder)?;
         if cameras.iter().any(|other| other.name == camera.name) {
@@ -159,7 +163,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
         let meaning = "at least one [[camera]] table with a name and a preset";
         return Err(ConfigError::Missing { path: "camera".into(), meaning });
     }
-    Ok(Settings { model, engine, judge, format, ledger, cameras })
+    Ok(Settings { model, engine, judge, format, ledger, http, cameras })
 }
 
 fn model(raw: &RawModel, folder: &Path) -> ModelSettings {
@@ -210,6 +214,15 @@ fn ledger(raw: RawLedger, folder: &Path) -> Result<LedgerSettings, ConfigError> 
             age_max: Duration::from_hours(24 * days as u64),
             bytes_max: megabytes as u64 * 1_000_000,
         },
+    })
+}
+
+fn listen(text: &str) -> Result<SocketAddr, ConfigError> {
+    let address: Option<SocketAddr> = text.parse().ok();
+    address.filter(|address| address.ip().is_loopback()).ok_or_else(|| {
+        let expected =
+            "it must be a loopback address with a port, such as 127.0.0.1:9640 or [::1]:9640";
+        value("http.listen", &quoted(text), expected)
     })
 }
 

@@ -24,6 +24,8 @@ use super::{
 const INPUT: &str = "frames";
 const OUTPUTS: [&str; 3] = ["anomaly_map", "score", "embedding"];
 
+static STARTED: OnceLock<Started> = OnceLock::new();
+
 /// ONNX Runtime, loaded and started: once per process, for it allows no second time.
 #[derive(Clone, Debug)]
 pub struct Runtime(&'static Started);
@@ -37,7 +39,6 @@ struct Started {
 impl Runtime {
     /// Loads the library at the first call; later calls get the same runtime, wherever they would look.
     pub fn start(search: &Search) -> Result<Self, EngineError> {
-        static STARTED: OnceLock<Started> = OnceLock::new();
         static STARTING: std::sync::Mutex<()> = std::sync::Mutex::new(());
         // A poisoned lock guards nothing but the order.
         let _one_at_a_time = STARTING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -55,6 +56,11 @@ impl Runtime {
             STARTED.get_or_init(|| Started { environment, library });
         }
         STARTED.get().map(Self).ok_or_else(|| EngineError::Run { cause: "no runtime".into() })
+    }
+
+    /// The runtime, where it has been started.
+    pub fn started() -> Option<Self> {
+        STARTED.get().map(Self)
     }
 
     /// The library's version.

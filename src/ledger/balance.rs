@@ -9,16 +9,22 @@ use std::fmt;
 pub enum DropReason {
     /// The engine was slower than the camera, under the policy `latest`.
     QueueFull,
+    /// The station was paused.
+    Paused,
+    /// Somebody worked at the station.
+    Maintenance,
 }
 
 impl DropReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 1] = [Self::QueueFull];
+    pub const ALL: [Self; 3] = [Self::QueueFull, Self::Paused, Self::Maintenance];
 
     /// The word in summaries.
     pub const fn name(self) -> &'static str {
         match self {
             Self::QueueFull => "queue full",
+            Self::Paused => "paused",
+            Self::Maintenance => "maintenance",
         }
     }
 }
@@ -129,7 +135,7 @@ mod tests {
         let balance = Balance {
             captured: 10,
             judged: 6,
-            dropped: [2],
+            dropped: [2, 0, 0],
             faulted: [1, 0, 0, 0],
             lost_upstream: 4,
         };

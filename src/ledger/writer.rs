@@ -80,6 +80,19 @@ pub struct Closing {
     health: Arc<Health>,
 }
 
+/// The way into the ledger for what happens beside the frames; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Notes(Sender<Entry>);
+
+impl Notes {
+    /// Records something that happened; never waits. What finds the queue full is in the log alone.
+    pub fn note(&self, event: Event) {
+        if let Err(refused) = self.0.try_send(Entry::Event(event)) {
+            tracing::warn!("the ledger takes no events: {:?}", refused.into_inner());
+        }
+    }
+}
+
 /// Whether the file takes rows.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<Option<String>>);
@@ -139,9 +152,9 @@ impl Ledger {
         Ok((Self { entries, health, closing }, accounts, found))
     }
 
-    /// Records something that happened beside the frames; `false` when the queue is full.
-    pub fn note(&self, event: Event) -> bool {
-        self.entries.try_send(Entry::Event(event)).is_ok()
+    /// The way in for what happens beside the frames.
+    pub fn notes(&self) -> Notes {
+        Notes(self.entries.clone())
     }
 
     /// Whether the file takes rows.

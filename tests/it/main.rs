@@ -23,5 +23,6 @@ mod precisions;
 mod presets;
 mod reconnect;
 mod rtsp;
+mod service;
 mod tidy;
 mod way_of_a_frame;

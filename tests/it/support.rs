@@ -33,6 +33,7 @@ use sightline::{
     frame::CameraId,
     ledger::Account,
     record::ModelLabel,
+    state::Board,
 };
 
 /// The smallest input that the network takes.
@@ -104,7 +105,7 @@ fn unverifiable() -> Document {
 /// A camera on an account that ends with the test.
 pub fn camera(name: &str, options: &CameraOptions) -> Result<Camera, CameraError> {
     let account = Arc::new(Account::unrecorded(CameraId(name.into()), 1));
-    Camera::open(options, account, Arc::new(SystemClock::start()))
+    Camera::open(options, account, Arc::new(Board::new(1)), Arc::new(SystemClock::start()))
 }
 
 /// The tiny model's name.

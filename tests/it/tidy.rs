@@ -127,6 +127,7 @@ fn foreign_worlds_have_one_door_each() {
         name == "src/engine/library.rs" || name == "trainer/src/torch/allocator.rs"
     });
     check("use ort::", &|name| name == "src/engine/onnx.rs" || name == "trainer/src/deployed.rs");
+    check("tokio", &|name| name == "src/http.rs");
     check("use rusqlite", &|name| name.starts_with("src/ledger/"));
     check("use gstreamer", &|name| name.starts_with("src/camera/"));
     check("use tch", &|name| name.starts_with("trainer/src/"));

@@ -21,9 +21,12 @@ use sightline::{
     inspector::Inspector,
     judge::{Judge, Unrated},
     ledger::{Account, Balance},
+    service::Manager,
     shutdown::StopRequested,
     sinks::stdout::{Stdout, Style},
+    state::Board,
     station::{Report, Station},
+    telemetry::{EngineLabels, Sources, Telemetry},
 };
 
 use crate::support::{self, Around, SIDE, Scratch, json_lines, picture, stderr};
@@ -80,11 +83,13 @@ fn station(cameras: Vec<CameraOptions>, engine: impl Engine + 'static, out: Kept
     let engine = Candidate::new(engine).verify(&document).unwrap();
     let inspector = Inspector::new(engine, Geometry::square(SIDE), judge, support::label());
     let clock = clock();
+    let board = Arc::new(Board::new(cameras.len()));
     let cameras = std::iter::zip(["top", "side"], cameras)
         .map(|(name, options)| {
             let overflow = options.overflow;
             let account = Arc::new(Account::unrecorded(CameraId(name.into()), 1));
-            (Camera::open(&options, account, Arc::clone(&clock)).unwrap(), overflow)
+            let board = Arc::clone(&board);
+            (Camera::open(&options, account, board, Arc::clone(&clock)).unwrap(), overflow)
         })
         .collect();
     let sink = Stdout::start(out, Style::Json, None).unwrap();
@@ -93,6 +98,22 @@ fn station(cameras: Vec<CameraOptions>, engine: impl Engine + 'static, out: Kept
         inspector,
         sink,
         ledger: None,
+        telemetry: Arc::new(Telemetry::new(Sources {
+            cameras: Vec::new(),
+            board: Arc::clone(&board),
+            ledger: None,
+            engine: EngineLabels {
+                providers: "cpu".into(),
+                onnxruntime: String::new(),
+                model: "tiny".into(),
+                model_version: "1".into(),
+                model_sha256: String::new(),
+            },
+            golden_deviation: [0.0; 2],
+            clock: Arc::clone(&clock),
+        })),
+        board,
+        manager: Manager::from_environment(),
         clock,
         reject_rate: 0.02,
         drain_within: Station::DRAIN_WITHIN,

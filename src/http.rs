@@ -1,0 +1,248 @@
+//! HTTP: metrics, health, state, and the mode that people want.
+//!
+//! Owns the thread `http`, its routes and every limit on what a client may ask of it. Only loopback is listened on: there is
+//! no login yet. Reads what others keep; the engine's thread never waits for a client. The only place with `tokio`.
+
+use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::{
+    clock::Clock,
+    ledger::{Account, Balance},
+    state::{Board, Event, Mode},
+    telemetry::Telemetry,
+};
+
+/// Connections at a time: a scraper, a balancer, some people.
+const CONNECTIONS_MAX: usize = 64;
+/// The largest body of any route.
+const BODY_MAX_BYTES: usize = 16 * 1024;
+/// How long the head of a request may take: a client that dribbles must not hold a connection.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection may live, with all its requests.
+const CONNECTION_WITHIN: Duration = Duration::from_mins(1);
+/// The engine's thread comes round twice a second; a frame takes less than the rest.
+const BEAT_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the routes read and post.
+#[derive(Clone)]
+pub struct Served {
+    /// Metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// How the station is; the mode is posted there.
+    pub board: Arc<Board>,
+    /// Every camera's account.
+    pub accounts: Vec<Arc<Account>>,
+    /// For the age of the engine's beat.
+    pub clock: Arc<dyn Clock>,
+    /// Told of every change of the mode, for the audit trail.
+    pub changed: Arc<dyn Fn(Mode, Mode) + Send + Sync>,
+}
+
+/// The server's thread.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens, and serves on a thread of its own.
+    pub fn start(address: SocketAddr, served: Served) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
+            runtime.block_on(async {
+                match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => accept(listener, routes(served), stopped).await,
+                    Err(error) => tracing::error!("http: {error}"),
+                }
+            });
+            // Connections that are open end with the runtime.
+        })?;
+        Ok(Self { address, stop, thread })
+    }
+
+    /// Ends it; `false` when its thread panicked.
+    pub fn stop(self) -> bool {
+        // An error means that the thread has ended before.
+        let _ended = self.stop.send(());
+        self.thread.join().is_ok()
+    }
+}
+
+async fn accept(
+    listener: tokio::net::TcpListener,
+    routes: Router,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = async {
+            // A client that finds no place waits in the kernel's queue, which is bounded as well.
+            let place = Arc::clone(&places).acquire_owned().await.ok()?;
+            Some((listener.accept().await, place))
+        };
+        let (accepted, place) = tokio::select! {
+            Some(accepted) = accepted => accepted,
+            _ = &mut stopped => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: others will close theirs.
+                tracing::warn!("http: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(routes.clone());
+        tokio::spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_WITHIN)
+                .serve_connection(TokioIo::new(stream), service);
+            // A client that goes away, or breaks the protocol, is its own business.
+            let _ended = tokio::time::timeout(CONNECTION_WITHIN, connection).await;
+            drop(place);
+        });
+    }
+}
+
+fn routes(served: Served) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(health))
+        .route("/readyz", get(ready))
+        .route("/api/v1/state", get(state))
+        .route("/api/v1/mode", post(mode))
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(middleware::from_fn(guard))
+        .with_state(served)
+}
+
+/// A page of another site that a browser on this machine shows must not reach these routes by a name of its own.
+async fn guard(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let name = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _port)| name));
+    let is_local = name.is_some_and(|name| {
+        name == "localhost"
+            || name
+                .trim_matches(['[', ']'])
+                .parse()
+                .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    });
+    if !is_local {
+        return (StatusCode::MISDIRECTED_REQUEST, "this host is not served here\n").into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn metrics(State(served): State<Served>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], served.telemetry.text()).into_response()
+}
+
+/// Whether the process does its work; a service manager or an orchestrator restarts one that does not.
+async fn health(State(served): State<Served>) -> (StatusCode, String) {
+    let silent = served.board.since_beat(served.clock.monotonic());
+    if silent < BEAT_WITHIN {
+        return (StatusCode::OK, "ok\n".into());
+    }
+    let text =
+        format!("the engine's thread has not come round for {:.0} s\n", silent.as_secs_f64());
+    (StatusCode::SERVICE_UNAVAILABLE, text)
+}
+
+/// Whether parts are judged.
+async fn ready(State(served): State<Served>) -> (StatusCode, String) {
+    let condition = served.board.condition();
+    let is_judging = condition.state().is_judging();
+    let status = if is_judging { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, format!("{condition}\n"))
+}
+
+#[derive(Serialize)]
+struct StateBody {
+    state: &'static str,
+    mode: &'static str,
+    troubles: Vec<String>,
+    cameras: Vec<CameraBody>,
+}
+
+#[derive(Serialize)]
+struct CameraBody {
+    camera: String,
+    epoch: u64,
+    captured: u64,
+    judged: u64,
+    dropped: u64,
+    faulted: u64,
+    in_flight: Option<u64>,
+    lost_upstream: u64,
+}
+
+async fn state(State(served): State<Served>) -> Json<StateBody> {
+    let condition = served.board.condition();
+    let camera = |account: &Arc<Account>| {
+        let balance: Balance = account.balance();
+        CameraBody {
+            camera: account.camera().to_string(),
+            epoch: account.epoch(),
+            captured: balance.captured,
+            judged: balance.judged,
+            dropped: balance.dropped_total(),
+            faulted: balance.faulted_total(),
+            in_flight: balance.in_flight(),
+            lost_upstream: balance.lost_upstream,
+        }
+    };
+    Json(StateBody {
+        state: condition.state().name(),
+        mode: condition.mode.name(),
+        troubles: condition.troubles.iter().map(ToString::to_string).collect(),
+        cameras: served.accounts.iter().map(camera).collect(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModeBody {
+    mode: String,
+}
+
+/// JSON alone is taken: a browser asks before it sends that to another site, and is refused.
+async fn mode(State(served): State<Served>, Json(body): Json<ModeBody>) -> Response {
+    let Some(mode) = Mode::ALL.into_iter().find(|mode| mode.name() == body.mode) else {
+        let text = "mode is \"run\", \"pause\" or \"maintenance\"\n";
+        return (StatusCode::UNPROCESSABLE_ENTITY, text).into_response();
+    };
+    let (before, after) = served.board.post(Event::Mode(mode));
+    if before.mode != after.mode {
+        (served.changed)(before.mode, after.mode);
+    }
+    format!("{after}\n").into_response()
+}

@@ -1,0 +1,292 @@
+//! The state of the station, in the words that people, systemd and metrics get.
+//!
+//! Owns one function from a condition and an event to the next condition, which is pure, and the board on which the
+//! station's threads post events. Knows nothing of what is done about a state.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::frame::CameraId;
+
+/// What people want the station to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Judge.
+    #[default]
+    Run,
+    /// Keep the cameras, judge nothing: the line stands still.
+    Pause,
+    /// As `pause`, because somebody works at the station.
+    Maintenance,
+}
+
+impl Mode {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 3] = [Self::Run, Self::Pause, Self::Maintenance];
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Pause => "pause",
+            Self::Maintenance => "maintenance",
+        }
+    }
+}
+
+/// What is wrong and may become right again by itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// This camera gives no frames.
+    Camera(CameraId),
+    /// The engine fails frame after frame.
+    Engine,
+    /// The ledger's file takes no rows.
+    Ledger,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Camera(id) => write!(f, "camera {id} gives no frames"),
+            Self::Engine => f.write_str("the engine fails"),
+            Self::Ledger => f.write_str("the ledger cannot be written"),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The engine is verified and the cameras play.
+    Ready,
+    /// Somebody wants another mode.
+    Mode(Mode),
+    /// Something goes wrong.
+    Begins(Trouble),
+    /// It is right again.
+    Ends(Trouble),
+    /// The station drains.
+    Stopping,
+}
+
+/// The state, as one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Loading and verifying.
+    Starting,
+    /// Every camera and everything else does what it should.
+    Running,
+    /// Parts are judged, but something is wrong.
+    Degraded,
+    /// Nothing can be judged.
+    Fault,
+    /// Nothing is judged, as somebody wants it.
+    Paused,
+    /// Nothing is judged, because somebody works at the station.
+    Maintenance,
+    /// Draining.
+    Stopping,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Starting,
+        Self::Running,
+        Self::Degraded,
+        Self::Fault,
+        Self::Paused,
+        Self::Maintenance,
+        Self::Stopping,
+    ];
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Degraded => "degraded",
+            Self::Fault => "fault",
+            Self::Paused => "paused",
+            Self::Maintenance => "maintenance",
+            Self::Stopping => "stopping",
+        }
+    }
+
+    /// Whether parts are judged.
+    pub const fn is_judging(self) -> bool {
+        matches!(self, Self::Running | Self::Degraded)
+    }
+}
+
+/// Everything that the state follows from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// How many cameras there are.
+    pub cameras: usize,
+    /// The engine is verified and the cameras play.
+    pub is_ready: bool,
+    /// The station drains.
+    pub is_stopping: bool,
+    /// What people want.
+    pub mode: Mode,
+    /// What is wrong now.
+    pub troubles: BTreeSet<Trouble>,
+}
+
+impl Condition {
+    /// A station with so many cameras that is starting.
+    pub fn starting(cameras: usize) -> Self {
+        Self { cameras, ..Self::default() }
+    }
+
+    /// The condition after an event.
+    #[must_use]
+    pub fn next(mut self, event: Event) -> Self {
+        match event {
+            Event::Ready => self.is_ready = true,
+            Event::Mode(mode) => self.mode = mode,
+            Event::Begins(trouble) => {
+                self.troubles.insert(trouble);
+            }
+            Event::Ends(trouble) => {
+                self.troubles.remove(&trouble);
+            }
+            Event::Stopping => self.is_stopping = true,
+        }
+        self
+    }
+
+    /// The state that this amounts to.
+    pub fn state(&self) -> State {
+        let lost = self.troubles.iter().filter(|t| matches!(t, Trouble::Camera(_))).count();
+        match self.mode {
+            _ if self.is_stopping => State::Stopping,
+            _ if !self.is_ready => State::Starting,
+            Mode::Pause => State::Paused,
+            Mode::Maintenance => State::Maintenance,
+            Mode::Run if self.troubles.contains(&Trouble::Engine) => State::Fault,
+            Mode::Run if lost > 0 && lost == self.cameras => State::Fault,
+            Mode::Run if self.troubles.is_empty() => State::Running,
+            Mode::Run => State::Degraded,
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.state().name())?;
+        for (index, trouble) in self.troubles.iter().enumerate() {
+            write!(f, "{} {trouble}", if index == 0 { ":" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the station's threads post what happened, and read how things stand.
+#[derive(Debug)]
+pub struct Board {
+    condition: Mutex<Condition>,
+    /// The mode once more: the cameras' callbacks read it at every frame, and take no lock.
+    mode: AtomicU8,
+    /// When the engine's thread last came round, in milliseconds on the monotonic clock.
+    engine_beat_millis: AtomicU64,
+}
+
+impl Board {
+    /// For a station with so many cameras that is starting.
+    pub fn new(cameras: usize) -> Self {
+        Self {
+            condition: Mutex::new(Condition::starting(cameras)),
+            mode: AtomicU8::new(Mode::Run as u8),
+            engine_beat_millis: AtomicU64::new(0),
+        }
+    }
+
+    /// Posts an event; the conditions before and after.
+    pub fn post(&self, event: Event) -> (Condition, Condition) {
+        let mut condition = self.condition.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = condition.clone();
+        *condition = before.clone().next(event);
+        self.mode.store(condition.mode as u8, Ordering::Release);
+        (before, condition.clone())
+    }
+
+    /// How things stand.
+    pub fn condition(&self) -> Condition {
+        self.condition.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What people want.
+    pub fn mode(&self) -> Mode {
+        let index = usize::from(self.mode.load(Ordering::Acquire));
+        Mode::ALL.get(index).copied().unwrap_or_default()
+    }
+
+    /// The engine's thread comes round.
+    pub fn beat(&self, now: Duration) {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.engine_beat_millis.store(millis, Ordering::Release);
+    }
+
+    /// How long ago it last did.
+    pub fn since_beat(&self, now: Duration) -> Duration {
+        let beat = Duration::from_millis(self.engine_beat_millis.load(Ordering::Acquire));
+        now.saturating_sub(beat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Event::{Begins, Ends, Mode as Wants, Ready, Stopping},
+        *,
+    };
+
+    #[test]
+    fn the_state_follows_from_what_happened() {
+        let camera = |name: &str| Trouble::Camera(CameraId(name.into()));
+        let check = |events: Vec<Event>, expected: &str| {
+            let condition = events.into_iter().fold(Condition::starting(2), Condition::next);
+            assert_eq!(condition.to_string(), expected);
+        };
+        check(vec![], "starting");
+        check(vec![Ready], "running");
+        check(vec![Ready, Begins(camera("top"))], "degraded: camera top gives no frames");
+        check(
+            vec![Ready, Begins(camera("top")), Begins(camera("side"))],
+            "fault: camera side gives no frames, camera top gives no frames",
+        );
+        check(vec![Ready, Begins(camera("top")), Ends(camera("top"))], "running");
+        check(vec![Ready, Begins(Trouble::Ledger)], "degraded: the ledger cannot be written");
+        check(vec![Ready, Begins(Trouble::Engine)], "fault: the engine fails");
+        check(vec![Ready, Wants(Mode::Pause)], "paused");
+        check(
+            vec![Ready, Wants(Mode::Maintenance), Begins(Trouble::Ledger)],
+            "maintenance: the ledger cannot be written",
+        );
+        check(vec![Ready, Wants(Mode::Pause), Wants(Mode::Run)], "running");
+        check(vec![Wants(Mode::Pause)], "starting");
+        check(vec![Ready, Stopping], "stopping");
+    }
+
+    #[test]
+    fn the_board_tells_the_mode_without_its_lock() {
+        let board = Board::new(1);
+        let held = board.condition.lock().unwrap();
+        assert_eq!(board.mode(), Mode::Run);
+        drop(held);
+        for mode in Mode::ALL {
+            board.post(Event::Mode(mode));
+            assert_eq!(board.mode(), mode);
+        }
+    }
+}

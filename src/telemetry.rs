@@ -1,0 +1,385 @@
+//! What is counted and measured, for Prometheus.
+//!
+//! Owns every metric's name and help, once. Counters of frames are read off the accounts at each scrape, so that the
+//! page and the ledger's equation can never tell two stories; only what nobody else keeps is counted here.
+//! Knows no socket: `http` serves the text.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crossbeam_channel::Receiver;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet, text::encode},
+    metrics::{
+        MetricType,
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        histogram::Histogram,
+    },
+    registry::Registry,
+};
+
+use crate::{
+    clock::Clock,
+    frame::{CameraId, Frame},
+    ledger::{Account, DropReason, FaultReason, writer::Health},
+    state::{Board, State, Trouble},
+    verdict::Verdict,
+};
+
+/// From a tenth of a millisecond, which our own code may take, to ten seconds, where a person has noticed long ago.
+const SECONDS: [f64; 16] = [
+    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+    10.0,
+];
+
+/// All that the station tells Prometheus.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Registry,
+    verdicts: Family<VerdictLabels, Counter>,
+    stages: Family<StageLabels, Histogram, Buckets>,
+    losses: Family<CameraLabels, Counter>,
+}
+
+/// Where a scrape reads what others keep.
+pub struct Sources {
+    /// Every camera's account and queue.
+    pub cameras: Vec<(Arc<Account>, Receiver<Frame>)>,
+    /// How the station is.
+    pub board: Arc<Board>,
+    /// Whether the ledger takes rows; `None` without a ledger.
+    pub ledger: Option<Arc<Health>>,
+    /// What judges.
+    pub engine: EngineLabels,
+    /// The largest deviation from the golden frames: of scores, and of maps.
+    pub golden_deviation: [f32; 2],
+    /// For ages.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What judges.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EngineLabels {
+    /// The execution providers that are in use.
+    pub providers: String,
+    /// The version of ONNX Runtime.
+    pub onnxruntime: String,
+    /// The model's name.
+    pub model: String,
+    /// Its version.
+    pub model_version: String,
+    /// SHA-256 of its file.
+    pub model_sha256: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabels {
+    camera: String,
+    product: String,
+    decision: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    camera: String,
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CameraLabels {
+    camera: String,
+}
+
+#[derive(Clone, Debug)]
+struct Buckets;
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(SECONDS)
+    }
+}
+
+/// The stages of one camera's frames; looked up once, observed at every frame.
+#[derive(Clone, Debug)]
+pub struct Stages {
+    wait: Histogram,
+    inspect: Histogram,
+    verdict: Histogram,
+}
+
+impl Stages {
+    /// A frame waited, was inspected, and had its verdict that long after its capture.
+    pub fn observe(&self, wait: Duration, inspect: Duration, verdict: Duration) {
+        self.wait.observe(wait.as_secs_f64());
+        self.inspect.observe(inspect.as_secs_f64());
+        self.verdict.observe(verdict.as_secs_f64());
+    }
+}
+
+impl Telemetry {
+    /// Reads the rest from `sources` at every scrape.
+    pub fn new(sources: Sources) -> Self {
+        let mut registry = Registry::with_prefix("sightline");
+        let verdicts = Family::default();
+        registry.register("verdicts", "Verdicts, by the nearest product", verdicts.clone());
+        let stages = Family::new_with_constructor(Buckets);
+        registry.register(
+            "stage_seconds",
+            "wait: capture to engine; inspect: preprocessing, inference and judge; verdict: capture to verdict",
+            stages.clone(),
+        );
+        let losses = Family::default();
+        registry.register("camera_losses", "How often a camera was lost", losses.clone());
+        registry.register_collector(Box::new(sources));
+        Self { registry, verdicts, stages, losses }
+    }
+
+    /// The stages of a camera's frames.
+    pub fn stages(&self, camera: &CameraId) -> Stages {
+        let of = |stage| {
+            let labels = StageLabels { camera: camera.to_string(), stage };
+            self.stages.get_or_create(&labels).clone()
+        };
+        Stages { wait: of("wait"), inspect: of("inspect"), verdict: of("verdict") }
+    }
+
+    /// A frame has its verdict.
+    pub fn judged(&self, camera: &CameraId, verdict: &Verdict) {
+        let product = verdict.recognition.as_ref().map_or("", |nearest| &*nearest.product);
+        let labels = VerdictLabels {
+            camera: camera.to_string(),
+            product: product.into(),
+            decision: verdict.decision.name(),
+        };
+        self.verdicts.get_or_create(&labels).inc();
+    }
+
+    /// A camera was lost.
+    pub fn lost(&self, camera: &CameraId) {
+        self.losses.get_or_create(&CameraLabels { camera: camera.to_string() }).inc();
+    }
+
+    /// The text of a scrape, as `OpenMetrics` 1.0 wants it.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _infallible = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("cameras", &self.cameras.len()).finish_non_exhaustive()
+    }
+}
+
+impl Collector for Sources {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.frames(&mut encoder)?;
+        self.condition(&mut encoder)?;
+        self.machine(&mut encoder)
+    }
+}
+
+impl Sources {
+    fn frames(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let balances: Vec<_> = self
+            .cameras
+            .iter()
+            .map(|(account, queue)| (account.camera().to_string(), account.balance(), queue.len()))
+            .collect();
+        let mut captured =
+            family(encoder, "frames_captured", "Numbers given", MetricType::Counter)?;
+        for (camera, balance, _) in &balances {
+            count(&mut captured, &[("camera", camera)], balance.captured)?;
+        }
+        let mut judged = family(
+            encoder,
+            "frames_judged",
+            "Frames with a verdict other than fault",
+            MetricType::Counter,
+        )?;
+        for (camera, balance, _) in &balances {
+            count(&mut judged, &[("camera", camera)], balance.judged)?;
+        }
+        let mut dropped =
+            family(encoder, "frames_dropped", "Frames taken out unjudged", MetricType::Counter)?;
+        for (camera, balance, _) in &balances {
+            for (reason, frames) in std::iter::zip(DropReason::ALL, balance.dropped) {
+                count(
+                    &mut dropped,
+                    &[("camera", camera.as_str()), ("reason", reason.name())],
+                    frames,
+                )?;
+            }
+        }
+        let mut faulted = family(
+            encoder,
+            "frames_faulted",
+            "Frames that could not be judged",
+            MetricType::Counter,
+        )?;
+        for (camera, balance, _) in &balances {
+            for (reason, frames) in std::iter::zip(FaultReason::ALL, balance.faulted) {
+                count(
+                    &mut faulted,
+                    &[("camera", camera.as_str()), ("reason", reason.name())],
+                    frames,
+                )?;
+            }
+        }
+        let mut lost = family(
+            encoder,
+            "frames_lost_upstream",
+            "Frames that the pipeline lost before they could be numbered",
+            MetricType::Counter,
+        )?;
+        for (camera, balance, _) in &balances {
+            count(&mut lost, &[("camera", camera)], balance.lost_upstream)?;
+        }
+        let mut flying = family(
+            encoder,
+            "frames_in_flight",
+            "Frames with a number and no end yet",
+            MetricType::Gauge,
+        )?;
+        for (camera, balance, _) in &balances {
+            gauge(&mut flying, &[("camera", camera)], balance.in_flight().unwrap_or(0) as f64)?;
+        }
+        let mut queued =
+            family(encoder, "queue_frames", "Frames that wait for the engine", MetricType::Gauge)?;
+        for (camera, _, queued_frames) in &balances {
+            gauge(&mut queued, &[("camera", camera)], *queued_frames as f64)?;
+        }
+        Ok(())
+    }
+
+    fn condition(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let condition = self.board.condition();
+        let mut state =
+            family(encoder, "state", "1 for the state that the station is in", MetricType::Gauge)?;
+        for one in State::ALL {
+            let is_it = f64::from(u8::from(one == condition.state()));
+            gauge(&mut state, &[("state", one.name())], is_it)?;
+        }
+        let mut up = family(encoder, "camera_up", "0 while a camera is lost", MetricType::Gauge)?;
+        for (account, _) in &self.cameras {
+            let camera = account.camera();
+            let is_lost = condition.troubles.contains(&Trouble::Camera(camera.clone()));
+            gauge(&mut up, &[("camera", &*camera.0)], f64::from(u8::from(!is_lost)))?;
+        }
+        if let Some(health) = &self.ledger {
+            let mut up = family(
+                encoder,
+                "ledger_up",
+                "0 while the ledger takes no rows",
+                MetricType::Gauge,
+            )?;
+            gauge_alone(&mut up, f64::from(u8::from(health.trouble().is_none())))?;
+        }
+        let mut beat = family(
+            encoder,
+            "engine_beat_age_seconds",
+            "Since the engine's thread last came round",
+            MetricType::Gauge,
+        )?;
+        gauge_alone(&mut beat, self.board.since_beat(self.clock.monotonic()).as_secs_f64())?;
+        let mut info = family(encoder, "engine", "What judges", MetricType::Info)?;
+        info.encode_info(&self.engine)?;
+        let mut golden = family(
+            encoder,
+            "golden_deviation",
+            "Largest deviation from the golden frames",
+            MetricType::Gauge,
+        )?;
+        for (of, deviation) in std::iter::zip(["score", "map"], self.golden_deviation) {
+            gauge(&mut golden, &[("of", of)], f64::from(deviation))?;
+        }
+        Ok(())
+    }
+
+    fn machine(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut up = family(encoder, "uptime_seconds", "Since the start", MetricType::Gauge)?;
+        gauge_alone(&mut up, self.clock.monotonic().as_secs_f64())?;
+        if let Some(bytes) = machine::resident_bytes() {
+            let mut resident =
+                family(encoder, "resident_bytes", "Memory of the process", MetricType::Gauge)?;
+            gauge_alone(&mut resident, bytes as f64)?;
+        }
+        let zones = machine::temperatures();
+        if zones.is_empty() {
+            return Ok(());
+        }
+        let mut temperature = family(
+            encoder,
+            "temperature_celsius",
+            "Of each thermal zone of the machine",
+            MetricType::Gauge,
+        )?;
+        for (zone, celsius) in zones {
+            gauge(&mut temperature, &[("zone", &*zone)], celsius)?;
+        }
+        Ok(())
+    }
+}
+
+fn family<'e>(
+    encoder: &'e mut DescriptorEncoder<'_>,
+    name: &'e str,
+    help: &str,
+    kind: MetricType,
+) -> Result<MetricEncoder<'e>, fmt::Error> {
+    encoder.encode_descriptor(name, help, None, kind)
+}
+
+fn count<const N: usize>(
+    family: &mut MetricEncoder<'_>,
+    labels: &[(&str, &str); N],
+    value: u64,
+) -> fmt::Result {
+    family.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+fn gauge<const N: usize>(
+    family: &mut MetricEncoder<'_>,
+    labels: &[(&str, &str); N],
+    value: f64,
+) -> fmt::Result {
+    family.encode_family(labels)?.encode_gauge(&value)
+}
+
+fn gauge_alone(metric: &mut MetricEncoder<'_>, value: f64) -> fmt::Result {
+    metric.encode_gauge(&value)
+}
+
+/// What Linux tells about the process and the board.
+mod machine {
+    use std::{fs, path::Path};
+
+    /// More zones than any board has.
+    const ZONES_MAX: usize = 32;
+
+    /// Resident memory; `None` where there is no /proc.
+    pub(super) fn resident_bytes() -> Option<u64> {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kilobytes * 1024)
+    }
+
+    /// Name and temperature of each thermal zone: on a Jetson CPU, GPU and the others that throttle.
+    pub(super) fn temperatures() -> Vec<(String, f64)> {
+        let read = |path: &Path| fs::read_to_string(path).ok();
+        (0..ZONES_MAX)
+            .map(|zone| Path::new("/sys/class/thermal").join(format!("thermal_zone{zone}")))
+            .take_while(|folder| folder.is_dir())
+            .filter_map(|folder| {
+                let name = read(&folder.join("type"))?.trim().to_owned();
+                let millis: f64 = read(&folder.join("temp"))?.trim().parse().ok()?;
+                Some((name, millis / 1e3))
+            })
+            .collect()
+    }
+}
