@@ -49,8 +49,19 @@ pub struct Served {
     pub accounts: Vec<Arc<Account>>,
     /// For the age of the engine's beat.
     pub clock: Arc<dyn Clock>,
+    /// Does what people ask for beside the mode; `false` when nobody is there to do it.
+    pub act: Arc<dyn Fn(Action) -> bool + Send + Sync>,
     /// Told of every change of the mode, for the audit trail.
     pub changed: Arc<dyn Fn(Mode, Mode) + Send + Sync>,
+}
+
+/// What people may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Run the golden frames.
+    Golden,
+    /// Load the model and the judge's settings anew.
+    Reload,
 }
 
 /// The server's thread.
@@ -135,6 +146,8 @@ fn routes(served: Served) -> Router {
         .route("/readyz", get(ready))
         .route("/api/v1/state", get(state))
         .route("/api/v1/mode", post(mode))
+        .route("/api/v1/golden", post(golden))
+        .route("/api/v1/reload", post(reload))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(middleware::from_fn(guard))
         .with_state(served)
@@ -245,4 +258,21 @@ async fn mode(State(served): State<Served>, Json(body): Json<ModeBody>) -> Respo
         (served.changed)(before.mode, after.mode);
     }
     format!("{after}\n").into_response()
+}
+
+async fn golden(State(served): State<Served>, Json(Nothing {}): Json<Nothing>) -> StatusCode {
+    asked(&served, Action::Golden)
+}
+
+async fn reload(State(served): State<Served>, Json(Nothing {}): Json<Nothing>) -> StatusCode {
+    asked(&served, Action::Reload)
+}
+
+/// An empty object: its content type is what a browser asks about before it sends one elsewhere.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+fn asked(served: &Served, action: Action) -> StatusCode {
+    if (served.act)(action) { StatusCode::ACCEPTED } else { StatusCode::SERVICE_UNAVAILABLE }
 }

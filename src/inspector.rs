@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bundle::geometry::{Geometry, Map, RgbView, Size};
 
 use crate::{
-    engine::{Engine as _, EngineError, Inference, Verified},
+    engine::{Deviations, Engine as _, EngineError, Inference, Verified},
     judge::{Evidence, Judge},
     preprocess::Inputs,
     record::ModelLabel,
@@ -69,10 +69,14 @@ impl Inspector {
         &self.geometry
     }
 
-    /// The largest deviation from the golden frames: of scores, and of maps.
-    pub fn golden_deviation(&self) -> [f32; 2] {
-        let deviation = self.engine.deviation();
-        [deviation.score, deviation.map]
+    /// The engine, for its golden frames.
+    pub fn engine(&mut self) -> &mut Verified {
+        &mut self.engine
+    }
+
+    /// How far the engine was from the trainer's figures when all golden frames were last run.
+    pub fn deviation(&self) -> Deviations {
+        self.engine.deviation()
     }
 
     /// The model that the verdicts rest on.

@@ -1,12 +1,12 @@
-//! Requests to stop: the first SIGTERM or SIGINT drains, the second ends the process at once.
+//! Requests by signal: the first SIGTERM or SIGINT drains, the second ends the process at once; SIGHUP reloads.
 //!
 //! Owns the process's signal handlers, which are set once. Knows nothing of what is being stopped.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     flag,
     iterator::Signals,
 };
@@ -14,6 +14,23 @@ use signal_hook::{
 /// Somebody wants the process to drain and end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StopRequested;
+
+/// Somebody wants the model and the judge's settings to be loaded anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReloadRequested;
+
+/// Asks for a reload at each SIGHUP; one that comes while another waits is the same one.
+pub fn on_hangups(request: Sender<ReloadRequested>) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGHUP])?;
+    std::thread::Builder::new().name("hangups".into()).spawn(move || {
+        for _signal in signals.forever() {
+            if request.try_send(ReloadRequested).is_err_and(|error| error.is_disconnected()) {
+                break;
+            }
+        }
+    })?;
+    Ok(())
+}
 
 /// Listens for signals; the receiver gets one item at the first of them.
 pub fn on_signals() -> std::io::Result<Receiver<StopRequested>> {

@@ -48,6 +48,8 @@ pub enum Trouble {
     Camera(CameraId),
     /// The engine fails frame after frame.
     Engine,
+    /// The engine's golden frames no longer agree: it must not be trusted.
+    Golden,
     /// The ledger's file takes no rows.
     Ledger,
 }
@@ -57,6 +59,7 @@ impl fmt::Display for Trouble {
         match self {
             Self::Camera(id) => write!(f, "camera {id} gives no frames"),
             Self::Engine => f.write_str("the engine fails"),
+            Self::Golden => f.write_str("the golden frames no longer agree"),
             Self::Ledger => f.write_str("the ledger cannot be written"),
         }
     }
@@ -174,6 +177,7 @@ impl Condition {
             Mode::Pause => State::Paused,
             Mode::Maintenance => State::Maintenance,
             Mode::Run if self.troubles.contains(&Trouble::Engine) => State::Fault,
+            Mode::Run if self.troubles.contains(&Trouble::Golden) => State::Fault,
             Mode::Run if lost > 0 && lost == self.cameras => State::Fault,
             Mode::Run if self.troubles.is_empty() => State::Running,
             Mode::Run => State::Degraded,

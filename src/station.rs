@@ -7,7 +7,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -20,6 +20,7 @@ use crate::{
     camera::{Camera, CameraError, CameraEvent, Playing},
     channel::Overflow,
     clock::Clock,
+    engine::Deviations,
     fault::{Class, Fault, one_line},
     frame::{CameraId, Frame, Picture},
     inspector::Inspector,
@@ -34,7 +35,7 @@ use crate::{
     sinks::stdout::{Handed, Stdout, WhenFull},
     state::{self, Board, Trouble},
     summary::Summary,
-    telemetry::{Stages, Telemetry},
+    telemetry::{Judging, Stages, Telemetry},
     verdict::{Decision, Verdict},
 };
 
@@ -52,12 +53,16 @@ pub struct Station {
     pub board: Arc<Board>,
     /// What is measured.
     pub telemetry: Arc<Telemetry>,
+    /// What judges, for the metrics.
+    pub judging: Arc<Mutex<Judging>>,
+    /// Where the engine's thread is told to swap its inspector or to run its golden frames.
+    pub commands: (Sender<Command>, Receiver<Command>),
+    /// How often the golden frames are run.
+    pub golden_every: Duration,
     /// Who started this process, and wants to hear from it.
     pub manager: Manager,
     /// What latencies are measured with; the cameras' own.
     pub clock: Arc<dyn Clock>,
-    /// The operator's false-reject rate, for verdicts that no judge made.
-    pub reject_rate: f64,
     /// How long each step of a drain that was asked for may take; then those who are late are named.
     pub drain_within: Duration,
 }
@@ -103,11 +108,15 @@ impl Station {
             ledger,
             board,
             telemetry,
+            judging,
+            commands,
+            golden_every,
             manager,
             clock,
-            reject_rate,
             drain_within,
         } = self;
+        // Held until the end: a channel whose senders are gone would wake the engine's thread all the time.
+        let (_commands, commands) = commands;
         let lanes: Vec<Lane> =
             cameras.iter().map(|(camera, overflow)| lane(camera, *overflow, &telemetry)).collect();
         let accounts: Vec<_> = lanes.iter().map(|lane| Arc::clone(&lane.account)).collect();
@@ -126,9 +135,12 @@ impl Station {
             sink,
             board,
             telemetry,
+            judging,
+            commands,
+            golden: Golden::new(golden_every, clock.monotonic()),
+            notes: ledger.as_ref().map(Ledger::notes),
             failures: 0,
             clock,
-            reject_rate,
             notify,
             summary: Summary::default(),
             lines_lost: 0,
@@ -261,6 +273,78 @@ impl Watch {
         }
     }
 }
+
+/// What the engine's thread is told between two frames.
+pub enum Command {
+    /// Judge with this one from now on; the old one comes back.
+    Swap(Box<Inspector>, Sender<Box<Inspector>>),
+    /// Run the golden frames.
+    Golden,
+}
+
+/// When the golden frames are run, and how it goes.
+struct Golden {
+    every: Duration,
+    due: Duration,
+    /// The next frame of a run, and the worst of those before it.
+    run: Option<(usize, Deviations)>,
+    /// Why the engine is not trusted.
+    refusal: Option<String>,
+}
+
+impl Golden {
+    fn new(every: Duration, now: Duration) -> Self {
+        Self { every, due: now.saturating_add(every), run: None, refusal: None }
+    }
+
+    fn begin(&mut self) {
+        self.run.get_or_insert_default();
+    }
+
+    fn is_running(&self) -> bool {
+        self.run.is_some()
+    }
+
+    fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+
+    /// The golden frame to run now.
+    fn next(&mut self, now: Duration, frames: usize) -> Option<usize> {
+        if now >= self.due {
+            self.begin();
+        }
+        self.run.map(|(index, _)| index).filter(|index| *index < frames)
+    }
+
+    /// One agrees; the deviations of the whole run when it was the last.
+    fn agrees(
+        &mut self,
+        deviation: Deviations,
+        now: Duration,
+        frames: usize,
+    ) -> Option<Deviations> {
+        let (index, worst) = self.run.take()?;
+        let worst = worst.worse(deviation);
+        if index + 1 < frames {
+            self.run = Some((index + 1, worst));
+            return None;
+        }
+        self.due = now + self.every;
+        self.refusal = None;
+        Some(worst)
+    }
+
+    /// One does not: nothing is judged until a whole run agrees, which is tried soon.
+    fn refused(&mut self, now: Duration, why: String) {
+        self.run = None;
+        self.refusal = Some(why);
+        self.due = now + self.every.min(GOLDEN_AGAIN_AFTER);
+    }
+}
+
+/// How long after a refusal the golden frames are run again.
+const GOLDEN_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// What the engine's thread tells the station before its end.
 enum Notice {
@@ -467,10 +551,13 @@ struct Worker {
     sink: Stdout,
     board: Arc<Board>,
     telemetry: Arc<Telemetry>,
+    judging: Arc<Mutex<Judging>>,
+    commands: Receiver<Command>,
+    golden: Golden,
+    notes: Option<Notes>,
     /// Failures of the engine since it last succeeded.
     failures: u32,
     clock: Arc<dyn Clock>,
-    reject_rate: f64,
     /// Its disconnection tells the station that this thread is gone.
     notify: Sender<Notice>,
     summary: Summary,
@@ -502,15 +589,84 @@ impl Worker {
         for lane in lanes {
             select.recv(&lane.frames);
         }
+        let commands = self.commands.clone();
+        select.recv(&commands);
         loop {
+            // Between two frames, one golden frame at a time: no part waits longer than for another part.
+            self.golden_step();
             self.board.beat(self.clock.monotonic());
             // Among several that are ready, crossbeam chooses at random: no camera starves another.
-            let Ok(ready) = select.select_timeout(BEAT_EVERY) else { continue };
+            let wait = if self.golden.is_running() { Duration::ZERO } else { BEAT_EVERY };
+            let Ok(ready) = select.select_timeout(wait) else { continue };
             let index = ready.index();
+            if index == lanes.len() {
+                if let Ok(command) = ready.recv(&commands) {
+                    self.obey(command);
+                }
+                continue;
+            }
             match ready.recv(&lanes[index].frames) {
                 Ok(frame) => self.one(&frame, &lanes[index]),
                 Err(_closed) => return index,
             }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Swap(inspector, old) => {
+                let before = std::mem::replace(&mut self.inspector, *inspector);
+                let label = self.inspector.model();
+                let detail = format!("{} {} {}", label.name, label.version, label.sha256);
+                self.note("model", detail);
+                self.trusted(self.inspector.deviation());
+                self.golden = Golden::new(self.golden.every, self.clock.monotonic());
+                // Whoever built the new one takes the old one apart: that may take a while.
+                let _gone = old.send(Box::new(before));
+            }
+            Command::Golden => self.golden.begin(),
+        }
+    }
+
+    /// Runs the next golden frame, where it is time for one.
+    fn golden_step(&mut self) {
+        let now = self.clock.monotonic();
+        let frames = self.inspector.engine().golden_frames();
+        let Some(index) = self.golden.next(now, frames) else { return };
+        match self.inspector.engine().check(index) {
+            Ok(deviation) => {
+                if let Some(all) = self.golden.agrees(deviation, now, frames) {
+                    self.inspector.engine().agreed(all);
+                    let Deviations { frames, score, map, .. } = all;
+                    self.note(
+                        "golden",
+                        format!(
+                            "{frames} frames agree: score within {score:.1e}, map within {map:.1e}"
+                        ),
+                    );
+                    self.trusted(all);
+                }
+            }
+            Err(refusal) => {
+                let why = one_line(&refusal);
+                tracing::error!("nothing is judged until the golden frames agree again: {why}");
+                self.note("golden-refused", why.clone());
+                self.golden.refused(now, why);
+                self.board.post(state::Event::Begins(Trouble::Golden));
+            }
+        }
+    }
+
+    /// The engine has shown that it can be trusted.
+    fn trusted(&mut self, deviation: Deviations) {
+        self.board.post(state::Event::Ends(Trouble::Golden));
+        let mut judging = self.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        judging.deviation = deviation;
+    }
+
+    fn note(&self, kind: &'static str, detail: String) {
+        if let Some(notes) = &self.notes {
+            notes.note(Event::ours(self.clock.wall(), kind, "engine", detail));
         }
     }
 
@@ -519,7 +675,19 @@ impl Worker {
         let (verdict, is_inferred, fault) = match &frame.picture {
             Picture::Unreadable(reason) => {
                 let reason = format!("cannot be decoded: {reason}");
-                (Verdict::fault(self.reject_rate, reason), false, Some(FaultReason::Decode))
+                (
+                    Verdict::fault(self.inspector.judge().reject_rate(), reason),
+                    false,
+                    Some(FaultReason::Decode),
+                )
+            }
+            Picture::Pixels(_) if let Some(why) = self.golden.refusal() => {
+                let reason = format!("the engine is not trusted: {why}");
+                (
+                    Verdict::fault(self.inspector.judge().reject_rate(), reason),
+                    false,
+                    Some(FaultReason::Engine),
+                )
             }
             Picture::Pixels(pixels) => match self.inspector.inspect(pixels.view()) {
                 Ok(inspection) => {
@@ -531,7 +699,11 @@ impl Worker {
                 }
                 Err(error) => {
                     let reason = one_line(&error);
-                    (Verdict::fault(self.reject_rate, reason), false, Some(FaultReason::Engine))
+                    (
+                        Verdict::fault(self.inspector.judge().reject_rate(), reason),
+                        false,
+                        Some(FaultReason::Engine),
+                    )
                 }
             },
         };

@@ -4,7 +4,11 @@
 //! page and the ledger's equation can never tell two stories; only what nobody else keeps is counted here.
 //! Knows no socket: `http` serves the text.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use crossbeam_channel::Receiver;
 use prometheus_client::{
@@ -21,6 +25,7 @@ use prometheus_client::{
 
 use crate::{
     clock::Clock,
+    engine::Deviations,
     frame::{CameraId, Frame},
     ledger::{Account, DropReason, FaultReason, writer::Health},
     state::{Board, State, Trouble},
@@ -50,15 +55,22 @@ pub struct Sources {
     pub board: Arc<Board>,
     /// Whether the ledger takes rows; `None` without a ledger.
     pub ledger: Option<Arc<Health>>,
-    /// What judges.
-    pub engine: EngineLabels,
-    /// The largest deviation from the golden frames: of scores, and of maps.
-    pub golden_deviation: [f32; 2],
+    /// What judges; it changes when the model is loaded anew or tested again.
+    pub judging: Arc<Mutex<Judging>>,
     /// For ages.
     pub clock: Arc<dyn Clock>,
 }
 
-/// What judges.
+/// What judges, and how well it agrees with the trainer.
+#[derive(Clone, Debug)]
+pub struct Judging {
+    /// Its names.
+    pub engine: EngineLabels,
+    /// How far it was from the golden frames when they were last run.
+    pub deviation: Deviations,
+}
+
+/// What judges, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct EngineLabels {
     /// The execution providers that are in use.
@@ -287,14 +299,16 @@ impl Sources {
         )?;
         gauge_alone(&mut beat, self.board.since_beat(self.clock.monotonic()).as_secs_f64())?;
         let mut info = family(encoder, "engine", "What judges", MetricType::Info)?;
-        info.encode_info(&self.engine)?;
+        let Judging { engine, deviation } =
+            self.judging.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        info.encode_info(&engine)?;
         let mut golden = family(
             encoder,
             "golden_deviation",
             "Largest deviation from the golden frames",
             MetricType::Gauge,
         )?;
-        for (of, deviation) in std::iter::zip(["score", "map"], self.golden_deviation) {
+        for (of, deviation) in [("score", deviation.score), ("map", deviation.map)] {
             gauge(&mut golden, &[("of", of)], f64::from(deviation))?;
         }
         Ok(())

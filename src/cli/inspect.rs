@@ -106,10 +106,8 @@ fn load(arguments: &Arguments, global: &Global) -> anyhow::Result<Inspector> {
         reject_rate: rate,
         unrated: if arguments.allow_unrated { Unrated::Allowed } else { Unrated::Refused },
     };
-    let engine = EngineSettings {
-        library: None,
-        onnx: OnnxOptions { threads: arguments.threads, ..OnnxOptions::default() },
-    };
+    let onnx = OnnxOptions { threads: arguments.threads, ..OnnxOptions::default() };
+    let engine = EngineSettings::without_file(onnx);
     let model =
         ModelSettings { path: arguments.model.clone(), calibration: arguments.calibration.clone() };
     Ok(load::inspector(&model, &engine, &judge, global)?.0)

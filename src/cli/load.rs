@@ -19,6 +19,7 @@ use crate::{
     inspector::Inspector,
     judge::Judge,
     record::ModelLabel,
+    telemetry::EngineLabels,
 };
 
 /// Ours first, then the one that `ort` itself would read.
@@ -99,6 +100,20 @@ pub(super) fn inspector(
     let engine = model.engine(&runtime, engine)?;
     let geometry = model.file.document.geometry.clone();
     Ok((Inspector::new(engine, geometry, judge, model.label()), model))
+}
+
+/// What judges, by name.
+pub(super) fn engine_labels(settings: &EngineSettings, inspector: &Inspector) -> EngineLabels {
+    let providers: Vec<_> = settings.onnx.providers.iter().map(ToString::to_string).collect();
+    let ModelLabel { name, version, sha256 } = (**inspector.model()).clone();
+    EngineLabels {
+        providers: providers.join(","),
+        onnxruntime: Runtime::started()
+            .map_or_else(String::new, |runtime| runtime.version().to_string()),
+        model: name,
+        model_version: version,
+        model_sha256: sha256,
+    }
 }
 
 pub(super) fn runtime(global: &Global, settings: &EngineSettings) -> Result<Runtime, Fault> {

@@ -10,6 +10,7 @@ mod ledger;
 mod load;
 mod model;
 mod print;
+mod reload;
 mod run;
 
 use std::{ffi::OsString, io::IsTerminal as _, path::PathBuf, process::ExitCode};
@@ -30,7 +31,7 @@ struct Arguments {
     global: Global,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct Global {
     /// ONNX Runtime's shared library, or the folder that holds it.
     #[arg(long, global = true, value_name = "FILE")]

@@ -40,7 +40,7 @@ pub(super) fn run(command: &Command, global: &Global) -> anyhow::Result<()> {
         }
         Command::Verify { file } => {
             let model = read(file)?;
-            let settings = EngineSettings { library: None, onnx: OnnxOptions::default() };
+            let settings = EngineSettings::without_file(OnnxOptions::default());
             let runtime = load::runtime(global, &settings)?;
             let engine = model.engine(&runtime, &settings)?;
             let deviation = engine.deviation();

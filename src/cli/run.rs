@@ -6,31 +6,35 @@ use std::{
     io::{self, IsTerminal as _},
     net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use super::{Global, cameras, load, print};
+use bundle::geometry::Size;
+
+use super::{
+    Global, cameras, load, print,
+    reload::{Reload, Reloading},
+};
 use crate::{
     camera::{Camera, CameraOptions},
+    channel::Overflow,
     clock::{Clock, SystemClock},
     config::{Format, Settings},
-    engine::Runtime,
     fault::{Class, Fault},
-    http::{Served, Server},
+    http::{Action, Served, Server},
     inspector::Inspector,
     ledger::{
         Account, Ledger, LedgerOptions,
         book::Event,
         writer::{Health, Notes},
     },
-    record::ModelLabel,
     service::Manager,
-    shutdown,
+    shutdown::{self, ReloadRequested},
     sinks::stdout::{Status, Stdout, Style},
     state::{Board, Mode},
-    station::{Report, Station},
-    telemetry::{EngineLabels, Sources, Telemetry},
+    station::{Command, Report, Station},
+    telemetry::{Judging, Sources, Telemetry},
 };
 
 #[derive(Debug, clap::Args)]
@@ -47,6 +51,9 @@ pub(super) struct Arguments {
     #[arg(long)]
     fast: bool,
 }
+
+/// Commands that may wait for the engine's thread.
+const COMMANDS: usize = 4;
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> {
     let mut settings = match &arguments.config {
@@ -69,43 +76,50 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let (ledger, accounts) = ledger(&settings, &clock)?;
     let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
-    let mut opened = Vec::new();
-    for (camera, account) in std::iter::zip(&settings.cameras, &accounts) {
-        let scale_to = camera.scaling.pipeline_size(inspector.geometry());
-        let reconnect = Some(camera.reconnect);
-        let options = CameraOptions { reconnect, ..cameras::options(camera, scale_to)? };
-        let camera_opened =
-            Camera::open(&options, Arc::clone(account), Arc::clone(&board), Arc::clone(&clock))
-                .map_err(|error| cameras::failed(&camera.name, &error))?;
-        opened.push((camera_opened, camera.overflow));
-    }
-    let is_text = is_text(settings.format);
-    let style = if is_text { Style::Text } else { Style::Json };
+    let opened = open(&settings, &inspector, &accounts, &board, &clock)?;
+    let scaled_to = opened.iter().map(|opened| opened.scaled_to).collect();
+    let judging = Arc::new(Mutex::new(Judging {
+        engine: load::engine_labels(&settings.engine, &inspector),
+        deviation: inspector.deviation(),
+    }));
     let health = ledger.as_ref().map(|ledger| Arc::clone(ledger.health()));
+    let frames = opened.iter().map(|opened| opened.camera.frames().clone());
     let telemetry = Arc::new(Telemetry::new(Sources {
-        cameras: opened
-            .iter()
-            .map(|(camera, _)| (Arc::clone(camera.account()), camera.frames().clone()))
-            .collect(),
+        cameras: std::iter::zip(accounts.iter().cloned(), frames).collect(),
         board: Arc::clone(&board),
         ledger: health.clone(),
-        engine: engine_labels(&settings, &inspector),
-        golden_deviation: inspector.golden_deviation(),
+        judging: Arc::clone(&judging),
         clock: Arc::clone(&clock),
     }));
     let notes = ledger.as_ref().map(Ledger::notes);
-    let server = match settings.http {
-        Some(address) => {
-            Some(serve(address, &telemetry, &board, &accounts, notes.clone(), &clock)?)
-        }
-        None => None,
+    let commands = crossbeam_channel::bounded(COMMANDS);
+    let reload = Reload {
+        config: arguments.config.clone(),
+        global: global.clone(),
+        scaled_to,
+        commands: commands.0.clone(),
+        judging: Arc::clone(&judging),
+        notes: notes.clone(),
+        clock: Arc::clone(&clock),
     };
+    let served = Served {
+        telemetry: Arc::clone(&telemetry),
+        board: Arc::clone(&board),
+        accounts: accounts.clone(),
+        changed: changed(notes.clone(), &clock),
+        // Nobody yet: `Control` knows whom to ask.
+        act: Arc::new(|_action| false),
+        clock: Arc::clone(&clock),
+    };
+    let control = Control::start(reload, settings.http, served)?;
+    let is_text = is_text(settings.format);
+    let style = if is_text { Style::Text } else { Style::Json };
     let status = io::stderr().is_terminal().then(|| status(accounts, health, Arc::clone(&clock)));
     let sink = Stdout::start(io::stdout(), style, status).map_err(|error| {
         Fault::new(Class::Output, format!("a thread cannot be started: {error}"))
     })?;
     introduce(&settings, &model, &inspector);
-    if let Some(server) = &server {
+    if let Some(server) = &control.server {
         print::note(&format!("metrics, health and state at http://{}", server.address));
     }
     if let Some(notes) = notes {
@@ -113,68 +127,107 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         let detail = format!("{} {} {}", label.name, label.version, label.sha256);
         notes.note(Event::ours(clock.wall(), "started", "station", detail));
     }
-    let reject_rate = settings.judge.reject_rate.get();
-    let drain_within = Station::DRAIN_WITHIN;
     let station = Station {
-        cameras: opened,
+        cameras: opened.into_iter().map(|opened| (opened.camera, opened.overflow)).collect(),
         inspector,
         sink,
         ledger,
         board,
         telemetry,
+        judging,
+        commands,
+        golden_every: settings.engine.golden_every,
         manager,
         clock,
-        reject_rate,
-        drain_within,
+        drain_within: Station::DRAIN_WITHIN,
     };
     let report = station.run(&stop)?;
-    if server.is_some_and(|server| !server.stop()) {
-        return Err(Fault::new(Class::Bug, "the thread http panicked; please report it").into());
-    }
+    control.finish()?;
     close(&report, is_text)
 }
 
-fn engine_labels(settings: &Settings, inspector: &Inspector) -> EngineLabels {
-    let providers: Vec<_> =
-        settings.engine.onnx.providers.iter().map(ToString::to_string).collect();
-    let ModelLabel { name, version, sha256 } = (**inspector.model()).clone();
-    EngineLabels {
-        providers: providers.join(","),
-        onnxruntime: Runtime::started()
-            .map_or_else(String::new, |runtime| runtime.version().to_string()),
-        model: name,
-        model_version: version,
-        model_sha256: sha256,
+/// A camera that is built and does not play yet.
+struct Opened {
+    camera: Camera,
+    overflow: Overflow,
+    scaled_to: Option<Size>,
+}
+
+fn open(
+    settings: &Settings,
+    inspector: &Inspector,
+    accounts: &[Arc<Account>],
+    board: &Arc<Board>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Opened>, Fault> {
+    std::iter::zip(&settings.cameras, accounts)
+        .map(|(camera, account)| {
+            let scaled_to = camera.scaling.pipeline_size(inspector.geometry());
+            let reconnect = Some(camera.reconnect);
+            let options = CameraOptions { reconnect, ..cameras::options(camera, scaled_to)? };
+            let account = Arc::clone(account);
+            let opened = Camera::open(&options, account, Arc::clone(board), Arc::clone(clock))
+                .map_err(|error| cameras::failed(&camera.name, &error))?;
+            Ok(Opened { camera: opened, overflow: camera.overflow, scaled_to })
+        })
+        .collect()
+}
+
+/// What people and signals reach a running station by.
+struct Control {
+    reloading: Reloading,
+    server: Option<Server>,
+}
+
+impl Control {
+    fn start(reload: Reload, http: Option<SocketAddr>, served: Served) -> Result<Self, Fault> {
+        let bug = |what: &str, error: io::Error| Fault::new(Class::Bug, format!("{what}: {error}"));
+        let (request, requests) = crossbeam_channel::bounded(1);
+        shutdown::on_hangups(request.clone())
+            .map_err(|error| bug("signals cannot be handled", error))?;
+        let golden = reload.commands.clone();
+        let reloading =
+            reload.start(requests).map_err(|error| bug("a thread cannot be started", error))?;
+        let act = move |action| match action {
+            Action::Golden => golden.try_send(Command::Golden).is_ok(),
+            // Full: one is about to begin.
+            Action::Reload => {
+                !request.try_send(ReloadRequested).is_err_and(|error| error.is_disconnected())
+            }
+        };
+        let server = match http {
+            Some(address) => {
+                let served = Served { act: Arc::new(act), ..served };
+                Some(Server::start(address, served).map_err(|error| {
+                    let line = format!(
+                        "http.listen {address}: {error}; choose another port, or end what holds it"
+                    );
+                    Fault::new(Class::Configuration, line)
+                })?)
+            }
+            None => None,
+        };
+        Ok(Self { reloading, server })
+    }
+
+    fn finish(self) -> Result<(), Fault> {
+        self.reloading.finish();
+        if self.server.is_none_or(Server::stop) {
+            return Ok(());
+        }
+        Err(Fault::new(Class::Bug, "the thread http panicked; please report it"))
     }
 }
 
-fn serve(
-    address: SocketAddr,
-    telemetry: &Arc<Telemetry>,
-    board: &Arc<Board>,
-    accounts: &[Arc<Account>],
-    notes: Option<Notes>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Server, Fault> {
-    let at = Arc::clone(clock);
-    let changed = move |before: Mode, after: Mode| {
+/// Puts a change of the mode into the log and the audit trail.
+fn changed(notes: Option<Notes>, clock: &Arc<dyn Clock>) -> Arc<dyn Fn(Mode, Mode) + Send + Sync> {
+    let clock = Arc::clone(clock);
+    Arc::new(move |before, after| {
         let detail = format!("{} to {}", before.name(), after.name());
         tracing::warn!("mode changed: {detail}");
         let Some(notes) = &notes else { return };
-        let (time, subject) = (at.wall(), "station".to_owned());
+        let (time, subject) = (clock.wall(), "station".to_owned());
         notes.note(Event { time, kind: "mode", who: "http".into(), subject, detail });
-    };
-    let served = Served {
-        telemetry: Arc::clone(telemetry),
-        board: Arc::clone(board),
-        accounts: accounts.to_vec(),
-        clock: Arc::clone(clock),
-        changed: Arc::new(changed),
-    };
-    Server::start(address, served).map_err(|error| {
-        let line =
-            format!("http.listen {address}: {error}; choose another port, or end what holds it");
-        Fault::new(Class::Configuration, line)
     })
 }
 

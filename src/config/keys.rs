@@ -86,6 +86,14 @@ pub(super) const KEYS: &[Key] = &[
         meaning: "Threads within an operation of the network.",
     },
     Key {
+        table: "engine",
+        name: "golden_every_mins",
+        value: "60",
+        default: Default::Value,
+        meaning: "How often the model's golden frames are run again, between frames.\n\
+                  When they no longer agree nothing is judged: every verdict is a fault until they do.",
+    },
+    Key {
         table: "judge",
         name: "false_reject_rate",
         value: "0.01",

@@ -41,6 +41,7 @@ pub(super) struct RawEngine {
     pub(super) library: Option<String>,
     pub(super) providers: Option<Vec<String>>,
     pub(super) threads: Option<i64>,
+    pub(super) golden_every_mins: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

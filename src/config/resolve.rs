@@ -32,6 +32,8 @@ const QUEUE_LEN_MAX: i64 = 1024;
 const KEEP_DAYS_MAX: i64 = 36_500;
 /// 16 TB, more than any edge device has.
 const SIZE_MAX_MB_MAX: i64 = 16_000_000;
+/// A week: a line that trusts its engine for longer has no golden frames to speak of.
+const GOLDEN_EVERY_MINS_MAX: i64 = 7 * 24 * 60;
 /// More threads than any edge device has cores.
 const THREADS_MAX: i64 = 256;
 
@@ -70,6 +72,15 @@ pub struct EngineSettings {
     pub library: Option<PathBuf>,
     /// How the network is run.
     pub onnx: OnnxOptions,
+    /// How often the golden frames are run again.
+    pub golden_every: Duration,
+}
+
+impl EngineSettings {
+    /// For a command that ends soon: the golden frames that run while loading are recent enough.
+    pub fn without_file(onnx: OnnxOptions) -> Self {
+        Self { library: None, onnx, golden_every: Duration::MAX }
+    }
 }
 
 /// When a part is refused.
@@ -188,9 +199,13 @@ fn engine(raw: RawEngine, folder: &Path) -> Result<EngineSettings, ConfigError> 
         return Err(value("engine.providers", "[]", "at least one is needed, such as \"cpu\""));
     }
     let threads = raw.threads.map(|n| within("engine.threads", n, 1, THREADS_MAX)).transpose()?;
+    let golden = "engine.golden_every_mins";
+    let golden_every_mins =
+        within(golden, raw.golden_every_mins.unwrap_or(60), 1, GOLDEN_EVERY_MINS_MAX)?;
     Ok(EngineSettings {
         library: raw.library.map(|path| folder.join(path)),
         onnx: OnnxOptions { providers, threads },
+        golden_every: Duration::from_mins(golden_every_mins as u64),
     })
 }
 

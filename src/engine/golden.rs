@@ -6,7 +6,7 @@
 
 use bundle::{
     geometry::{RgbView, Size},
-    golden::{GoldenFrame, block_means},
+    golden::{GoldenFrame, Tolerance, block_means},
     schema::Document,
 };
 
@@ -20,6 +20,8 @@ pub struct Candidate<E> {
 /// An engine whose golden frames agreed with the model file.
 pub struct Verified {
     engine: Box<dyn Engine>,
+    golden: Vec<GoldenFrame>,
+    tolerance: Tolerance,
     deviation: Deviations,
 }
 
@@ -92,63 +94,100 @@ impl<E: Engine + 'static> Candidate<E> {
     }
 
     /// Runs every golden frame of the model file; the engine is usable only if all agree.
-    pub fn verify(mut self, document: &Document) -> Result<Verified, Refusal> {
-        if document.golden.is_empty() {
+    pub fn verify(self, document: &Document) -> Result<Verified, Refusal> {
+        let Document { golden, tolerance, .. } = document;
+        if golden.is_empty() {
             return Err(Refusal::NoGoldenFrames);
         }
-        let mut worst = Deviations { frames: document.golden.len(), ..Deviations::default() };
-        for (index, golden) in document.golden.iter().enumerate() {
-            let deviation = self.deviation(index + 1, golden)?;
-            let tolerance = &document.tolerance;
-            for (what, deviation, tolerance, worst) in [
-                ("score", deviation.score, tolerance.score, &mut worst.score),
-                ("embedding", deviation.embedding, tolerance.embedding, &mut worst.embedding),
-                ("anomaly map", deviation.map, tolerance.map, &mut worst.map),
-            ] {
-                // Not `deviation > tolerance`: a NaN must be refused.
-                let agrees = deviation <= tolerance;
-                if !agrees {
-                    let class = golden.class.clone();
-                    return Err(Refusal::Deviates {
-                        index: index + 1,
-                        class,
-                        what,
-                        deviation,
-                        tolerance,
-                    });
-                }
-                *worst = worst.max(deviation);
-            }
+        let mut verified = Verified {
+            engine: Box::new(self.engine),
+            golden: golden.clone(),
+            tolerance: *tolerance,
+            deviation: Deviations::default(),
+        };
+        let mut worst = Deviations::default();
+        for index in 0..verified.golden.len() {
+            worst = worst.worse(verified.check(index)?);
         }
-        Ok(Verified { engine: Box::new(self.engine), deviation: worst })
-    }
-
-    fn deviation(
-        &mut self,
-        index: usize,
-        golden: &GoldenFrame,
-    ) -> Result<bundle::golden::Deviation, Refusal> {
-        let class = || golden.class.clone();
-        let image = golden.decode().map_err(|error| Refusal::Undecodable {
-            index,
-            class: class(),
-            cause: error.to_string(),
-        })?;
-        let inference = self.engine.infer(&image.view()).map_err(|source| Refusal::Failed {
-            index,
-            class: class(),
-            source,
-        })?;
-        let embedding: Vec<f32> = inference.embedding.iter().copied().collect();
-        Ok(golden.deviation(inference.score, &embedding, &block_means(&inference.map())))
+        verified.deviation = worst;
+        Ok(verified)
     }
 }
 
 impl Verified {
-    /// How far this engine is from the trainer's figures.
+    /// How far this engine was from the trainer's figures when all golden frames were last run.
     pub fn deviation(&self) -> Deviations {
         self.deviation
     }
+
+    /// How many golden frames there are.
+    pub fn golden_frames(&self) -> usize {
+        self.golden.len()
+    }
+
+    /// Takes note of a later run of all golden frames.
+    pub fn agreed(&mut self, deviation: Deviations) {
+        self.deviation = deviation;
+    }
+
+    /// Runs one golden frame, counted from 0: what the engine says now, or why it must not be used any more.
+    pub fn check(&mut self, index: usize) -> Result<Deviations, Refusal> {
+        let golden = self.golden.get(index).ok_or(Refusal::NoGoldenFrames)?;
+        let deviation = deviation(&mut *self.engine, index + 1, golden)?;
+        for (what, deviation, tolerance) in [
+            ("score", deviation.score, self.tolerance.score),
+            ("embedding", deviation.embedding, self.tolerance.embedding),
+            ("anomaly map", deviation.map, self.tolerance.map),
+        ] {
+            // Not `deviation > tolerance`: a NaN must be refused.
+            let agrees = deviation <= tolerance;
+            if !agrees {
+                let class = golden.class.clone();
+                return Err(Refusal::Deviates {
+                    index: index + 1,
+                    class,
+                    what,
+                    deviation,
+                    tolerance,
+                });
+            }
+        }
+        let bundle::golden::Deviation { score, embedding, map, .. } = deviation;
+        Ok(Deviations { frames: 1, score, embedding, map })
+    }
+}
+
+impl Deviations {
+    /// Of both sets of frames together.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        Self {
+            frames: self.frames + other.frames,
+            score: self.score.max(other.score),
+            embedding: self.embedding.max(other.embedding),
+            map: self.map.max(other.map),
+        }
+    }
+}
+
+fn deviation(
+    engine: &mut dyn Engine,
+    index: usize,
+    golden: &GoldenFrame,
+) -> Result<bundle::golden::Deviation, Refusal> {
+    let class = || golden.class.clone();
+    let image = golden.decode().map_err(|error| Refusal::Undecodable {
+        index,
+        class: class(),
+        cause: error.to_string(),
+    })?;
+    let inference = engine.infer(&image.view()).map_err(|source| Refusal::Failed {
+        index,
+        class: class(),
+        source,
+    })?;
+    let embedding: Vec<f32> = inference.embedding.iter().copied().collect();
+    Ok(golden.deviation(inference.score, &embedding, &block_means(&inference.map())))
 }
 
 impl Engine for Verified {

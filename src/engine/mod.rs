@@ -14,7 +14,7 @@ pub mod provider;
 use bundle::geometry::{RgbView, Size};
 
 pub use self::{
-    golden::{Candidate, Refusal, Verified},
+    golden::{Candidate, Deviations, Refusal, Verified},
     inference::Inference,
     onnx::{Onnx, OnnxOptions, Runtime},
     provider::Provider,

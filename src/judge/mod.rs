@@ -51,6 +51,11 @@ impl Judge {
         Ok(Self { standards, reject_rate: rate.get() })
     }
 
+    /// The operator's false-reject rate, for verdicts that no judge made as well.
+    pub fn reject_rate(&self) -> f64 {
+        self.reject_rate
+    }
+
     /// Whether any product's verdicts do not hold the operator's rate.
     pub fn unrated_products(&self) -> impl Iterator<Item = &str> {
         self.standards.iter().filter(|standard| standard.unrated).map(|standard| &*standard.product)

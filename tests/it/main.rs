@@ -22,6 +22,7 @@ mod ledger;
 mod precisions;
 mod presets;
 mod reconnect;
+mod reload;
 mod rtsp;
 mod service;
 mod tidy;

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,7 @@ use sightline::{
     camera::{Camera, CameraOptions, Platform, Preset},
     channel::Overflow,
     clock::{Clock, SystemClock},
-    engine::{Engine, EngineError, golden::Candidate},
+    engine::{Deviations, Engine, EngineError, golden::Candidate},
     frame::{CameraId, Picture},
     inspector::Inspector,
     judge::{Judge, Unrated},
@@ -24,9 +27,9 @@ use sightline::{
     service::Manager,
     shutdown::StopRequested,
     sinks::stdout::{Stdout, Style},
-    state::Board,
+    state::{Board, State},
     station::{Report, Station},
-    telemetry::{EngineLabels, Sources, Telemetry},
+    telemetry::{EngineLabels, Judging, Sources, Telemetry},
 };
 
 use crate::support::{self, Around, SIDE, Scratch, json_lines, picture, stderr};
@@ -93,6 +96,16 @@ fn station(cameras: Vec<CameraOptions>, engine: impl Engine + 'static, out: Kept
         })
         .collect();
     let sink = Stdout::start(out, Style::Json, None).unwrap();
+    let judging = Arc::new(Mutex::new(Judging {
+        engine: EngineLabels {
+            providers: "cpu".into(),
+            onnxruntime: String::new(),
+            model: "tiny".into(),
+            model_version: "1".into(),
+            model_sha256: String::new(),
+        },
+        deviation: Deviations::default(),
+    }));
     Station {
         cameras,
         inspector,
@@ -102,20 +115,15 @@ fn station(cameras: Vec<CameraOptions>, engine: impl Engine + 'static, out: Kept
             cameras: Vec::new(),
             board: Arc::clone(&board),
             ledger: None,
-            engine: EngineLabels {
-                providers: "cpu".into(),
-                onnxruntime: String::new(),
-                model: "tiny".into(),
-                model_version: "1".into(),
-                model_sha256: String::new(),
-            },
-            golden_deviation: [0.0; 2],
+            judging: Arc::clone(&judging),
             clock: Arc::clone(&clock),
         })),
         board,
+        judging,
+        commands: crossbeam_channel::bounded(1),
+        golden_every: Duration::from_hours(1),
         manager: Manager::from_environment(),
         clock,
-        reject_rate: 0.02,
         drain_within: Station::DRAIN_WITHIN,
     }
 }
@@ -510,4 +518,57 @@ fn encode(scratch: &Scratch, name: &str, frames: u32) {
         .status()
         .unwrap();
     assert!(status.success());
+}
+
+#[test]
+fn an_engine_that_no_longer_agrees_with_its_golden_frames_judges_nothing_until_it_does() {
+    let lies = Arc::new(AtomicBool::new(false));
+    let is_lying = Arc::clone(&lies);
+    let engine = Around::engine(move |engine, input| {
+        let mut inference = engine.infer(input)?;
+        if is_lying.load(Ordering::Acquire) {
+            inference.score -= 0.01;
+        }
+        Ok(inference)
+    });
+    let out = Kept::default();
+    let camera = CameraOptions {
+        realtime: true,
+        ..options("test", &[("caps", "video/x-raw,width=32,height=32,framerate=50/1")])
+    };
+    let station = Station {
+        golden_every: Duration::from_millis(100),
+        ..station(vec![camera], engine, out.clone())
+    };
+    let board = Arc::clone(&station.board);
+    let (stop, stops) = crossbeam_channel::bounded(1);
+    let running = std::thread::spawn(move || station.run(&stops).unwrap());
+    let until = |state: State| {
+        let began = std::time::Instant::now();
+        while board.condition().state() != state {
+            assert!(began.elapsed() < Duration::from_mins(1), "{}", board.condition());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    until(State::Running);
+    lies.store(true, Ordering::Release);
+    until(State::Fault);
+    std::thread::sleep(Duration::from_millis(200));
+    lies.store(false, Ordering::Release);
+    until(State::Running);
+    std::thread::sleep(Duration::from_millis(200));
+    stop.send(StopRequested).unwrap();
+    let report = running.join().unwrap();
+    let balance = balance(&report);
+    assert!(balance.is_settled() && balance.judged > 0 && balance.faulted_total() > 0, "{balance}");
+    let reasons: Vec<_> =
+        out.lines().iter().filter_map(|line| line["reason"].as_str().map(str::to_owned)).collect();
+    assert!(!reasons.is_empty());
+    for reason in reasons {
+        assert!(
+            reason.starts_with("the engine is not trusted: engine refused: at golden frame"),
+            "{reason}"
+        );
+    }
+    assert!(out.lines().last().unwrap()["reason"].is_null());
 }

@@ -1,0 +1,131 @@
+//! Loading the model and the judge's settings anew, without losing a frame.
+//!
+//! Owns the thread `reload` and the bound on how often it may: the new engine is built and verified beside the old one,
+//! swapped in between two frames, or refused with the reason, and then nothing has changed.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bundle::geometry::Size;
+use crossbeam_channel::{Receiver, Sender};
+
+use super::{Global, cameras, load, print};
+use crate::{
+    clock::Clock,
+    config::Settings,
+    fault::{Class, Fault},
+    inspector::Inspector,
+    ledger::{book::Event, writer::Notes},
+    shutdown::ReloadRequested,
+    station::Command,
+    telemetry::Judging,
+};
+
+/// ONNX Runtime keeps some memory of each session that it has closed (measured by others up to 1.23): after so many a
+/// restart is the better reload.
+const SWAPS_MAX: u32 = 50;
+/// The engine's thread swaps between two frames; longer than this it hangs.
+const SWAPPED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Everything that a reload needs.
+pub(super) struct Reload {
+    /// The configuration; `None` is the demo line.
+    pub(super) config: Option<PathBuf>,
+    pub(super) global: Global,
+    /// The size that each camera's pipeline scales to, which a reload cannot change.
+    pub(super) scaled_to: Vec<Option<Size>>,
+    pub(super) commands: Sender<Command>,
+    pub(super) judging: Arc<Mutex<Judging>>,
+    pub(super) notes: Option<Notes>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// The thread that reloads.
+pub(super) struct Reloading {
+    /// Held while it loads.
+    busy: Arc<Mutex<()>>,
+}
+
+impl Reloading {
+    /// Waits until nothing is being loaded: a library must not be taken down while it works.
+    pub(super) fn finish(self) {
+        drop(self.busy.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Reload {
+    /// Reloads at each request.
+    pub(super) fn start(self, requests: Receiver<ReloadRequested>) -> std::io::Result<Reloading> {
+        let busy = Arc::new(Mutex::new(()));
+        let held = Arc::clone(&busy);
+        std::thread::Builder::new().name("reload".into()).spawn(move || {
+            let mut swaps = 0;
+            for _request in requests {
+                let _busy = held.lock().unwrap_or_else(PoisonError::into_inner);
+                match self.once(&mut swaps) {
+                    Ok(told) => print::note(&format!("reloaded: {told}")),
+                    Err(fault) => {
+                        let why = fault.to_string();
+                        tracing::error!("not reloaded, everything stays as it was: {why}");
+                        self.note("reload-refused", why);
+                    }
+                }
+            }
+        })?;
+        Ok(Reloading { busy })
+    }
+
+    fn once(&self, swaps: &mut u32) -> Result<String, Fault> {
+        if *swaps == SWAPS_MAX {
+            let line =
+                format!("the model has been loaded anew {SWAPS_MAX} times; restart the service");
+            return Err(Fault::new(Class::Engine, line));
+        }
+        let settings = match &self.config {
+            Some(path) => cameras::read(path)?,
+            None => cameras::demo()?,
+        };
+        let (inspector, _model) =
+            load::inspector(&settings.model, &settings.engine, &settings.judge, &self.global)?;
+        self.check_sizes(&settings, &inspector)?;
+        let engine = load::engine_labels(&settings.engine, &inspector);
+        let told = format!("{} {}", engine.model, engine.model_version);
+        let deviation = inspector.deviation();
+        let (old, returned) = crossbeam_channel::bounded(1);
+        let gone = |what: &str| Fault::new(Class::Engine, format!("the engine's thread {what}"));
+        self.commands
+            .send_timeout(Command::Swap(Box::new(inspector), old), SWAPPED_WITHIN)
+            .map_err(|_full| gone("takes no commands"))?;
+        let old: Box<Inspector> = returned
+            .recv_timeout(SWAPPED_WITHIN)
+            .map_err(|_silent| gone("does not swap: it has ended, or it hangs"))?;
+        *swaps += 1;
+        *self.judging.lock().unwrap_or_else(PoisonError::into_inner) =
+            Judging { engine, deviation };
+        drop(old);
+        Ok(told)
+    }
+
+    /// The pipelines scale to the old model's input.
+    fn check_sizes(&self, settings: &Settings, inspector: &Inspector) -> Result<(), Fault> {
+        let sizes: Vec<_> = settings
+            .cameras
+            .iter()
+            .map(|camera| camera.scaling.pipeline_size(inspector.geometry()))
+            .collect();
+        if sizes == self.scaled_to {
+            return Ok(());
+        }
+        let line = "the new model or configuration wants other cameras, or frames of another size: restart the service";
+        Err(Fault::new(Class::Configuration, line))
+    }
+
+    fn note(&self, kind: &'static str, detail: String) {
+        if let Some(notes) = &self.notes {
+            notes.note(Event::ours(self.clock.wall(), kind, "engine", detail));
+        }
+    }
+}
