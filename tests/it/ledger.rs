@@ -4,12 +4,24 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
 };
 
 use rusqlite::Connection;
+use sightline::{
+    clock::{Clock, SystemClock},
+    frame::CameraId,
+    ledger::{Ledger, LedgerOptions, Retention, audit::Audit},
+};
 
-use crate::support::{Scratch, json_lines, stderr};
+use crate::{
+    line::{Kept, options, station_with},
+    support::{self, Scratch, json_lines, stderr},
+};
 
 /// A line of moving test pictures at 30 per second, on the tiny model, with a ledger.
 fn line(scratch: &Scratch, ledger: &str, frames: i64) {
@@ -233,4 +245,63 @@ fn a_full_disk_for_a_while_costs_no_verdict() {
     let told = verify(&scratch, "disk/ledger.db");
     // The queue held what the disk did not take.
     assert!(told.contains("+ 0 without") && !told.contains("still counting"), "{told}");
+}
+
+/// A clock whose civil time jumps by an hour, forth and back, as by a time server's hand; monotonic time does not.
+struct Stepping {
+    clock: SystemClock,
+    calls: AtomicU64,
+}
+
+impl Clock for Stepping {
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    fn wall(&self) -> SystemTime {
+        let hour = Duration::from_hours(1);
+        match self.calls.fetch_add(1, Ordering::Relaxed) / 50 % 3 {
+            0 => self.clock.wall(),
+            1 => self.clock.wall() + hour,
+            _ => self.clock.wall() - hour,
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_steps_by_an_hour_harms_neither_order_nor_latencies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let mut epochs = Vec::new();
+    for _ in 0..3 {
+        let clock: Arc<dyn Clock> =
+            Arc::new(Stepping { clock: SystemClock::start(), calls: AtomicU64::new(0) });
+        let retention = Retention { age_max: Duration::from_hours(24), bytes_max: u64::MAX };
+        let file = LedgerOptions { path: path.clone(), retention };
+        let ids = [CameraId("top".into())];
+        let (ledger, accounts, found) = Ledger::open(file, &ids, Arc::clone(&clock)).unwrap();
+        assert_eq!(found.crashed, []);
+        let account = Arc::new(accounts.into_iter().next().unwrap());
+        epochs.push(account.epoch());
+        let out = Kept::default();
+        let camera = options("test", &[("frames", "200")]);
+        let cameras = vec![(account, camera)];
+        let station = station_with(cameras, Some(ledger), support::engine(), out.clone(), clock);
+        let report = station.run(&crossbeam_channel::never()).unwrap();
+        let out = out.lines();
+        assert!(report.balances[0].1.is_settled());
+        let numbers: Vec<u64> = out.iter().map(|line| line["frame"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, (1..=200).collect::<Vec<_>>());
+        for line in &out {
+            // An hour in a latency would be 3,600,000 ms; a busy machine may take a second.
+            assert!((0.0..60_000.0).contains(&line["latency_ms"].as_f64().unwrap()), "{line}");
+        }
+    }
+    assert!(epochs.is_sorted_by(|a, b| a < b), "{epochs:?}");
+    let audit = Audit::open(&path).unwrap();
+    let lanes = audit.lanes().unwrap();
+    assert_eq!(lanes.len(), 3);
+    for lane in lanes {
+        assert!(lane.is_whole() && lane.verdicts == 200, "{lane:?}");
+    }
 }

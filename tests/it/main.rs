@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod line;
 mod support;
 
 mod bad_input;

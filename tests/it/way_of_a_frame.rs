@@ -1,7 +1,6 @@
 //! The way of a frame, from real GStreamer pipelines through ONNX Runtime to lines and the ledger's account.
 
 use std::{
-    collections::BTreeMap,
     io,
     sync::{
         Arc, Mutex,
@@ -16,117 +15,23 @@ use bundle::{
 };
 use crossbeam_channel::Receiver;
 use sightline::{
-    camera::{Camera, CameraOptions, Platform, Preset},
+    camera::CameraOptions,
     channel::Overflow,
-    clock::{Clock, SystemClock},
-    engine::{Deviations, Engine, EngineError, golden::Candidate},
-    frame::{CameraId, Picture},
+    engine::{Engine, EngineError, golden::Candidate},
+    frame::Picture,
     inspector::Inspector,
     judge::{Judge, Unrated},
-    ledger::{Account, Balance},
-    service::Manager,
+    ledger::Balance,
     shutdown::StopRequested,
     sinks::stdout::{Stdout, Style},
-    state::{Board, State},
+    state::State,
     station::{Report, Station},
-    telemetry::{EngineLabels, Judging, Sources, Telemetry},
 };
 
-use crate::support::{self, Around, SIDE, Scratch, json_lines, picture, stderr};
-
-const INPUT: Size = Size { width: SIDE, height: SIDE };
-
-fn options(preset: &str, parameters: &[(&str, &str)]) -> CameraOptions {
-    let parameters: BTreeMap<String, String> =
-        parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    CameraOptions {
-        preset: Preset::find(preset, Platform::Any).unwrap(),
-        parameters,
-        scale_to: Some(INPUT),
-        keep_full: false,
-        overflow: Overflow::Every,
-        queue_len: 2,
-        realtime: false,
-        repeat: false,
-        first_frame_within: Duration::from_secs(10),
-        reconnect: None,
-    }
-}
-
-fn clock() -> Arc<dyn Clock> {
-    Arc::new(SystemClock::start())
-}
-
-/// Standard output, kept.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Kept {
-    fn lines(&self) -> Vec<serde_json::Value> {
-        let bytes = self.0.lock().unwrap();
-        let text = std::str::from_utf8(&bytes).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-impl io::Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn station(cameras: Vec<CameraOptions>, engine: impl Engine + 'static, out: Kept) -> Station {
-    let document = support::document(99);
-    let rate = RejectRate::new(0.02).unwrap();
-    let judge = Judge::new(&document.classes, rate, Unrated::Refused).unwrap();
-    let engine = Candidate::new(engine).verify(&document).unwrap();
-    let inspector = Inspector::new(engine, Geometry::square(SIDE), judge, support::label());
-    let clock = clock();
-    let board = Arc::new(Board::new(cameras.len()));
-    let cameras = std::iter::zip(["top", "side"], cameras)
-        .map(|(name, options)| {
-            let overflow = options.overflow;
-            let account = Arc::new(Account::unrecorded(CameraId(name.into()), 1));
-            let board = Arc::clone(&board);
-            (Camera::open(&options, account, board, Arc::clone(&clock)).unwrap(), overflow)
-        })
-        .collect();
-    let sink = Stdout::start(out, Style::Json, None).unwrap();
-    let judging = Arc::new(Mutex::new(Judging {
-        engine: EngineLabels {
-            providers: "cpu".into(),
-            onnxruntime: String::new(),
-            model: "tiny".into(),
-            model_version: "1".into(),
-            model_sha256: String::new(),
-        },
-        deviation: Deviations::default(),
-    }));
-    Station {
-        cameras,
-        inspector,
-        sink,
-        ledger: None,
-        telemetry: Arc::new(Telemetry::new(Sources {
-            cameras: Vec::new(),
-            board: Arc::clone(&board),
-            ledger: None,
-            judging: Arc::clone(&judging),
-            clock: Arc::clone(&clock),
-        })),
-        board,
-        judging,
-        commands: crossbeam_channel::bounded(1),
-        golden_every: Duration::from_hours(1),
-        manager: Manager::from_environment(),
-        clock,
-        drain_within: Station::DRAIN_WITHIN,
-    }
-}
+use crate::{
+    line::{INPUT, Kept, options, station},
+    support::{self, Around, SIDE, Scratch, json_lines, picture, stderr},
+};
 
 fn never() -> Receiver<StopRequested> {
     crossbeam_channel::never()
