@@ -14,12 +14,13 @@ use crate::{
     verdict::Verdict,
 };
 
-/// A verified engine, the geometry it was trained with, the judge of its products, and the name of them all.
+/// A verified engine, the geometry it was trained with, the judges of its products, and the name of them all.
 #[derive(Debug)]
 pub struct Inspector {
     engine: Verified,
     geometry: Geometry,
-    judge: Judge,
+    /// One for each camera.
+    judges: Vec<Judge>,
     model: Arc<ModelLabel>,
 }
 
@@ -38,23 +39,39 @@ pub enum InspectError {
     /// The frame does not fit the geometry.
     #[error(transparent)]
     Geometry(#[from] bundle::geometry::GeometryError),
+    /// A camera that nobody knows: a bug.
+    #[error("there is no judge for camera {camera}; please report it")]
+    NoJudge {
+        /// Its index.
+        camera: usize,
+    },
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
 
 impl Inspector {
-    /// Puts the parts together.
-    pub fn new(engine: Verified, geometry: Geometry, judge: Judge, model: ModelLabel) -> Self {
-        Self { engine, geometry, judge, model: Arc::new(model) }
+    /// Puts the parts together; cameras are the indices of their judges.
+    pub fn new(
+        engine: Verified,
+        geometry: Geometry,
+        judges: Vec<Judge>,
+        model: ModelLabel,
+    ) -> Self {
+        Self { engine, geometry, judges, model: Arc::new(model) }
     }
 
-    /// Judges one frame.
-    pub fn inspect(&mut self, frame: RgbView<'_>) -> Result<Inspection, InspectError> {
+    /// Judges one frame of a camera.
+    pub fn inspect(
+        &mut self,
+        frame: RgbView<'_>,
+        camera: usize,
+    ) -> Result<Inspection, InspectError> {
+        let judge = self.judges.get(camera).ok_or(InspectError::NoJudge { camera })?;
         let inputs = Inputs::from_frame(&self.geometry, frame)?;
         let inferences =
             inputs.views().map(|input| self.engine.infer(&input)).collect::<Result<Vec<_>, _>>()?;
-        let verdict = self.judge.decide(&Evidence::of(&inferences));
+        let verdict = judge.decide(&Evidence::of(&inferences));
         Ok(Inspection { verdict, inferences })
     }
 
@@ -84,8 +101,8 @@ impl Inspector {
         &self.model
     }
 
-    /// The judge.
-    pub fn judge(&self) -> &Judge {
-        &self.judge
+    /// The judge of each camera.
+    pub fn judges(&self) -> &[Judge] {
+        &self.judges
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     fault::{Class, Fault, one_line},
     frame::{CameraId, Frame, Picture},
     inspector::Inspector,
+    judge::Judge,
     ledger::{
         Account, Balance, FaultReason, Ledger,
         book::Event,
@@ -94,6 +95,8 @@ const EVENTS_A_CAMERA: usize = 8;
 struct Lane {
     frames: Receiver<Frame>,
     account: Arc<Account>,
+    /// Its index among the station's cameras: its judge's.
+    camera: usize,
     stages: Stages,
     when_full: WhenFull,
 }
@@ -117,8 +120,11 @@ impl Station {
         } = self;
         // Held until the end: a channel whose senders are gone would wake the engine's thread all the time.
         let (_commands, commands) = commands;
-        let lanes: Vec<Lane> =
-            cameras.iter().map(|(camera, overflow)| lane(camera, *overflow, &telemetry)).collect();
+        let lanes: Vec<Lane> = cameras
+            .iter()
+            .enumerate()
+            .map(|(index, (camera, overflow))| lane(index, camera, *overflow, &telemetry))
+            .collect();
         let accounts: Vec<_> = lanes.iter().map(|lane| Arc::clone(&lane.account)).collect();
         let (notify, notices) = crossbeam_channel::bounded(1);
         let is_output_waited_for = sink.is_waited_for();
@@ -191,7 +197,7 @@ impl Station {
     }
 }
 
-fn lane(camera: &Camera, overflow: Overflow, telemetry: &Telemetry) -> Lane {
+fn lane(index: usize, camera: &Camera, overflow: Overflow, telemetry: &Telemetry) -> Lane {
     let when_full = match overflow {
         // A free-running camera must not be slowed by a reader that sleeps.
         Overflow::Latest => WhenFull::Lose,
@@ -200,6 +206,7 @@ fn lane(camera: &Camera, overflow: Overflow, telemetry: &Telemetry) -> Lane {
     Lane {
         frames: camera.frames().clone(),
         account: Arc::clone(camera.account()),
+        camera: index,
         stages: telemetry.stages(camera.id()),
         when_full,
     }
@@ -672,24 +679,17 @@ impl Worker {
 
     fn one(&mut self, frame: &Frame, lane: &Lane) {
         let started = self.clock.monotonic();
+        let reject_rate = self.inspector.judges().get(lane.camera).map_or(0.0, Judge::reject_rate);
         let (verdict, is_inferred, fault) = match &frame.picture {
             Picture::Unreadable(reason) => {
                 let reason = format!("cannot be decoded: {reason}");
-                (
-                    Verdict::fault(self.inspector.judge().reject_rate(), reason),
-                    false,
-                    Some(FaultReason::Decode),
-                )
+                (Verdict::fault(reject_rate, reason), false, Some(FaultReason::Decode))
             }
             Picture::Pixels(_) if let Some(why) = self.golden.refusal() => {
                 let reason = format!("the engine is not trusted: {why}");
-                (
-                    Verdict::fault(self.inspector.judge().reject_rate(), reason),
-                    false,
-                    Some(FaultReason::Engine),
-                )
+                (Verdict::fault(reject_rate, reason), false, Some(FaultReason::Engine))
             }
-            Picture::Pixels(pixels) => match self.inspector.inspect(pixels.view()) {
+            Picture::Pixels(pixels) => match self.inspector.inspect(pixels.view(), lane.camera) {
                 Ok(inspection) => {
                     let fault = match inspection.verdict.decision {
                         Decision::Fault => Some(FaultReason::Engine),
@@ -699,11 +699,7 @@ impl Worker {
                 }
                 Err(error) => {
                     let reason = one_line(&error);
-                    (
-                        Verdict::fault(self.inspector.judge().reject_rate(), reason),
-                        false,
-                        Some(FaultReason::Engine),
-                    )
+                    (Verdict::fault(reject_rate, reason), false, Some(FaultReason::Engine))
                 }
             },
         };

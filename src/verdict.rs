@@ -62,11 +62,11 @@ pub struct Verdict {
     pub p_value: Option<f64>,
     /// The score above which the product fails at this rate.
     pub threshold: Option<f32>,
-    /// The operator's false-reject rate, the whole budget of radius and score together.
+    /// The operator's false-reject rate for the product, the whole budget of radius and score together.
     pub reject_rate: f64,
     /// The calibration is too small for the rate and the operator allowed that: the rate is not promised.
     pub unrated: bool,
-    /// Why nobody judged the part; `None` unless the decision is `fault`.
+    /// Why nobody judged the part, where the decision is `fault`; or that a recognised product is not expected here.
     pub reason: Option<String>,
 }
 

@@ -14,6 +14,7 @@ use crate::{
     config::{self, CameraSettings, LedgerSettings, Settings},
     fault::{Class, Fault, one_line},
     frame::CameraId,
+    judge::Recipe,
     ledger::{Account, LedgerError},
 };
 
@@ -135,6 +136,12 @@ fn secret(camera: &str, parameter: &str, value: &str) -> Result<String, Fault> {
     std::fs::read_to_string(&path)
         .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
         .map_err(|error| refused(format!("{} cannot be read: {error}", path.display())))
+}
+
+/// What the parts of each camera are held against.
+pub(super) fn recipes(settings: &Settings) -> Vec<Recipe> {
+    let cameras = settings.cameras.iter();
+    cameras.map(|camera| settings.judge.recipe(camera.products.as_ref())).collect()
 }
 
 /// A camera's name as frames carry it.

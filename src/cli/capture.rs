@@ -128,6 +128,7 @@ fn settings(arguments: &Arguments) -> Result<CameraSettings, Fault> {
             realtime: true,
             repeat: false,
             reconnect: Policy::default(),
+            products: None,
         });
     }
     let path = arguments.config.as_deref().unwrap_or(Path::new(""));

@@ -14,7 +14,7 @@ use crate::{
     config::{CameraSettings, Settings},
     fault::{Class, Fault, OrFault as _},
     frame::Picture,
-    judge::Judge,
+    judge::{Judge, Recipe},
     state::Board,
 };
 
@@ -48,7 +48,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     checks.tell("configuration", Ok(format!("{} camera(s)", settings.cameras.len())))?;
     let model = load::Model::read(&settings.model);
     if let Ok(model) = &model {
-        checks.tell("judge", model.judge(&settings.judge).map(|judge| rated(&judge, &settings)))?;
+        for (camera, recipe) in std::iter::zip(&settings.cameras, cameras::recipes(&settings)) {
+            let judge = model.judge(&recipe).map(|judge| rated(&judge, &recipe));
+            checks.tell(&format!("judge of camera {}", camera.name), judge)?;
+        }
         checks.tell("engine", engine(model, &settings, global))?;
     }
     let known = model.as_ref().ok().map(known_pictures);
@@ -75,13 +78,24 @@ fn describe(model: &load::Model) -> String {
     )
 }
 
-fn rated(judge: &Judge, settings: &Settings) -> String {
-    let percent = settings.judge.reject_rate.get() * 100.0;
+fn rated(judge: &Judge, recipe: &Recipe) -> String {
+    let percent = recipe.rate.get() * 100.0;
+    let own: Vec<_> = recipe
+        .rates
+        .iter()
+        .map(|(product, rate)| format!("{product} {} %", rate.get() * 100.0))
+        .collect();
+    let own = if own.is_empty() { String::new() } else { format!(" ({})", own.join(", ")) };
+    let which = recipe.expected.as_ref().map_or("every product".into(), |expected| {
+        expected.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    });
     let unrated: Vec<_> = judge.unrated_products().collect();
     if unrated.is_empty() {
-        return format!("every product's calibration supports a false-reject rate of {percent} %");
+        return format!(
+            "the calibration of {which} supports a false-reject rate of {percent} %{own}"
+        );
     }
-    format!("a false-reject rate of {percent} % is not promised for {}", unrated.join(", "))
+    format!("a false-reject rate of {percent} %{own} is not promised for {}", unrated.join(", "))
 }
 
 fn engine(model: &load::Model, settings: &Settings, global: &Global) -> Result<String, Fault> {

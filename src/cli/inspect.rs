@@ -4,7 +4,7 @@
 //! others are judged all the same, and the exit code says so at the end.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -104,13 +104,14 @@ fn load(arguments: &Arguments, global: &Global) -> anyhow::Result<Inspector> {
     })?;
     let judge = JudgeSettings {
         reject_rate: rate,
+        rates: BTreeMap::new(),
         unrated: if arguments.allow_unrated { Unrated::Allowed } else { Unrated::Refused },
     };
     let onnx = OnnxOptions { threads: arguments.threads, ..OnnxOptions::default() };
     let engine = EngineSettings::without_file(onnx);
     let model =
         ModelSettings { path: arguments.model.clone(), calibration: arguments.calibration.clone() };
-    Ok(load::inspector(&model, &engine, &judge, global)?.0)
+    Ok(load::inspector(&model, &engine, &[judge.recipe(None)], global)?.0)
 }
 
 struct Work<'a> {
@@ -137,13 +138,14 @@ impl Work<'_> {
             }
         };
         let began = self.clock.monotonic();
-        let inspection = match self.inspector.inspect(frame.view()) {
+        let inspection = match self.inspector.inspect(frame.view(), 0) {
             Ok(inspection) => inspection,
             // This image alone: the others may fit.
             Err(error @ InspectError::Geometry(_)) => {
                 return self.unjudged(number, image, crate::fault::one_line(&error));
             }
             Err(InspectError::Engine(error)) => return Err(error).or_fault(Class::Engine)?,
+            Err(error @ InspectError::NoJudge { .. }) => return Err(error).or_fault(Class::Bug)?,
         };
         let ended = self.clock.monotonic();
         let inference = ended.saturating_sub(began);

@@ -13,11 +13,11 @@ use bundle::{
 
 use super::Global;
 use crate::{
-    config::{EngineSettings, JudgeSettings, ModelSettings},
+    config::{EngineSettings, ModelSettings},
     engine::{Onnx, Runtime, Verified, library::Search},
     fault::{Class, Fault, OrFault as _},
     inspector::Inspector,
-    judge::Judge,
+    judge::{Judge, Recipe},
     record::ModelLabel,
     telemetry::EngineLabels,
 };
@@ -62,9 +62,8 @@ impl Model {
         }
     }
 
-    pub(super) fn judge(&self, settings: &JudgeSettings) -> Result<Judge, Fault> {
-        Judge::new(&self.products, settings.reject_rate, settings.unrated)
-            .or_fault(Class::Configuration)
+    pub(super) fn judge(&self, recipe: &Recipe) -> Result<Judge, Fault> {
+        Judge::new(&self.products, recipe).or_fault(Class::Configuration)
     }
 
     pub(super) fn engine(
@@ -86,20 +85,20 @@ impl Model {
     }
 }
 
-/// Everything that judges a frame.
+/// Everything that judges a frame, with a judge for each recipe.
 pub(super) fn inspector(
     model: &ModelSettings,
     engine: &EngineSettings,
-    judge: &JudgeSettings,
+    recipes: &[Recipe],
     global: &Global,
 ) -> Result<(Inspector, Model), Fault> {
     let model = Model::read(model)?;
     // Before the engine: it is the cheaper thing to be wrong.
-    let judge = model.judge(judge)?;
+    let judges = recipes.iter().map(|recipe| model.judge(recipe)).collect::<Result<_, _>>()?;
     let runtime = runtime(global, engine)?;
     let engine = model.engine(&runtime, engine)?;
     let geometry = model.file.document.geometry.clone();
-    Ok((Inspector::new(engine, geometry, judge, model.label()), model))
+    Ok((Inspector::new(engine, geometry, judges, model.label()), model))
 }
 
 /// What judges, by name.

@@ -88,8 +88,12 @@ impl Reload {
             Some(path) => cameras::read(path)?,
             None => cameras::demo()?,
         };
-        let (inspector, _model) =
-            load::inspector(&settings.model, &settings.engine, &settings.judge, &self.global)?;
+        let (inspector, _model) = load::inspector(
+            &settings.model,
+            &settings.engine,
+            &cameras::recipes(&settings),
+            &self.global,
+        )?;
         self.check_sizes(&settings, &inspector)?;
         let engine = load::engine_labels(&settings.engine, &inspector);
         let told = format!("{} {}", engine.model, engine.model_version);

@@ -3,6 +3,7 @@
 //! Owns what is overridden by the command line, what is printed where, and which exit code a run ends with.
 
 use std::{
+    collections::BTreeSet,
     io::{self, IsTerminal as _},
     net::SocketAddr,
     path::PathBuf,
@@ -24,6 +25,7 @@ use crate::{
     fault::{Class, Fault},
     http::{Action, Served, Server},
     inspector::Inspector,
+    judge::Judge,
     ledger::{
         Account, Ledger, LedgerOptions,
         book::Event,
@@ -70,7 +72,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let mut manager = Manager::from_environment();
     manager.status("starting: loading and verifying the model");
     let (inspector, model) = manager.while_starting(|| {
-        load::inspector(&settings.model, &settings.engine, &settings.judge, global)
+        load::inspector(&settings.model, &settings.engine, &cameras::recipes(&settings), global)
     })?;
     let board = Arc::new(Board::new(settings.cameras.len()));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
@@ -282,11 +284,12 @@ fn introduce(settings: &Settings, model: &load::Model, inspector: &Inspector) {
         settings.judge.reject_rate.get() * 100.0,
         cameras.join(", ")
     ));
-    let unrated: Vec<_> = inspector.judge().unrated_products().collect();
+    let unrated: BTreeSet<_> =
+        inspector.judges().iter().flat_map(Judge::unrated_products).collect();
     if !unrated.is_empty() {
         print::note(&format!(
             "the calibration is too small for that rate, so it is not promised, for: {}",
-            unrated.join(", ")
+            unrated.into_iter().collect::<Vec<_>>().join(", ")
         ));
     }
 }

@@ -103,6 +103,13 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         table: "judge",
+        name: "rates",
+        value: "{ cap = 0.001, gear = 0.02 }",
+        default: Default::Words("false_reject_rate for every product"),
+        meaning: "Rates of single products, by their names in the model.",
+    },
+    Key {
+        table: "judge",
         name: "allow_unrated",
         value: "false",
         default: Default::Value,
@@ -169,6 +176,14 @@ pub(super) const KEYS: &[Key] = &[
         meaning: "The preset's parameters; the preset's file names and explains them.\n\
                   \"env:NAME\" is read from the environment, \"credential:NAME\" from systemd's credentials: for passwords.\n\
                   \"serial:NUMBER\" is the video device with that serial number.",
+    },
+    Key {
+        table: "camera",
+        name: "products",
+        value: "[\"cap\", \"gear\"]",
+        default: Default::Words("every product that the model knows"),
+        meaning: "The products that may come by this camera, by their names in the model.\n\
+                  Any other is told as unknown-product with that reason, and its calibration need not support a rate.",
     },
     Key {
         table: "camera",

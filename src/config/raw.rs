@@ -48,6 +48,8 @@ pub(super) struct RawEngine {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawJudge {
     pub(super) false_reject_rate: Option<f64>,
+    #[serde(default)]
+    pub(super) rates: BTreeMap<String, f64>,
     pub(super) allow_unrated: Option<bool>,
 }
 
@@ -83,6 +85,7 @@ pub(super) struct RawCamera {
     pub(super) scaling: Option<String>,
     pub(super) realtime: Option<bool>,
     pub(super) r#loop: Option<bool>,
+    pub(super) products: Option<Vec<String>>,
     pub(super) stall_after_secs: Option<f64>,
     pub(super) frozen_after_secs: Option<f64>,
     pub(super) reconnect_first_secs: Option<f64>,

@@ -3,7 +3,7 @@
 //! Pure. After this the rest of the program holds rates, sizes and policies, not strings and numbers.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -22,7 +22,7 @@ use crate::{
     camera::Policy,
     channel::Overflow,
     engine::{OnnxOptions, Provider},
-    judge::Unrated,
+    judge::{Recipe, Unrated},
     ledger::Retention,
 };
 
@@ -76,6 +76,18 @@ pub struct EngineSettings {
     pub golden_every: Duration,
 }
 
+impl JudgeSettings {
+    /// What the parts of a camera are held against.
+    pub fn recipe(&self, products: Option<&BTreeSet<String>>) -> Recipe {
+        Recipe {
+            rate: self.reject_rate,
+            rates: self.rates.clone(),
+            expected: products.cloned(),
+            unrated: self.unrated,
+        }
+    }
+}
+
 impl EngineSettings {
     /// For a command that ends soon: the golden frames that run while loading are recent enough.
     pub fn without_file(onnx: OnnxOptions) -> Self {
@@ -83,11 +95,13 @@ impl EngineSettings {
     }
 }
 
-/// When a part is refused.
+/// When a part is refused, whatever camera sees it.
 #[derive(Clone, Debug)]
 pub struct JudgeSettings {
     /// The operator's false-reject rate, split between radius and score.
     pub reject_rate: RejectRate,
+    /// Rates of single products.
+    pub rates: BTreeMap<String, RejectRate>,
     /// What happens when the calibration is too small for it.
     pub unrated: Unrated,
 }
@@ -122,6 +136,8 @@ pub struct CameraSettings {
     pub repeat: bool,
     /// How a live camera is watched and tried again.
     pub reconnect: Policy,
+    /// The products that may come by; `None` for all that the model knows.
+    pub products: Option<BTreeSet<String>>,
 }
 
 /// Who brings frames to the model's size.
@@ -212,6 +228,14 @@ fn engine(raw: RawEngine, folder: &Path) -> Result<EngineSettings, ConfigError> 
 fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {
     Ok(JudgeSettings {
         reject_rate: reject_rate("judge.false_reject_rate", raw.false_reject_rate.unwrap_or(0.01))?,
+        rates: raw
+            .rates
+            .iter()
+            .map(|(product, rate)| {
+                let path = format!("judge.rates.{product}");
+                Ok((product.clone(), reject_rate(&path, *rate)?))
+            })
+            .collect::<Result<_, ConfigError>>()?,
         unrated: match raw.allow_unrated {
             Some(true) => Unrated::Allowed,
             Some(false) | None => Unrated::Refused,
@@ -302,6 +326,10 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
         None => Ok(usual),
         Some(given) => seconds(&path(key), given),
     };
+    if raw.products.as_ref().is_some_and(Vec::is_empty) {
+        let expected = "at least one product is needed; left out, all may come";
+        return Err(value(path("products"), "[]", expected));
+    }
     let overflow = match raw.overflow.as_deref().unwrap_or("latest") {
         "latest" => Overflow::Latest,
         "every" => Overflow::Every,
@@ -333,6 +361,7 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
         scaling,
         realtime: raw.realtime.unwrap_or(true),
         repeat: raw.r#loop.unwrap_or(false),
+        products: raw.products.map(|products| products.into_iter().collect()),
         reconnect: Policy {
             stall_after: seconds("stall_after_secs", raw.stall_after_secs, usual.stall_after)?,
             frozen_after: seconds("frozen_after_secs", raw.frozen_after_secs, usual.frozen_after)?,

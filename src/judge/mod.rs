@@ -5,6 +5,7 @@
 //! monotone (a higher score never turns a refusal into a pass); `Pass` comes from here only.
 
 mod evidence;
+mod recipe;
 mod standard;
 
 use bundle::{
@@ -13,8 +14,8 @@ use bundle::{
     schema::Class,
 };
 
-pub use self::evidence::Evidence;
 use self::standard::Standard;
+pub use self::{evidence::Evidence, recipe::Recipe};
 use crate::verdict::{Decision, Recognition, Verdict};
 
 /// Proof that the judge accepted a part. No other module can make one.
@@ -30,7 +31,7 @@ pub enum Unrated {
     Allowed,
 }
 
-/// Holds the standards of all products of a model against a false-reject rate.
+/// Holds the standards of all products of a model against what is wanted at one camera.
 #[derive(Clone, Debug)]
 pub struct Judge {
     standards: Vec<Standard>,
@@ -39,16 +40,13 @@ pub struct Judge {
 
 impl Judge {
     /// A judge for the products of a model.
-    pub fn new(
-        classes: &[Class],
-        rate: RejectRate,
-        unrated: Unrated,
-    ) -> Result<Self, ClassTooSmall> {
+    pub fn new(classes: &[Class], recipe: &Recipe) -> Result<Self, RecipeError> {
+        recipe.check(classes)?;
         let standards = classes
             .iter()
-            .map(|class| Standard::new(class, rate, unrated))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { standards, reject_rate: rate.get() })
+            .map(|class| Standard::new(class, recipe))
+            .collect::<Result<_, ClassTooSmall>>()?;
+        Ok(Self { standards, reject_rate: recipe.rate.get() })
     }
 
     /// The operator's false-reject rate, for verdicts that no judge made as well.
@@ -58,7 +56,8 @@ impl Judge {
 
     /// Whether any product's verdicts do not hold the operator's rate.
     pub fn unrated_products(&self) -> impl Iterator<Item = &str> {
-        self.standards.iter().filter(|standard| standard.unrated).map(|standard| &*standard.product)
+        let judged = self.standards.iter().filter(|standard| standard.is_expected);
+        judged.filter(|standard| standard.unrated).map(|standard| &*standard.product)
     }
 
     /// The verdict about one frame.
@@ -85,7 +84,8 @@ impl Judge {
                 ..fault("")
             };
         };
-        let decision = if !standard.recognises(distance) {
+        let is_recognised = standard.recognises(distance);
+        let decision = if !is_recognised || !standard.is_expected {
             Decision::UnknownProduct
         } else if standard.refuses(evidence.score) {
             Decision::Fail
@@ -102,11 +102,28 @@ impl Judge {
             score: Some(evidence.score),
             p_value: standard.p_value(evidence.score),
             threshold: standard.limits.map(|limits| limits.threshold),
-            reject_rate: self.reject_rate,
+            reject_rate: standard.reject_rate,
             unrated: standard.unrated,
-            reason: None,
+            reason: (is_recognised && !standard.is_expected)
+                .then(|| format!("{} is not expected at this camera", standard.product)),
         }
     }
+}
+
+/// Why there is no judge for a recipe.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RecipeError {
+    /// A name that the model does not know.
+    #[error("the model knows no product \"{name}\": it knows {known}")]
+    UnknownProduct {
+        /// The name.
+        name: String,
+        /// Those it knows.
+        known: String,
+    },
+    /// A calibration that cannot support its rate.
+    #[error(transparent)]
+    ClassTooSmall(#[from] ClassTooSmall),
 }
 
 /// A product whose calibration cannot support the operator's rate.

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use bundle::{
-    calibration::{Calibration, CalibrationTooSmall, Limits, RejectRate, frames_needed},
+    calibration::{Calibration, CalibrationTooSmall, Limits, frames_needed},
     prototype::Prototype,
     schema::Class,
 };
 
-use super::{ClassTooSmall, Unrated};
+use super::{ClassTooSmall, Recipe, Unrated};
 
 #[derive(Clone, Debug)]
 pub(super) struct Standard {
@@ -20,15 +20,19 @@ pub(super) struct Standard {
     pub(super) limits: Option<Limits>,
     /// The limits do not hold the operator's rate, for the calibration is too small.
     pub(super) unrated: bool,
+    /// The operator's false-reject rate for this product.
+    pub(super) reject_rate: f64,
+    /// Whether it may come by this camera.
+    pub(super) is_expected: bool,
     calibration: Option<Calibration>,
 }
 
 impl Standard {
-    pub(super) fn new(
-        class: &Class,
-        rate: RejectRate,
-        unrated: Unrated,
-    ) -> Result<Self, ClassTooSmall> {
+    pub(super) fn new(class: &Class, recipe: &Recipe) -> Result<Self, ClassTooSmall> {
+        let rate = recipe.rate_of(&class.name);
+        let is_expected = recipe.expects(&class.name);
+        // Of what may not come nothing is promised: it is recognised and refused.
+        let unrated = if is_expected { recipe.unrated } else { Unrated::Allowed };
         let calibration = class.calibration.as_ref();
         let held = calibration.map_or_else(
             || Err(CalibrationTooSmall { have: 0, confused: 0, need: frames_needed(rate, 0) }),
@@ -48,6 +52,8 @@ impl Standard {
             prototype: class.prototype.clone(),
             limits,
             unrated: is_unrated,
+            reject_rate: rate.get(),
+            is_expected,
             calibration: class.calibration.clone(),
         })
     }

@@ -7,7 +7,7 @@ use bundle::{
 };
 use proptest::prelude::*;
 use sightline::{
-    judge::{Evidence, Judge, Unrated},
+    judge::{Evidence, Judge, Recipe, RecipeError, Unrated},
     verdict::Decision,
 };
 
@@ -37,7 +37,7 @@ proptest! {
         scores in prop::collection::vec(0.0_f32..1.0, 1..50),
     ) {
         let classes = [class("cap", [1.0, 0.0], scores)];
-        let judge = Judge::new(&classes, reject(0.1), Unrated::Allowed).unwrap();
+        let judge = Judge::new(&classes, &Recipe::of(reject(0.1), Unrated::Allowed)).unwrap();
         let is_finite = score.is_finite() && embedding.iter().all(|value| value.is_finite());
         let len = embedding.len();
         let verdict = judge.decide(&Evidence { score, embedding });
@@ -53,7 +53,7 @@ proptest! {
         more in 0.0_f32..1.0,
     ) {
         let classes = [class("cap", [1.0, 0.0], scores)];
-        let judge = Judge::new(&classes, reject(rate), Unrated::Allowed).unwrap();
+        let judge = Judge::new(&classes, &Recipe::of(reject(rate), Unrated::Allowed)).unwrap();
         let [lower, higher] = [low, low + more].map(|score| judge.decide(&evidence(score)));
         prop_assert!(lower.decision.is_pass() || !higher.decision.is_pass());
         prop_assert!(lower.p_value >= higher.p_value);
@@ -65,7 +65,7 @@ proptest! {
         score in 0.0_f32..1.2,
     ) {
         let classes = [class("cap", [1.0, 0.0], scores)];
-        let judge = Judge::new(&classes, reject(0.1), Unrated::Refused).unwrap();
+        let judge = Judge::new(&classes, &Recipe::of(reject(0.1), Unrated::Refused)).unwrap();
         let verdict = judge.decide(&evidence(score));
         let p = verdict.p_value.unwrap();
         let at_threshold = judge.decide(&evidence(verdict.threshold.unwrap()));
@@ -80,7 +80,7 @@ proptest! {
 fn the_nearest_product_is_recognised_and_nothing_outside_its_radius_passes() {
     let scores: Vec<f32> = (0..99).map(|index| index as f32 / 100.0).collect();
     let classes = [class("cap", [1.0, 0.0], scores.clone()), class("gear", [0.0, 1.0], scores)];
-    let judge = Judge::new(&classes, reject(0.02), Unrated::Refused).unwrap();
+    let judge = Judge::new(&classes, &Recipe::of(reject(0.02), Unrated::Refused)).unwrap();
     let decide =
         |embedding: [f32; 2]| judge.decide(&Evidence { score: 0.1, embedding: embedding.to_vec() });
     let product = |embedding| decide(embedding).recognition.unwrap().product.to_string();
@@ -95,9 +95,11 @@ fn the_nearest_product_is_recognised_and_nothing_outside_its_radius_passes() {
 fn a_product_without_calibration_never_passes() {
     let bare = Class { calibration: None, ..class("cap", [1.0, 0.0], vec![1.0]) };
     let refused =
-        Judge::new(std::slice::from_ref(&bare), reject(0.01), Unrated::Refused).unwrap_err();
+        Judge::new(std::slice::from_ref(&bare), &Recipe::of(reject(0.01), Unrated::Refused))
+            .unwrap_err();
+    let RecipeError::ClassTooSmall(refused) = refused else { panic!("{refused}") };
     assert_eq!((refused.have, refused.need), (0, 199));
-    let judge = Judge::new(&[bare], reject(0.01), Unrated::Allowed).unwrap();
+    let judge = Judge::new(&[bare], &Recipe::of(reject(0.01), Unrated::Allowed)).unwrap();
     let verdict = judge.decide(&evidence(0.0));
     assert_eq!(verdict.decision, Decision::UnknownProduct);
     assert!(verdict.unrated);
@@ -107,12 +109,45 @@ fn a_product_without_calibration_never_passes() {
 #[test]
 fn a_calibration_too_small_for_the_rate_is_held_against_its_highest_score() {
     let classes = [class("cap", [1.0, 0.0], vec![0.1, 0.2, 0.3])];
-    let refused = Judge::new(&classes, reject(0.01), Unrated::Refused).unwrap_err();
+    let refused = Judge::new(&classes, &Recipe::of(reject(0.01), Unrated::Refused)).unwrap_err();
+    let RecipeError::ClassTooSmall(refused) = refused else { panic!("{refused}") };
     assert_eq!((refused.have, refused.need), (3, 199));
-    let judge = Judge::new(&classes, reject(0.01), Unrated::Allowed).unwrap();
+    let judge = Judge::new(&classes, &Recipe::of(reject(0.01), Unrated::Allowed)).unwrap();
     assert!(judge.decide(&evidence(0.3)).decision.is_pass());
     let verdict = judge.decide(&evidence(0.31));
     assert_eq!(verdict.decision, Decision::Fail);
     assert!(verdict.unrated);
     assert_eq!(judge.unrated_products().collect::<Vec<_>>(), ["cap"]);
+}
+
+#[test]
+fn a_camera_holds_products_against_their_own_rates_and_takes_only_those_it_expects() {
+    let scores = |len: u16| (0..len).map(|index| f32::from(index) / f32::from(len)).collect();
+    let classes = [class("cap", [1.0, 0.0], scores(999)), class("gear", [0.0, 1.0], scores(20))];
+    let recipe = Recipe {
+        rates: [("cap".to_owned(), reject(0.2))].into(),
+        expected: Some(["cap".to_owned()].into()),
+        ..Recipe::of(reject(0.01), Unrated::Refused)
+    };
+    // Of gear, which may not come, no rate is promised, and none has to be supported.
+    let judge = Judge::new(&classes, &recipe).unwrap();
+    let decide = |embedding: [f32; 2], score| {
+        judge.decide(&Evidence { score, embedding: embedding.to_vec() })
+    };
+    let verdict = decide([1.0, 0.0], 0.9);
+    assert_eq!((verdict.decision, verdict.reject_rate), (Decision::Fail, 0.2));
+    assert!(decide([1.0, 0.0], 0.5).decision.is_pass());
+    let verdict = decide([0.0, 1.0], 0.1);
+    assert_eq!(verdict.decision, Decision::UnknownProduct);
+    assert_eq!(verdict.reason.unwrap(), "gear is not expected at this camera");
+    assert_eq!(judge.unrated_products().count(), 0);
+    let everything = Recipe { expected: None, ..recipe.clone() };
+    assert!(matches!(Judge::new(&classes, &everything), Err(RecipeError::ClassTooSmall(_))));
+    for misspelt in [
+        Recipe { expected: Some(["cpa".to_owned()].into()), ..recipe.clone() },
+        Recipe { rates: [("cpa".to_owned(), reject(0.2))].into(), ..recipe },
+    ] {
+        let error = Judge::new(&classes, &misspelt).unwrap_err().to_string();
+        assert_eq!(error, "the model knows no product \"cpa\": it knows cap, gear");
+    }
 }

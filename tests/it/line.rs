@@ -18,7 +18,7 @@ use sightline::{
     engine::{Deviations, Engine, golden::Candidate},
     frame::CameraId,
     inspector::Inspector,
-    judge::{Judge, Unrated},
+    judge::{Judge, Recipe, Unrated},
     ledger::{Account, Ledger},
     service::Manager,
     sinks::stdout::{Stdout, Style},
@@ -92,9 +92,10 @@ pub fn station_with(
 ) -> Station {
     let document = support::document(99);
     let rate = RejectRate::new(0.02).unwrap();
-    let judge = Judge::new(&document.classes, rate, Unrated::Refused).unwrap();
+    let judge = Judge::new(&document.classes, &Recipe::of(rate, Unrated::Refused)).unwrap();
     let engine = Candidate::new(engine).verify(&document).unwrap();
-    let inspector = Inspector::new(engine, Geometry::square(SIDE), judge, support::label());
+    let judges = vec![judge; cameras.len()];
+    let inspector = Inspector::new(engine, Geometry::square(SIDE), judges, support::label());
     let board = Arc::new(Board::new(cameras.len()));
     let cameras = cameras
         .into_iter()

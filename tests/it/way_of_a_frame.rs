@@ -20,7 +20,7 @@ use sightline::{
     engine::{Engine, EngineError, golden::Candidate},
     frame::Picture,
     inspector::Inspector,
-    judge::{Judge, Unrated},
+    judge::{Judge, Recipe, Unrated},
     ledger::Balance,
     shutdown::StopRequested,
     sinks::stdout::{Stdout, Style},
@@ -243,7 +243,7 @@ fn the_tensor_is_the_mapped_buffer_itself() {
     let playing = camera.play(event).unwrap();
     let document = support::document(99);
     let rate = RejectRate::new(0.02).unwrap();
-    let judge = Judge::new(&document.classes, rate, Unrated::Refused).unwrap();
+    let judge = Judge::new(&document.classes, &Recipe::of(rate, Unrated::Refused)).unwrap();
     let seen: Arc<Mutex<Vec<usize>>> = Arc::default();
     let watch = Arc::clone(&seen);
     let engine = Around::engine(move |engine, input| {
@@ -255,13 +255,14 @@ fn the_tensor_is_the_mapped_buffer_itself() {
     });
     let engine = Candidate::new(engine).verify(&document).unwrap();
     seen.lock().unwrap().clear();
-    let mut inspector = Inspector::new(engine, Geometry::square(SIDE), judge, support::label());
+    let mut inspector =
+        Inspector::new(engine, Geometry::square(SIDE), vec![judge], support::label());
     let mut mapped = Vec::new();
     for frame in &frames {
         let Picture::Pixels(pixels) = &frame.picture else { panic!("{frame:?}") };
         // `camera::pixels` shows that this is GStreamer's buffer; here, that nobody copies it on the way.
         mapped.push(pixels.view().row(0).as_ptr() as usize);
-        inspector.inspect(pixels.view()).unwrap();
+        inspector.inspect(pixels.view(), 0).unwrap();
     }
     assert!(playing.join());
     assert_eq!(mapped.len(), 3);
