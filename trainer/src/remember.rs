@@ -19,8 +19,7 @@ use crate::{
     torch::{Mode, Shared, TorchGraph, Variables, batch_from_images, floats, int},
 };
 
-/// Patches of a product among which is chosen: 200 MB of them at ResNet-18's 384 channels. With a quarter as many the
-/// rare places of good parts are missed (trainer/RESULTS.md).
+/// Patches of a product among which is chosen: 200 MB of them at ResNet-18's 384 channels.
 const CANDIDATES_MAX: usize = 1 << 17;
 /// Dimensions in which candidates are compared while choosing: distances keep their order well enough.
 const PROJECTED: i64 = 64;
