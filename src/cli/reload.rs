@@ -35,8 +35,8 @@ pub(super) struct Reload {
     /// The configuration; `None` is the demo line.
     pub(super) config: Option<PathBuf>,
     pub(super) global: Global,
-    /// The size that each camera's pipeline scales to, which a reload cannot change.
-    pub(super) scaled_to: Vec<Option<Size>>,
+    /// The cameras in their order, with the size that each one's pipeline scales to: what a reload cannot change.
+    pub(super) cameras: Vec<(String, Option<Size>)>,
     pub(super) commands: Sender<Command>,
     pub(super) judging: Arc<Mutex<Judging>>,
     pub(super) notes: Option<Notes>,
@@ -94,7 +94,7 @@ impl Reload {
             &cameras::recipes(&settings),
             &self.global,
         )?;
-        self.check_sizes(&settings, &inspector)?;
+        self.check_cameras(&settings, &inspector)?;
         let engine = load::engine_labels(&settings.engine, &inspector);
         let told = format!("{} {}", engine.model, engine.model_version);
         let deviation = inspector.deviation();
@@ -113,14 +113,14 @@ impl Reload {
         Ok(told)
     }
 
-    /// The pipelines scale to the old model's input.
-    fn check_sizes(&self, settings: &Settings, inspector: &Inspector) -> Result<(), Fault> {
-        let sizes: Vec<_> = settings
+    /// The pipelines scale to the old model's input, and judges go by the place of their camera.
+    fn check_cameras(&self, settings: &Settings, inspector: &Inspector) -> Result<(), Fault> {
+        let wanted: Vec<_> = settings
             .cameras
             .iter()
-            .map(|camera| camera.scaling.pipeline_size(inspector.geometry()))
+            .map(|camera| (camera.name.clone(), camera.scaling.pipeline_size(inspector.geometry())))
             .collect();
-        if sizes == self.scaled_to {
+        if wanted == self.cameras {
             return Ok(());
         }
         let line = "the new model or configuration wants other cameras, or frames of another size: restart the service";

@@ -54,6 +54,8 @@ pub(super) struct Arguments {
     fast: bool,
 }
 
+/// Two transactions; a disk that is slower than this is full.
+const LEDGER_CLOSED_WITHIN: Duration = Duration::from_secs(5);
 /// Commands that may wait for the engine's thread.
 const COMMANDS: usize = 4;
 
@@ -78,8 +80,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let (ledger, accounts) = ledger(&settings, &clock)?;
     let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
-    let opened = open(&settings, &inspector, &accounts, &board, &clock)?;
-    let scaled_to = opened.iter().map(|opened| opened.scaled_to).collect();
+    let opened = open(&settings, &inspector, &accounts, &board, &clock);
+    let (opened, ledger) = or_close(opened, ledger)?;
+    let names = settings.cameras.iter().map(|camera| camera.name.clone());
+    let reloadable = std::iter::zip(names, opened.iter().map(|opened| opened.scaled_to)).collect();
     let judging = Arc::new(Mutex::new(Judging {
         engine: load::engine_labels(&settings.engine, &inspector),
         deviation: inspector.deviation(),
@@ -98,7 +102,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let reload = Reload {
         config: arguments.config.clone(),
         global: global.clone(),
-        scaled_to,
+        cameras: reloadable,
         commands: commands.0.clone(),
         judging: Arc::clone(&judging),
         notes: notes.clone(),
@@ -113,7 +117,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         act: Arc::new(|_action| false),
         clock: Arc::clone(&clock),
     };
-    let control = Control::start(reload, settings.http, served)?;
+    let control = Control::start(reload, settings.http, served);
+    let (control, ledger) = or_close(control, ledger)?;
     let is_text = is_text(settings.format);
     let style = if is_text { Style::Text } else { Style::Json };
     let status = io::stderr().is_terminal().then(|| status(accounts, health, Arc::clone(&clock)));
@@ -146,6 +151,23 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let report = station.run(&stop)?;
     control.finish()?;
     close(&report, is_text)
+}
+
+/// A start that fails leaves a ledger without open numberings: nothing has been captured.
+fn or_close<T>(
+    outcome: Result<T, Fault>,
+    ledger: Option<Ledger>,
+) -> Result<(T, Option<Ledger>), Fault> {
+    match (outcome, ledger) {
+        (Ok(value), ledger) => Ok((value, ledger)),
+        (Err(fault), ledger) => {
+            if let Some(ledger) = ledger {
+                // A disk that takes nothing must not hide why the start failed.
+                let _late = ledger.close().ended().recv_timeout(LEDGER_CLOSED_WITHIN);
+            }
+            Err(fault)
+        }
+    }
 }
 
 /// A camera that is built and does not play yet.

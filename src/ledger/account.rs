@@ -74,12 +74,12 @@ impl Account {
     /// A frame was given its number.
     pub fn captured(&self, number: u64) {
         self.counters.captured();
-        let Some(Journal { lane, entries, shared }) = &self.journal else { return };
+        let Some(Journal { entries, shared, .. }) = &self.journal else { return };
         shared.captured.store(number, Ordering::Release);
         let is_low = number >= shared.more_from.load(Ordering::Acquire);
         if is_low && !shared.is_asked.swap(true, Ordering::AcqRel) {
             // Full: the writer cannot write at all, and will reserve when it can.
-            let _full = entries.try_send(Entry::Reserve(*lane));
+            let _full = entries.try_send(Entry::Reserve);
         }
     }
 

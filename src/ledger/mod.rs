@@ -36,13 +36,6 @@ pub enum Unjudged {
 }
 
 impl Unjudged {
-    /// Every one there is.
-    pub fn all() -> impl Iterator<Item = Self> {
-        let dropped = DropReason::ALL.into_iter().map(Self::Dropped);
-        let faulted = FaultReason::ALL.into_iter().map(Self::Faulted);
-        dropped.chain(faulted).chain([Self::Unrecorded])
-    }
-
     /// The word for the disposition.
     pub const fn name(self) -> &'static str {
         match self {

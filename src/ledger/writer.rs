@@ -58,7 +58,7 @@ pub struct LedgerOptions {
 pub(super) enum Entry {
     Judged(usize, Box<Record>),
     Unjudged(usize, u64, Unjudged),
-    Reserve(usize),
+    Reserve,
     Event(Event),
     Close,
 }
@@ -322,7 +322,7 @@ impl Writer {
             Entry::Judged(lane, record) => self.batch.judged.push((lane, record)),
             Entry::Unjudged(lane, number, what) => self.batch.add_run(lane, number..=number, what),
             Entry::Event(event) => self.batch.events.push(event),
-            Entry::Reserve(_lane) => return Taken::Urgent,
+            Entry::Reserve => return Taken::Urgent,
             Entry::Close => return Taken::Close,
         }
         Taken::Row

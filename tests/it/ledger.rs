@@ -305,3 +305,27 @@ fn a_clock_that_steps_by_an_hour_harms_neither_order_nor_latencies() {
         assert!(lane.is_whole() && lane.verdicts == 200, "{lane:?}");
     }
 }
+
+#[test]
+fn a_run_that_never_began_leaves_nothing_to_recover() {
+    let scratch = Scratch::new();
+    line(&scratch, "ledger.db", 3);
+    let good = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let held = holder.local_addr().unwrap();
+    let listen = format!("[http]\nlisten = \"{held}\"\n");
+    for (bad, code) in [
+        // A port that another program holds, and a pipeline that cannot be built.
+        (format!("{listen}{good}"), 3),
+        (good.replace("pattern = \"ball\"", "shape = \"ball\""), 3),
+    ] {
+        scratch.write("line.toml", bad);
+        let output = scratch.run(&["run", "line.toml"]);
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+    }
+    scratch.write("line.toml", good);
+    let output = scratch.run(&["run", "line.toml"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("were open when the last run ended"), "{}", stderr(&output));
+    assert!(verify(&scratch, "ledger.db").contains("frames 1 to 3 ="));
+}

@@ -156,11 +156,15 @@ fn the_judges_settings_are_reloaded_and_other_cameras_are_not() {
     scratch.write("line.toml", format!("{text}[[camera]]\nname = \"side\"\npreset = \"test\"\n"));
     running.signal("-HUP");
     running.read(50);
+    // Recipes go by the camera: another camera in its place must not get this one's.
+    scratch.write("line.toml", text.replace("name = \"top\"", "name = \"bottom\""));
+    running.signal("-HUP");
+    running.read(50);
     scratch.write("line.toml", text.replace("0.02", "0.0001"));
     running.signal("-HUP");
     running.read(50);
     let (seen, told) = running.stop();
     assert_eq!(seen.last().unwrap()["reject_rate"], 0.05);
-    assert!(told.contains("restart the service"), "{told}");
+    assert_eq!(told.matches("restart the service").count(), 2, "{told}");
     assert!(told.contains("needs"), "{told}");
 }
