@@ -182,8 +182,8 @@ impl Parts {
                     CameraEvent::Back { camera: told.clone(), gone, attempt }
                 }
             };
-            // Full: the station has not read the last ones yet. It counts none of them.
-            let _full = events.try_send(event);
+            // The station reads until every camera has ended; a return that it missed would leave this one lost for good.
+            let _nobody = events.send(event);
         };
         let clock = Arc::clone(&self.clock);
         let ended = supervise(policy, &*clock, &mut wait, &mut tell, &mut |elements, tell| {

@@ -1,8 +1,12 @@
 //! The station: wires cameras, engine and sinks, and takes them apart again.
 //!
 //! Owns who runs on which thread, the start order (sink, engine, cameras), the drain order (cameras, channels,
-//! engine, sink) and the deadline for it. Every frame that it takes from a channel gets its one disposition here.
-//! Must not know how frames are made, how they are judged, or how lines look.
+//! engine, sink, ledger) and the deadline for it. Every frame that it takes from a channel gets its one disposition
+//! here; between two frames the engine's thread obeys commands and runs golden frames (`golden`). `watch` tells what
+//! happens beside. Must not know how frames are made, how they are judged, or how lines look.
+
+mod golden;
+mod watch;
 
 use std::{
     fmt,
@@ -16,6 +20,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, select};
 
+use self::{golden::Golden, watch::Watch};
 use crate::{
     camera::{Camera, CameraError, CameraEvent, Playing},
     channel::Overflow,
@@ -25,11 +30,7 @@ use crate::{
     frame::{CameraId, Frame, Picture},
     inspector::Inspector,
     judge::Judge,
-    ledger::{
-        Account, Balance, FaultReason, Ledger,
-        book::Event,
-        writer::{Health, Notes},
-    },
+    ledger::{Account, Balance, FaultReason, Ledger, book::Event, writer::Notes},
     record::{Origin, Record},
     service::Manager,
     shutdown::StopRequested,
@@ -219,68 +220,6 @@ const BEAT_EVERY: Duration = Duration::from_millis(500);
 /// So many failures in a row are no accident any more.
 const ENGINE_FAILURES: u32 = 3;
 
-/// Posts what happens, and tells it to the ledger and the service manager.
-struct Watch {
-    board: Arc<Board>,
-    telemetry: Arc<Telemetry>,
-    manager: Manager,
-    notes: Option<Notes>,
-    health: Option<Arc<Health>>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Watch {
-    fn ready(&mut self) {
-        self.post(state::Event::Ready);
-        self.manager.ready();
-    }
-
-    fn stopping(&mut self) {
-        self.post(state::Event::Stopping);
-        self.manager.stopping();
-    }
-
-    fn lost(&mut self, id: &CameraId, error: &CameraError, again: Duration) {
-        let why = one_line(error);
-        tracing::error!(camera = %id, "lost, tried again in {:.1} s: {why}", again.as_secs_f64());
-        self.telemetry.lost(id);
-        self.note("camera-lost", &id.0, why);
-        self.post(state::Event::Begins(Trouble::Camera(id.clone())));
-    }
-
-    fn back(&mut self, id: CameraId, gone: Duration, attempt: Duration) {
-        let [gone, attempt] = [gone, attempt].map(|time| time.as_secs_f64());
-        let when = format!("after {gone:.1} s, {attempt:.2} s into the attempt");
-        tracing::warn!(camera = %id, "frames come again {when}");
-        self.note("camera-back", &id.0, when);
-        self.post(state::Event::Ends(Trouble::Camera(id)));
-    }
-
-    /// What nobody tells has to be looked at.
-    fn round(&mut self) {
-        let is_failing = self.health.as_ref().is_some_and(|health| health.trouble().is_some());
-        self.post(if is_failing {
-            state::Event::Begins(Trouble::Ledger)
-        } else {
-            state::Event::Ends(Trouble::Ledger)
-        });
-        let now = self.clock.monotonic();
-        self.manager.alive(now, self.board.since_beat(now));
-    }
-
-    fn post(&mut self, event: state::Event) {
-        let (_, after) = self.board.post(event);
-        // The engine's thread and people post as well: the manager hears of it at the next round.
-        self.manager.status(&after.to_string());
-    }
-
-    fn note(&self, kind: &'static str, subject: &str, detail: String) {
-        if let Some(notes) = &self.notes {
-            notes.note(Event::ours(self.clock.wall(), kind, subject, detail));
-        }
-    }
-}
-
 /// What the engine's thread is told between two frames.
 pub enum Command {
     /// Judge with this one from now on; the old one comes back.
@@ -288,70 +227,6 @@ pub enum Command {
     /// Run the golden frames.
     Golden,
 }
-
-/// When the golden frames are run, and how it goes.
-struct Golden {
-    every: Duration,
-    due: Duration,
-    /// The next frame of a run, and the worst of those before it.
-    run: Option<(usize, Deviations)>,
-    /// Why the engine is not trusted.
-    refusal: Option<String>,
-}
-
-impl Golden {
-    fn new(every: Duration, now: Duration) -> Self {
-        Self { every, due: now.saturating_add(every), run: None, refusal: None }
-    }
-
-    fn begin(&mut self) {
-        self.run.get_or_insert_default();
-    }
-
-    fn is_running(&self) -> bool {
-        self.run.is_some()
-    }
-
-    fn refusal(&self) -> Option<&str> {
-        self.refusal.as_deref()
-    }
-
-    /// The golden frame to run now.
-    fn next(&mut self, now: Duration, frames: usize) -> Option<usize> {
-        if now >= self.due {
-            self.begin();
-        }
-        self.run.map(|(index, _)| index).filter(|index| *index < frames)
-    }
-
-    /// One agrees; the deviations of the whole run when it was the last.
-    fn agrees(
-        &mut self,
-        deviation: Deviations,
-        now: Duration,
-        frames: usize,
-    ) -> Option<Deviations> {
-        let (index, worst) = self.run.take()?;
-        let worst = worst.worse(deviation);
-        if index + 1 < frames {
-            self.run = Some((index + 1, worst));
-            return None;
-        }
-        self.due = now + self.every;
-        self.refusal = None;
-        Some(worst)
-    }
-
-    /// One does not: nothing is judged until a whole run agrees, which is tried soon.
-    fn refused(&mut self, now: Duration, why: String) {
-        self.run = None;
-        self.refusal = Some(why);
-        self.due = now + self.every.min(GOLDEN_AGAIN_AFTER);
-    }
-}
-
-/// How long after a refusal the golden frames are run again.
-const GOLDEN_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// What the engine's thread tells the station before its end.
 enum Notice {

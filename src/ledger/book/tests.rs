@@ -1,0 +1,299 @@
+//! The ledger's file against a map of numbers, with a crash anywhere; damage, strangers, age.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    ledger::{
+        DropReason,
+        audit::{Audit, Wanted},
+    },
+    record::Origin,
+    verdict::Verdict,
+};
+
+const EVER: SystemTime = UNIX_EPOCH;
+
+fn seconds(after: u64) -> SystemTime {
+    EVER + Duration::from_secs(after)
+}
+
+fn record(number: u64, time: SystemTime) -> Box<Record> {
+    Box::new(Record {
+        origin: Origin {
+            camera: "top".into(),
+            epoch: 0,
+            frame: number,
+            file: None,
+            time,
+            pts: None,
+            latency: Duration::from_millis(12),
+            inference: Some(Duration::from_millis(10)),
+        },
+        model: Arc::new(ModelLabel {
+            name: "tiny".into(),
+            version: "1".into(),
+            sha256: "0".repeat(64),
+        }),
+        verdict: Verdict::fault(0.01, "decode"),
+    })
+}
+
+/// What the rows say became of each number of the last numbering.
+fn dispositions(path: &Path) -> BTreeMap<u64, String> {
+    let audit = Audit::open(path).unwrap();
+    assert_eq!(audit.damage().unwrap(), Vec::<String>::new());
+    for lane in audit.lanes().unwrap() {
+        assert!(lane.is_whole(), "{lane:?}");
+    }
+    let last = audit.lanes().unwrap().last().unwrap().epoch;
+    let mut found = BTreeMap::new();
+    audit
+        .export(&Wanted::default(), |row| {
+            if row.epoch.cast_unsigned() == last {
+                for number in row.frame..=row.last {
+                    let what = row.reason.clone().unwrap_or_default();
+                    let what = format!("{} {what}", row.disposition);
+                    assert_eq!(found.insert(number.cast_unsigned(), what), None, "{number}");
+                }
+            }
+            Ok::<_, LedgerError>(())
+        })
+        .unwrap();
+    found
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// So many numbers are given.
+    Capture(u64),
+    /// One of those in flight, by its place, comes to this end.
+    End(usize, u8),
+    Commit,
+    /// The process is killed; what the file system has of the log ends so many bytes before its end,
+    /// but never before the end of the commit before.
+    Crash(u16),
+}
+
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let action = prop_oneof![
+        3 => (1_u64..4).prop_map(Action::Capture),
+        6 => (0_usize..8, 0_u8..4).prop_map(|(place, end)| Action::End(place, end)),
+        3 => Just(Action::Commit),
+        1 => (0_u16..20_000).prop_map(Action::Crash),
+    ];
+    prop::collection::vec(action, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Against a map of numbers, with a crash anywhere, in the middle of a commit too.
+    #[test]
+    fn after_a_crash_every_number_has_one_end(actions in actions()) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut generation = 0;
+        let path = |generation: u32| folder.path().join(format!("{generation}.db"));
+        let (mut book, _) = Book::open(&path(generation), seconds(1)).unwrap();
+        let (mut lane, _) = book.open_lane("top", 2, seconds(1)).unwrap();
+        // What is in the file for certain, what the last commit added, what waits for the next.
+        let mut before: BTreeMap<u64, String> = BTreeMap::new();
+        let mut last: BTreeMap<u64, String> = BTreeMap::new();
+        let mut waiting: BTreeMap<u64, String> = BTreeMap::new();
+        let (mut given, mut reserved, mut flying) = (0, [2, 2], Vec::new());
+        let mut log_len = [0, 0];
+        let mut batch = Batch::default();
+        let wal = |generation| with_suffix(&path(generation), "-wal");
+        let len = |generation| std::fs::metadata(wal(generation)).map_or(0, |file| file.len());
+        log_len = [len(generation), log_len[0].max(len(generation))];
+        for action in actions {
+            match action {
+                Action::Capture(more) => {
+                    for _ in 0..more.min(reserved[1] - given) {
+                        given += 1;
+                        flying.push(given);
+                    }
+                }
+                Action::End(place, end) => {
+                    if flying.is_empty() { continue }
+                    let number = flying.remove(place % flying.len());
+                    let what = match end {
+                        0 => Unjudged::Dropped(DropReason::QueueFull),
+                        1 => Unjudged::Faulted(FaultReason::Abandoned),
+                        _ => {
+                            batch.judged.push((lane, record(number, seconds(2))));
+                            waiting.insert(number, "judged decode".into());
+                            continue;
+                        }
+                    };
+                    batch.add_run(lane, number..=number, what);
+                    waiting.insert(number, format!("{} {}", what.name(), what.reason()));
+                }
+                Action::Commit => {
+                    reserved = [reserved[1], given + 4];
+                    batch.reserved_to.insert(lane, given + 4);
+                    log_len[0] = len(generation);
+                    book.commit(&batch, seconds(3)).unwrap();
+                    log_len[1] = len(generation);
+                    batch = Batch::default();
+                    before.append(&mut last);
+                    last.append(&mut waiting);
+                    let found = dispositions(&path(generation));
+                    let expected: BTreeMap<_, _> = before.iter().chain(&last).map(|(n, what)| (*n, what.clone())).collect();
+                    prop_assert_eq!(found, expected);
+                }
+                Action::Crash(cut) => {
+                    let next = generation + 1;
+                    std::fs::copy(path(generation), path(next)).unwrap();
+                    std::fs::copy(wal(generation), wal(next)).unwrap();
+                    let whole = len(generation);
+                    let kept = whole.saturating_sub(u64::from(cut)).max(log_len[0].min(whole));
+                    std::fs::OpenOptions::new().write(true).open(wal(next)).unwrap().set_len(kept).unwrap();
+                    generation = next;
+                    let (reopened, found) = Book::open(&path(generation), seconds(4)).unwrap();
+                    prop_assert_eq!(found.moved_aside, None);
+                    let rows = dispositions(&path(generation));
+                    // The last commit is there whole or not at all.
+                    let is_there = kept == whole || last.keys().any(|number| rows.get(number) == last.get(number));
+                    let mut expected = before.clone();
+                    if is_there { expected.extend(last.clone()) }
+                    let crash = rows.iter().filter(|(_, what)| *what == "faulted crash");
+                    for (number, _) in crash.clone() {
+                        prop_assert!(!expected.contains_key(number), "{} has two ends", number);
+                    }
+                    let mut without = rows.clone();
+                    without.retain(|_, what| what != "faulted crash");
+                    prop_assert_eq!(without, expected);
+                    // Every number that was given is there. A commit that is cut off never returned, and what
+                    // it reserved was not given.
+                    let certain = if kept == whole { given } else { given.min(reserved[0]) };
+                    prop_assert!(
+                        (1..=certain).all(|number| rows.contains_key(&number)),
+                        "{} of {:?}",
+                        certain,
+                        rows
+                    );
+                    let most = *rows.keys().max().unwrap_or(&0);
+                    prop_assert!(most <= reserved[1]);
+                    book = reopened;
+                    (lane, _) = book.open_lane("top", 2, seconds(5)).unwrap();
+                    (given, reserved) = (0, [2, 2]);
+                    (before, last, waiting) = Default::default();
+                    flying.clear();
+                    batch = Batch::default();
+                    log_len = [len(generation); 2];
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_epoch_is_above_all_that_the_camera_ever_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let epoch = |now: u64| {
+        let (mut book, _) = Book::open(&path, seconds(now)).unwrap();
+        let (_, epoch) = book.open_lane("top", 2, seconds(now)).unwrap();
+        book.close_lanes(&[0]).unwrap();
+        epoch
+    };
+    assert_eq!(epoch(1_000), 1_000);
+    // The clock went back by an hour, and stands still.
+    assert_eq!([epoch(400), epoch(400)], [1_001, 1_002]);
+    assert_eq!(epoch(5_000), 5_000);
+}
+
+#[test]
+fn a_closed_ledger_has_nothing_to_recover() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (mut book, _) = Book::open(&path, seconds(1)).unwrap();
+    let (lane, _) = book.open_lane("top", 10, seconds(1)).unwrap();
+    let mut batch = Batch::default();
+    batch.judged.push((lane, record(1, seconds(1))));
+    book.commit(&batch, seconds(1)).unwrap();
+    assert!(matches!(Book::open(&path, seconds(2)), Err(LedgerError::InUse)));
+    book.close_lanes(&[1]).unwrap();
+    drop(book);
+    let (_book, found) = Book::open(&path, seconds(2)).unwrap();
+    assert_eq!(found, Found::default());
+}
+
+#[test]
+fn a_number_with_two_ends_keeps_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (mut book, _) = Book::open(&path, seconds(1)).unwrap();
+    let (lane, _) = book.open_lane("top", 10, seconds(1)).unwrap();
+    let mut batch = Batch::default();
+    batch.judged.push((lane, record(1, seconds(1))));
+    batch.add_run(lane, 1..=1, Unjudged::Dropped(DropReason::QueueFull));
+    book.commit(&batch, seconds(1)).unwrap();
+    assert_eq!(dispositions(&path), [(1, "judged decode".into())].into());
+}
+
+#[test]
+fn a_damaged_file_is_moved_aside_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    std::fs::write(&path, b"no database at all, but long enough to be looked at".repeat(50))
+        .unwrap();
+    let (mut book, found) = Book::open(&path, seconds(1)).unwrap();
+    let aside = found.moved_aside.unwrap();
+    assert!(std::fs::read(&aside).unwrap().starts_with(b"no database"));
+    let (lane, _) = book.open_lane("top", 10, seconds(1)).unwrap();
+    let mut batch = Batch::default();
+    batch.judged.push((lane, record(1, seconds(1))));
+    batch.judged.push((lane, record(3, seconds(1))));
+    book.commit(&batch, seconds(1)).unwrap();
+    // While it runs: what was settled is forgotten, an island is recorded as lost, the rest goes on.
+    let second = book.replace_damaged(seconds(1)).unwrap();
+    assert_ne!(second, aside);
+    let mut batch = Batch::default();
+    batch.judged.push((lane, record(2, seconds(1))));
+    book.commit(&batch, seconds(1)).unwrap();
+    let unrecorded = format!("unrecorded {}", Unjudged::Unrecorded.reason());
+    assert_eq!(dispositions(&path), [(2, "judged decode".into()), (3, unrecorded)].into());
+    assert_eq!(book.settled_to(lane), 3);
+}
+
+#[test]
+fn what_is_no_ledger_or_a_later_one_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    assert!(matches!(Book::open(&path, seconds(1)), Err(LedgerError::Foreign)));
+    let path = folder.path().join("later.db");
+    drop(Book::open(&path, seconds(1)).unwrap());
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let error = Book::open(&path, seconds(1)).unwrap_err().to_string();
+    assert_eq!(error, "it has version 99, this sightline knows up to 1: use the newer sightline");
+}
+
+#[test]
+fn old_rows_go_and_the_account_still_adds_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (mut book, _) = Book::open(&path, seconds(1)).unwrap();
+    let (lane, _) = book.open_lane("top", 100, seconds(1)).unwrap();
+    let mut batch = Batch::default();
+    for number in 1..=5 {
+        batch.judged.push((lane, record(number, seconds(10 * number))));
+    }
+    batch.add_run(lane, 6..=8, Unjudged::Dropped(DropReason::QueueFull));
+    book.commit(&batch, seconds(60)).unwrap();
+    let keep =
+        |age_secs, bytes_max| Retention { age_max: Duration::from_secs(age_secs), bytes_max };
+    assert!(!book.forget(&keep(60, u64::MAX), seconds(60)).unwrap());
+    // Older than the 30th second: the first two.
+    assert!(book.forget(&keep(30, u64::MAX), seconds(60)).unwrap());
+    assert_eq!(dispositions(&path).keys().copied().collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8]);
+    // Too big: all but the run that may still grow.
+    assert!(book.forget(&keep(1_000, 0), seconds(60)).unwrap());
+    assert_eq!(dispositions(&path).keys().copied().collect::<Vec<_>>(), [6, 7, 8]);
+    book.close_lanes(&[8]).unwrap();
+    assert!(book.forget(&keep(1_000, 0), seconds(60)).unwrap());
+    assert!(!book.forget(&keep(1_000, 0), seconds(60)).unwrap());
+    assert!(dispositions(&path).is_empty());
+}
