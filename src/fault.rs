@@ -22,13 +22,15 @@ pub enum Class {
     Data,
     /// Standard output or a file that cannot be written.
     Output,
+    /// A GPU that only a new process can use again.
+    Gpu,
     /// A bug in Sightline.
     Bug,
 }
 
 impl Class {
     /// Every class, in the order of the exit codes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Rejected,
         Self::Usage,
         Self::Configuration,
@@ -37,6 +39,7 @@ impl Class {
         Self::Camera,
         Self::Data,
         Self::Output,
+        Self::Gpu,
         Self::Bug,
     ];
 
@@ -51,6 +54,8 @@ impl Class {
             Self::Camera => 6,
             Self::Data => 7,
             Self::Output => 8,
+            // 9 is the trainer's.
+            Self::Gpu => 10,
             // EX_SOFTWARE of sysexits.h.
             Self::Bug => 70,
         }
@@ -67,6 +72,7 @@ impl Class {
             Self::Camera => "camera",
             Self::Data => "data",
             Self::Output => "output",
+            Self::Gpu => "gpu",
             Self::Bug => "bug",
         }
     }

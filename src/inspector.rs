@@ -67,10 +67,47 @@ impl Inspector {
         frame: RgbView<'_>,
         camera: usize,
     ) -> Result<Inspection, InspectError> {
+        self.inspect_batch(&[(frame, camera)])
+            .pop()
+            .unwrap_or(Err(InspectError::NoJudge { camera }))
+    }
+
+    /// Judges frames of several cameras, each by its own judge: an outcome for each, in their order.
+    ///
+    /// As many inputs as the engine takes run at once. Where such a run fails each of its inputs is tried alone, so that
+    /// one frame's failure, or a batch too large for the memory that is left, costs no other frame its verdict.
+    pub fn inspect_batch(
+        &mut self,
+        frames: &[(RgbView<'_>, usize)],
+    ) -> Vec<Result<Inspection, InspectError>> {
+        let inputs: Vec<_> =
+            frames.iter().map(|(frame, _)| Inputs::from_frame(&self.geometry, *frame)).collect();
+        let views: Vec<_> = inputs.iter().flatten().flat_map(Inputs::views).collect();
+        let mut inferences = infer_all(&mut self.engine, &views).into_iter();
+        let mut outcomes = Vec::with_capacity(frames.len());
+        for (inputs, (_, camera)) in std::iter::zip(&inputs, frames) {
+            outcomes.push(match inputs {
+                // A frame that does not fit has no inputs among the views.
+                Err(error) => Err(error.clone().into()),
+                Ok(inputs) => {
+                    // All of them, even behind one that failed: what follows is another frame's.
+                    let own: Vec<_> = inferences.by_ref().take(inputs.views().count()).collect();
+                    own.into_iter()
+                        .collect::<Result<Vec<_>, _>>()
+                        .map_err(InspectError::from)
+                        .and_then(|inferences| self.decide(inferences, *camera))
+                }
+            });
+        }
+        outcomes
+    }
+
+    fn decide(
+        &self,
+        inferences: Vec<Inference>,
+        camera: usize,
+    ) -> Result<Inspection, InspectError> {
         let judge = self.judges.get(camera).ok_or(InspectError::NoJudge { camera })?;
-        let inputs = Inputs::from_frame(&self.geometry, frame)?;
-        let inferences =
-            inputs.views().map(|input| self.engine.infer(&input)).collect::<Result<Vec<_>, _>>()?;
         let verdict = judge.decide(&Evidence::of(&inferences));
         Ok(Inspection { verdict, inferences })
     }
@@ -105,4 +142,25 @@ impl Inspector {
     pub fn judges(&self) -> &[Judge] {
         &self.judges
     }
+}
+
+/// An outcome for each input.
+fn infer_all(engine: &mut Verified, inputs: &[RgbView<'_>]) -> Vec<Result<Inference, EngineError>> {
+    let mut outcomes = Vec::with_capacity(inputs.len());
+    for batch in inputs.chunks(engine.batch_max().max(1)) {
+        match engine.infer_batch(batch) {
+            Ok(inferences) => outcomes.extend(inferences.into_iter().map(Ok)),
+            Err(error) if batch.len() == 1 => outcomes.push(Err(error)),
+            Err(error @ EngineError::Fatal { .. }) => {
+                let cause = error.to_string();
+                outcomes
+                    .extend(batch.iter().map(|_| Err(EngineError::Fatal { cause: cause.clone() })));
+            }
+            Err(error) => {
+                tracing::warn!("a batch of {} failed, each is tried alone: {error}", batch.len());
+                outcomes.extend(batch.iter().map(|input| engine.infer(input)));
+            }
+        }
+    }
+    outcomes
 }

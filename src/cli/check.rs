@@ -100,14 +100,19 @@ fn rated(judge: &Judge, recipe: &Recipe) -> String {
 
 fn engine(model: &load::Model, settings: &Settings, global: &Global) -> Result<String, Fault> {
     let runtime = load::runtime(global, &settings.engine)?;
-    let agreed = model.engine(&runtime, &settings.engine)?.deviation();
+    let built = model.engine(&runtime, &settings.engine, &load::Building::default())?;
+    let agreed = built.engine.deviation();
+    let refused: Vec<_> =
+        built.refused.iter().map(|refused| format!("; {} is not used", refused.attempt)).collect();
     Ok(format!(
-        "ONNX Runtime {} ({}): {} golden frames agree, score within {:.1e}, map within {:.1e}",
+        "ONNX Runtime {} ({}), {}: {} golden frames agree, score within {:.1e}, map within {:.1e}{}",
         runtime.version(),
         runtime.library().display(),
+        built.attempt,
         agreed.frames,
         agreed.score,
-        agreed.map
+        agreed.map,
+        refused.concat()
     ))
 }
 

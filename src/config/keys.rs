@@ -76,7 +76,63 @@ pub(super) const KEYS: &[Key] = &[
         value: "[\"cpu\"]",
         default: Default::Value,
         meaning: "Execution providers in the order of preference: \"tensorrt\", \"cuda\", \"cpu\".\n\
+                  The first runs the network, those behind it take the operations that it does not know.\n\
                   One that is not there is an error; nothing outside the list is ever used.",
+    },
+    Key {
+        table: "engine",
+        name: "fall_back",
+        value: "false",
+        default: Default::Value,
+        meaning: "Where the first provider is not there, or its golden frames disagree, go on with the next ones.\n\
+                  The state is then degraded, for another provider may be too slow for the line.",
+    },
+    Key {
+        table: "engine",
+        name: "precisions",
+        value: "[\"int8\", \"fp16\", \"fp32\"]",
+        default: Default::Value,
+        meaning: "What TensorRT may compute in, in the order of preference. The first whose golden frames agree is used.\n\
+                  A model file on int8 is computed in int8, or in fp32 but for what it quantised; any other in fp16 or fp32.",
+    },
+    Key {
+        table: "engine",
+        name: "cache",
+        value: "\"/var/cache/sightline\"",
+        default: Default::Words(
+            "the service manager's cache folder, or ~/.cache/sightline where there is none",
+        ),
+        meaning: "The folder of the engines that TensorRT builds, which takes minutes. Each is used again only for the\n\
+                  model, libraries, GPU and settings that it was built for; the 8 that were used last are kept.",
+    },
+    Key {
+        table: "engine",
+        name: "device",
+        value: "0",
+        default: Default::Value,
+        meaning: "The GPU, counted from 0.",
+    },
+    Key {
+        table: "engine",
+        name: "gpu_memory_max_mb",
+        value: "2048",
+        default: Default::Words("as much as it wants"),
+        meaning: "What ONNX Runtime may hold of the GPU's memory.",
+    },
+    Key {
+        table: "engine",
+        name: "batch_max",
+        value: "1",
+        default: Default::Value,
+        meaning: "The most frames, of all cameras together, that are run through the network at once.\n\
+                  A GPU judges four in little more time than one; a processor gains nothing.",
+    },
+    Key {
+        table: "engine",
+        name: "batch_wait_ms",
+        value: "0",
+        default: Default::Value,
+        meaning: "How long a frame may wait for others to fill its batch. With 0 only frames that wait already share one.",
     },
     Key {
         table: "engine",

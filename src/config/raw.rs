@@ -40,6 +40,13 @@ pub(super) struct RawModel {
 pub(super) struct RawEngine {
     pub(super) library: Option<String>,
     pub(super) providers: Option<Vec<String>>,
+    pub(super) fall_back: Option<bool>,
+    pub(super) precisions: Option<Vec<String>>,
+    pub(super) cache: Option<String>,
+    pub(super) device: Option<i64>,
+    pub(super) gpu_memory_max_mb: Option<i64>,
+    pub(super) batch_max: Option<i64>,
+    pub(super) batch_wait_ms: Option<i64>,
     pub(super) threads: Option<i64>,
     pub(super) golden_every_mins: Option<i64>,
 }

@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     camera::Policy,
     channel::Overflow,
-    engine::{OnnxOptions, Provider},
+    engine::{Arithmetic, OnnxOptions, Provider, Wish},
     judge::{Recipe, Unrated},
     ledger::Retention,
 };
@@ -32,6 +33,14 @@ const QUEUE_LEN_MAX: i64 = 1024;
 const KEEP_DAYS_MAX: i64 = 36_500;
 /// 16 TB, more than any edge device has.
 const SIZE_MAX_MB_MAX: i64 = 16_000_000;
+/// Beyond this a batch waits longer than it saves.
+const BATCH_MAX: i64 = 32;
+/// A part that has waited for a second has left.
+const BATCH_WAIT_MS_MAX: i64 = 1000;
+const DEVICE_MAX: i64 = 15;
+/// Less does not hold a network; more than a terabyte is a slip.
+const GPU_MEMORY_MB_MIN: i64 = 64;
+const GPU_MEMORY_MB_MAX: i64 = 1 << 20;
 /// A week: a line that trusts its engine for longer has no golden frames to speak of.
 const GOLDEN_EVERY_MINS_MAX: i64 = 7 * 24 * 60;
 /// More threads than any edge device has cores.
@@ -70,8 +79,14 @@ pub struct ModelSettings {
 pub struct EngineSettings {
     /// ONNX Runtime's library; `None` means that it is looked for.
     pub library: Option<PathBuf>,
+    /// Which engines may be used.
+    pub wish: Wish,
     /// How the network is run.
     pub onnx: OnnxOptions,
+    /// Where `TensorRT` keeps what it builds; `None` means the usual folder.
+    pub cache: Option<PathBuf>,
+    /// How long a frame may wait for others to fill its batch.
+    pub batch_wait: Duration,
     /// How often the golden frames are run again.
     pub golden_every: Duration,
 }
@@ -91,7 +106,14 @@ impl JudgeSettings {
 impl EngineSettings {
     /// For a command that ends soon: the golden frames that run while loading are recent enough.
     pub fn without_file(onnx: OnnxOptions) -> Self {
-        Self { library: None, onnx, golden_every: Duration::MAX }
+        Self {
+            library: None,
+            wish: Wish::default(),
+            onnx,
+            cache: None,
+            batch_wait: Duration::ZERO,
+            golden_every: Duration::MAX,
+        }
     }
 }
 
@@ -201,28 +223,61 @@ fn model(raw: &RawModel, folder: &Path) -> ModelSettings {
 }
 
 fn engine(raw: RawEngine, folder: &Path) -> Result<EngineSettings, ConfigError> {
-    let mut providers = Vec::new();
-    for word in raw.providers.unwrap_or_else(|| vec!["cpu".into()]) {
-        let provider: Provider = word
-            .parse()
-            .map_err(|expected: String| value("engine.providers", &quoted(&word), expected))?;
-        if providers.contains(&provider) {
-            return Err(value("engine.providers", &quoted(&word), "it is listed twice"));
-        }
-        providers.push(provider);
-    }
-    if providers.is_empty() {
-        return Err(value("engine.providers", "[]", "at least one is needed, such as \"cpu\""));
-    }
+    let providers: Vec<Provider> =
+        list("engine.providers", raw.providers, || vec![Provider::Cpu], "cpu")?;
+    let arithmetics: Vec<Arithmetic> =
+        list("engine.precisions", raw.precisions, || Arithmetic::ALL.to_vec(), "fp32")?;
+    let whole =
+        |name, value: Option<i64>, default, max| within(name, value.unwrap_or(default), 0, max);
     let threads = raw.threads.map(|n| within("engine.threads", n, 1, THREADS_MAX)).transpose()?;
+    let batch_max = within("engine.batch_max", raw.batch_max.unwrap_or(1), 1, BATCH_MAX)?;
+    let batch_wait = whole("engine.batch_wait_ms", raw.batch_wait_ms, 0, BATCH_WAIT_MS_MAX)?;
+    let device = whole("engine.device", raw.device, 0, DEVICE_MAX)?;
+    let gpu_memory = "engine.gpu_memory_max_mb";
+    let gpu_memory_max_mb = raw
+        .gpu_memory_max_mb
+        .map(|megabytes| within(gpu_memory, megabytes, GPU_MEMORY_MB_MIN, GPU_MEMORY_MB_MAX))
+        .transpose()?;
     let golden = "engine.golden_every_mins";
     let golden_every_mins =
         within(golden, raw.golden_every_mins.unwrap_or(60), 1, GOLDEN_EVERY_MINS_MAX)?;
     Ok(EngineSettings {
         library: raw.library.map(|path| folder.join(path)),
-        onnx: OnnxOptions { providers, threads },
+        wish: Wish { providers, fall_back: raw.fall_back.unwrap_or(false), arithmetics },
+        onnx: OnnxOptions {
+            threads,
+            batch_max,
+            device: i32::try_from(device).unwrap_or_default(),
+            gpu_memory_max: gpu_memory_max_mb.map(|megabytes| megabytes << 20),
+        },
+        cache: raw.cache.map(|path| folder.join(path)),
+        batch_wait: Duration::from_millis(batch_wait as u64),
         golden_every: Duration::from_mins(golden_every_mins as u64),
     })
+}
+
+/// Words of a closed set, each at most once and at least one of them.
+fn list<T: FromStr<Err = String> + PartialEq>(
+    name: &str,
+    words: Option<Vec<String>>,
+    default: impl FnOnce() -> Vec<T>,
+    example: &str,
+) -> Result<Vec<T>, ConfigError> {
+    let Some(words) = words else { return Ok(default()) };
+    let mut values = Vec::new();
+    for word in words {
+        let parsed =
+            word.parse().map_err(|expected: String| value(name, &quoted(&word), expected))?;
+        if values.contains(&parsed) {
+            return Err(value(name, &quoted(&word), "it is listed twice"));
+        }
+        values.push(parsed);
+    }
+    if values.is_empty() {
+        let expected = format!("at least one is needed, such as \"{example}\"");
+        return Err(value(name, "[]", expected));
+    }
+    Ok(values)
 }
 
 fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {

@@ -5,6 +5,7 @@
 //! here; between two frames the engine's thread obeys commands and runs golden frames (`golden`). `watch` tells what
 //! happens beside. Must not know how frames are made, how they are judged, or how lines look.
 
+mod gather;
 mod golden;
 mod watch;
 
@@ -25,10 +26,10 @@ use crate::{
     camera::{Camera, CameraError, CameraEvent, Playing},
     channel::Overflow,
     clock::Clock,
-    engine::Deviations,
+    engine::{Deviations, Engine as _, EngineError, Refusal},
     fault::{Class, Fault, one_line},
     frame::{CameraId, Frame, Picture},
-    inspector::Inspector,
+    inspector::{InspectError, Inspector},
     judge::Judge,
     ledger::{Account, Balance, FaultReason, Ledger, book::Event, writer::Notes},
     record::{Origin, Record},
@@ -61,6 +62,8 @@ pub struct Station {
     pub commands: (Sender<Command>, Receiver<Command>),
     /// How often the golden frames are run.
     pub golden_every: Duration,
+    /// How long a frame may wait for others to fill its batch.
+    pub batch_wait: Duration,
     /// Who started this process, and wants to hear from it.
     pub manager: Manager,
     /// What latencies are measured with; the cameras' own.
@@ -87,6 +90,8 @@ pub struct Report {
     pub lines_lost: u64,
     /// What the engine said when it last failed.
     pub engine_failure: Option<String>,
+    /// What the GPU said when it failed for good; the process must end.
+    pub gpu_failure: Option<String>,
 }
 
 /// Losses and returns of a camera that may wait to be told.
@@ -115,6 +120,7 @@ impl Station {
             judging,
             commands,
             golden_every,
+            batch_wait,
             manager,
             clock,
             drain_within,
@@ -145,6 +151,8 @@ impl Station {
             judging,
             commands,
             golden: Golden::new(golden_every, clock.monotonic()),
+            batch_wait,
+            dead: None,
             notes: ledger.as_ref().map(Ledger::notes),
             failures: 0,
             clock,
@@ -187,6 +195,9 @@ impl Station {
         drain.sink(done.sink)?;
         // Last: what the others did until their end is in it.
         drain.ledger(ledger)?;
+        if done.gpu_failure.is_some() {
+            leave(done.inspector);
+        }
         let balances = drain.balances().collect();
         Ok(Report {
             summary: done.summary,
@@ -194,6 +205,7 @@ impl Station {
             failures,
             lines_lost: done.lines_lost,
             engine_failure: done.engine_failure,
+            gpu_failure: done.gpu_failure,
         })
     }
 }
@@ -232,6 +244,8 @@ pub enum Command {
 enum Notice {
     /// Nobody reads the verdicts any more.
     OutputGone,
+    /// The GPU failed for good.
+    GpuGone,
 }
 
 /// Who is late when lines wait for a reader.
@@ -332,7 +346,7 @@ impl Drain<'_> {
             if !self.is_asked_for {
                 select! {
                     recv(self.notices) -> notice => match notice {
-                        Ok(Notice::OutputGone) => {}
+                        Ok(Notice::OutputGone | Notice::GpuGone) => {}
                         Err(_gone) => return Ok(()),
                     },
                     recv(self.stop) -> _ => self.is_asked_for = true,
@@ -340,7 +354,7 @@ impl Drain<'_> {
                 continue;
             }
             match self.notices.recv_timeout(self.within) {
-                Ok(Notice::OutputGone) => {}
+                Ok(Notice::OutputGone | Notice::GpuGone) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => return Err(self.late(Class::Engine, "engine-0")),
             }
@@ -405,6 +419,12 @@ impl Drain<'_> {
     }
 }
 
+/// The destructors of a provider whose GPU is lost may hang or crash, and the process ends anyhow.
+#[expect(clippy::mem_forget, reason = "what is not taken apart cannot hang the end of the process")]
+fn leave(inspector: Inspector) {
+    std::mem::forget(inspector);
+}
+
 /// Joins the cameras' threads, then the engine's, which ends when it has drained the channels.
 fn finish(engine: JoinHandle<Done>, playing: Vec<Playing>) -> Result<Done, Fault> {
     let mut panicked = Vec::new();
@@ -436,6 +456,9 @@ struct Worker {
     judging: Arc<Mutex<Judging>>,
     commands: Receiver<Command>,
     golden: Golden,
+    batch_wait: Duration,
+    /// What the GPU said when it failed for good: it is not asked again.
+    dead: Option<String>,
     notes: Option<Notes>,
     /// Failures of the engine since it last succeeded.
     failures: u32,
@@ -449,10 +472,13 @@ struct Worker {
 
 /// What is left of it.
 struct Done {
+    /// Not taken apart before every verdict has left.
+    inspector: Inspector,
     sink: Stdout,
     summary: Summary,
     lines_lost: u64,
     engine_failure: Option<String>,
+    gpu_failure: Option<String>,
 }
 
 impl Worker {
@@ -462,8 +488,8 @@ impl Worker {
             let closed = self.until_one_closes(&lanes);
             lanes.remove(closed);
         }
-        let Self { sink, summary, lines_lost, engine_failure, .. } = self;
-        Done { sink, summary, lines_lost, engine_failure }
+        let Self { inspector, sink, summary, lines_lost, engine_failure, dead, .. } = self;
+        Done { inspector, sink, summary, lines_lost, engine_failure, gpu_failure: dead }
     }
 
     fn until_one_closes(&mut self, lanes: &[Lane]) -> usize {
@@ -488,7 +514,14 @@ impl Worker {
                 continue;
             }
             match ready.recv(&lanes[index].frames) {
-                Ok(frame) => self.one(&frame, &lanes[index]),
+                Ok(frame) => {
+                    let until = gather::Until {
+                        batch_max: self.inspector.engine().batch_max(),
+                        wait: self.batch_wait,
+                    };
+                    let frames: Vec<_> = lanes.iter().map(|lane| &lane.frames).collect();
+                    self.batch(&gather::gather((index, frame), &frames, until), lanes);
+                }
                 Err(_closed) => return index,
             }
         }
@@ -512,6 +545,9 @@ impl Worker {
 
     /// Runs the next golden frame, where it is time for one.
     fn golden_step(&mut self) {
+        if self.dead.is_some() {
+            return;
+        }
         let now = self.clock.monotonic();
         let frames = self.inspector.engine().golden_frames();
         let Some(index) = self.golden.next(now, frames) else { return };
@@ -528,6 +564,9 @@ impl Worker {
                     );
                     self.trusted(all);
                 }
+            }
+            Err(Refusal::Failed { source: source @ EngineError::Fatal { .. }, .. }) => {
+                self.bury(&source.into());
             }
             Err(refusal) => {
                 let why = one_line(&refusal);
@@ -552,33 +591,77 @@ impl Worker {
         }
     }
 
-    fn one(&mut self, frame: &Frame, lane: &Lane) {
+    /// Judges frames that came at once; each gets its disposition.
+    fn batch(&mut self, frames: &[(usize, Frame)], lanes: &[Lane]) {
         let started = self.clock.monotonic();
-        let reject_rate = self.inspector.judges().get(lane.camera).map_or(0.0, Judge::reject_rate);
-        let (verdict, is_inferred, fault) = match &frame.picture {
-            Picture::Unreadable(reason) => {
-                let reason = format!("cannot be decoded: {reason}");
-                (Verdict::fault(reject_rate, reason), false, Some(FaultReason::Decode))
-            }
-            Picture::Pixels(_) if let Some(why) = self.golden.refusal() => {
-                let reason = format!("the engine is not trusted: {why}");
-                (Verdict::fault(reject_rate, reason), false, Some(FaultReason::Engine))
-            }
-            Picture::Pixels(pixels) => match self.inspector.inspect(pixels.view(), lane.camera) {
-                Ok(inspection) => {
-                    let fault = match inspection.verdict.decision {
-                        Decision::Fault => Some(FaultReason::Engine),
-                        Decision::Pass(_) | Decision::Fail | Decision::UnknownProduct => None,
-                    };
-                    (inspection.verdict, true, fault)
-                }
-                Err(error) => {
-                    let reason = one_line(&error);
-                    (Verdict::fault(reject_rate, reason), false, Some(FaultReason::Engine))
-                }
-            },
+        let untrusted = match (&self.dead, self.golden.refusal()) {
+            (Some(why), _) => Some(format!("the GPU failed for good: {why}")),
+            (None, Some(why)) => Some(format!("the engine is not trusted: {why}")),
+            (None, None) => None,
         };
+        let inputs: Vec<_> = frames
+            .iter()
+            .filter_map(|(lane, frame)| match &frame.picture {
+                Picture::Pixels(pixels) if untrusted.is_none() => {
+                    Some((pixels.view(), lanes[*lane].camera))
+                }
+                Picture::Pixels(_) | Picture::Unreadable(_) => None,
+            })
+            .collect();
+        let mut outcomes = self.inspector.inspect_batch(&inputs).into_iter();
         let ended = self.clock.monotonic();
+        for (lane, frame) in frames {
+            let outcome = match (&frame.picture, &untrusted) {
+                (Picture::Unreadable(reason), _) => {
+                    Err((format!("cannot be decoded: {reason}"), FaultReason::Decode))
+                }
+                (Picture::Pixels(_), Some(why)) => Err((why.clone(), FaultReason::Engine)),
+                (Picture::Pixels(_), None) => match outcomes.next() {
+                    Some(Ok(inspection)) => Ok(inspection.verdict),
+                    Some(Err(error)) => {
+                        self.bury(&error);
+                        Err((one_line(&error), FaultReason::Engine))
+                    }
+                    None => Err(("the engine gave no answer".into(), FaultReason::Engine)),
+                },
+            };
+            self.settle(frame, &lanes[*lane], outcome, started, ended);
+        }
+    }
+
+    /// Takes note of a failure that only a new process gets out of.
+    fn bury(&mut self, error: &InspectError) {
+        if let InspectError::Engine(EngineError::Fatal { cause }) = error
+            && self.dead.is_none()
+        {
+            tracing::error!(
+                "the GPU failed for good, the process ends to be started again: {cause}"
+            );
+            self.note("gpu-failed", cause.clone());
+            self.board.post(state::Event::Begins(Trouble::Engine));
+            self.dead = Some(cause.clone());
+            // Full: the station knows already that it is to end.
+            let _told = self.notify.try_send(Notice::GpuGone);
+        }
+    }
+
+    /// Gives one frame its disposition, by the verdict about it or why there is none.
+    fn settle(
+        &mut self,
+        frame: &Frame,
+        lane: &Lane,
+        outcome: Result<Verdict, (String, FaultReason)>,
+        started: Duration,
+        ended: Duration,
+    ) {
+        let reject_rate = self.inspector.judges().get(lane.camera).map_or(0.0, Judge::reject_rate);
+        let (verdict, is_inferred, fault) = match outcome {
+            Ok(verdict) => {
+                let fault = (verdict.decision == Decision::Fault).then_some(FaultReason::Engine);
+                (verdict, true, fault)
+            }
+            Err((reason, fault)) => (Verdict::fault(reject_rate, reason), false, Some(fault)),
+        };
         let latency = ended.saturating_sub(frame.stamp.monotonic);
         let inference = is_inferred.then(|| ended.saturating_sub(started));
         self.summary.latency.add(latency);

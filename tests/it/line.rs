@@ -132,6 +132,7 @@ pub fn station_with(
         judging,
         commands: crossbeam_channel::bounded(1),
         golden_every: Duration::from_hours(1),
+        batch_wait: Duration::ZERO,
         manager: Manager::from_environment(),
         clock,
         drain_within: Station::DRAIN_WITHIN,

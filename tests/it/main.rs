@@ -16,6 +16,7 @@ mod support;
 mod bad_input;
 mod check_and_capture;
 mod demo;
+mod engines;
 mod golden_refusal;
 mod inspect;
 mod judging;
