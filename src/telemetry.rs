@@ -28,6 +28,7 @@ use crate::{
     engine::Deviations,
     frame::{CameraId, Frame},
     ledger::{Account, DropReason, FaultReason, writer::Health},
+    machine::{self, Machine},
     state::{Board, State, Trouble},
     verdict::Verdict,
 };
@@ -45,6 +46,7 @@ pub struct Telemetry {
     verdicts: Family<VerdictLabels, Counter>,
     stages: Family<StageLabels, Histogram, Buckets>,
     losses: Family<CameraLabels, Counter>,
+    batches: Counter,
 }
 
 /// Where a scrape reads what others keep.
@@ -143,8 +145,10 @@ impl Telemetry {
         );
         let losses = Family::default();
         registry.register("camera_losses", "How often a camera was lost", losses.clone());
+        let batches = Counter::default();
+        registry.register("batches", "Batches that the engine was given", batches.clone());
         registry.register_collector(Box::new(sources));
-        Self { registry, verdicts, stages, losses }
+        Self { registry, verdicts, stages, losses, batches }
     }
 
     /// The stages of a camera's frames.
@@ -154,6 +158,11 @@ impl Telemetry {
             self.stages.get_or_create(&labels).clone()
         };
         Stages { wait: of("wait"), inspect: of("inspect"), verdict: of("verdict") }
+    }
+
+    /// Frames were given to the engine together.
+    pub fn batched(&self) {
+        self.batches.inc();
     }
 
     /// A frame has its verdict.
@@ -322,18 +331,30 @@ impl Sources {
                 family(encoder, "resident_bytes", "Memory of the process", MetricType::Gauge)?;
             gauge_alone(&mut resident, bytes as f64)?;
         }
-        let zones = machine::temperatures();
-        if zones.is_empty() {
-            return Ok(());
+        let machine = Machine::default();
+        let zones = machine.temperatures();
+        if !zones.is_empty() {
+            let help = "Of each thermal zone of the machine";
+            let mut temperature = family(encoder, "temperature_celsius", help, MetricType::Gauge)?;
+            for (zone, celsius) in zones {
+                gauge(&mut temperature, &[("zone", &*zone)], celsius)?;
+            }
         }
-        let mut temperature = family(
-            encoder,
-            "temperature_celsius",
-            "Of each thermal zone of the machine",
-            MetricType::Gauge,
-        )?;
-        for (zone, celsius) in zones {
-            gauge(&mut temperature, &[("zone", &*zone)], celsius)?;
+        let devices = machine.cooling();
+        if !devices.is_empty() {
+            let help = "How far a cooling device is up, from 0 to 1; a clock above 0 is throttled";
+            let mut cooling = family(encoder, "cooling_share", help, MetricType::Gauge)?;
+            for device in devices {
+                gauge(&mut cooling, &[("device", &*device.device)], device.share)?;
+            }
+        }
+        let events = machine.over_currents();
+        if !events.is_empty() {
+            let help = "How often an over-current guard slowed the board down since its start";
+            let mut guards = family(encoder, "over_currents", help, MetricType::Counter)?;
+            for (guard, count_since_start) in events {
+                count(&mut guards, &[("guard", &*guard)], count_since_start)?;
+            }
         }
         Ok(())
     }
@@ -366,34 +387,4 @@ fn gauge<const N: usize>(
 
 fn gauge_alone(metric: &mut MetricEncoder<'_>, value: f64) -> fmt::Result {
     metric.encode_gauge(&value)
-}
-
-/// What Linux tells about the process and the board.
-mod machine {
-    use std::{fs, path::Path};
-
-    /// More zones than any board has.
-    const ZONES_MAX: usize = 32;
-
-    /// Resident memory; `None` where there is no /proc.
-    pub(super) fn resident_bytes() -> Option<u64> {
-        let status = fs::read_to_string("/proc/self/status").ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
-        Some(kilobytes * 1024)
-    }
-
-    /// Name and temperature of each thermal zone: on a Jetson CPU, GPU and the others that throttle.
-    pub(super) fn temperatures() -> Vec<(String, f64)> {
-        let read = |path: &Path| fs::read_to_string(path).ok();
-        (0..ZONES_MAX)
-            .map(|zone| Path::new("/sys/class/thermal").join(format!("thermal_zone{zone}")))
-            .take_while(|folder| folder.is_dir())
-            .filter_map(|folder| {
-                let name = read(&folder.join("type"))?.trim().to_owned();
-                let millis: f64 = read(&folder.join("temp"))?.trim().parse().ok()?;
-                Some((name, millis / 1e3))
-            })
-            .collect()
-    }
 }

@@ -608,6 +608,9 @@ impl Worker {
                 Picture::Pixels(_) | Picture::Unreadable(_) => None,
             })
             .collect();
+        if !inputs.is_empty() {
+            self.telemetry.batched();
+        }
         let mut outcomes = self.inspector.inspect_batch(&inputs).into_iter();
         let ended = self.clock.monotonic();
         for (lane, frame) in frames {
