@@ -35,8 +35,8 @@ impl Arithmetic {
 
     /// How far an engine that computes so may be off a model file's golden frames.
     ///
-    /// f16 has 11 bits of mantissa: through some forty layers a full-width network's map differs by a few thousandths.
-    /// It is held to what the trainer allows a network on int8.
+    /// f16 has 11 bits of mantissa, so that a whole network cannot stay within what is allowed to f32; it is held to what
+    /// the trainer allows a network on int8.
     pub fn tolerance(self, file: Tolerance) -> Tolerance {
         match self {
             Self::Fp32 => file,
