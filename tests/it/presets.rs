@@ -9,7 +9,7 @@ use std::{
 use bundle::geometry::Size;
 use gstreamer::{self as gst, glib, prelude::*, subclass::prelude::*};
 use sightline::{
-    camera::{CameraEvent, CameraOptions, Platform, Preset, preset},
+    camera::{CameraEvent, CameraOptions, Platform, Preset, View, preset},
     channel::Overflow,
     frame::Picture,
 };
@@ -27,6 +27,8 @@ fn options(preset: Preset, parameters: &[(&str, &str)]) -> CameraOptions {
     CameraOptions {
         preset,
         parameters,
+        view: View::default(),
+        trigger: None,
         scale_to: Some(INPUT),
         keep_full: false,
         overflow: Overflow::Latest,
@@ -63,6 +65,32 @@ fn rtsp_is_played_and_stopped() {
     assert_eq!(seen, 10);
     let balance = account.balance();
     assert_eq!(balance.captured, 10 + waiting + balance.dropped_total(), "{balance}");
+    assert_eq!(balance.lost_upstream, 0, "over TCP nothing is lost");
+}
+
+#[test]
+fn what_the_network_loses_is_told_in_frames() {
+    let location = format!("rtsp://127.0.0.1:{}/lossy", rtsp::serve_beside());
+    let camera =
+        support::camera("top", &options(find("rtsp"), &[("location", &location)])).unwrap();
+    let (frames, account) = (camera.frames().clone(), Arc::clone(camera.account()));
+    let (event, _events) = crossbeam_channel::bounded(1);
+    let playing = camera.play(event).unwrap();
+    let began = std::time::Instant::now();
+    let mut damaged = 0;
+    // Until the loss is told, however slow the machine is.
+    for frame in &frames {
+        damaged += u64::from(matches!(frame.picture, Picture::Unreadable(_)));
+        if account.balance().lost_upstream >= 2 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_mins(1), "{}", account.balance());
+    }
+    assert!(playing.end(&frames));
+    let balance = account.balance();
+    println!("{balance}; {damaged} damaged");
+    // One packet of forty is lost, and a frame of snow has several.
+    assert!(balance.lost_upstream <= balance.captured, "{balance}");
 }
 
 /// What a camera that cannot play says.
