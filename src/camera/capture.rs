@@ -19,6 +19,7 @@ use gstreamer_app::{AppSink, AppSinkCallbacks};
 
 use super::{
     CameraError,
+    pipeline,
     pixels::{FullBuffer, MappedFrame},
     stills::Notes,
     trigger::{Cells, This, Trigger},
@@ -47,6 +48,8 @@ pub(super) struct Capture {
     pub(super) trigger: Option<Trigger>,
     /// Shows the part best so far.
     pub(super) held: Option<Frame>,
+    /// The last frame's time in the stream.
+    pub(super) last_pts: Option<gst::ClockTime>,
 }
 
 /// What the watcher sees of the callback.
@@ -58,6 +61,8 @@ pub(super) struct Signs {
     last_change: AtomicU64,
     /// The callback waits for the channel: silence is then nobody's fault.
     is_held_back: AtomicBool,
+    /// Frames for which there was time between two that came.
+    gap_frames: AtomicU64,
     /// The last picture's sampled bytes.
     print: AtomicU64,
     /// Why the callback gave up.
@@ -67,7 +72,8 @@ pub(super) struct Signs {
 impl Signs {
     /// A new attempt begins.
     pub(super) fn clear(&self) {
-        for sign in [&self.first_frame, &self.last_frame, &self.last_change, &self.print] {
+        let Self { first_frame, last_frame, last_change, gap_frames, print, .. } = self;
+        for sign in [first_frame, last_frame, last_change, gap_frames, print] {
             sign.store(0, Ordering::Release);
         }
         self.take_failure();
@@ -82,6 +88,11 @@ impl Signs {
     /// When the picture last changed.
     pub(super) fn last_change(&self) -> Option<Duration> {
         time(&self.last_change)
+    }
+
+    /// Frames of this attempt for which there was time and that did not come; a camera may have skipped them itself.
+    pub(super) fn gap_frames(&self) -> u64 {
+        self.gap_frames.load(Ordering::Acquire)
     }
 
     pub(super) fn is_held_back(&self) -> bool {
@@ -173,7 +184,9 @@ impl Capture {
         // First of all: from here on this frame exists.
         let id = self.numbering.give();
         self.account.captured(id.number);
-        let pts = sample.buffer().and_then(gst::BufferRef::pts).map(Duration::from);
+        let pts = sample.buffer().and_then(gst::BufferRef::pts);
+        self.look_for_gap(pts, sample.caps().and_then(pipeline::frame_duration));
+        let pts = pts.map(Duration::from);
         let stamp = Stamp { monotonic: self.clock.monotonic(), wall: self.clock.wall(), pts };
         let note = self.notes.as_ref().and_then(Notes::take);
         let (origin, unreadable) =
@@ -204,6 +217,20 @@ impl Capture {
             Some(Arc::new(FullBuffer { sample }) as Arc<dyn FullResolution>)
         });
         self.choose(Frame { id, stamp, origin, picture, full })
+    }
+
+    fn look_for_gap(&mut self, pts: Option<gst::ClockTime>, frame: Option<gst::ClockTime>) {
+        let last = std::mem::replace(&mut self.last_pts, pts);
+        let (Some(last), Some(pts), Some(frame)) = (last, pts, frame) else { return };
+        let since = pts.saturating_sub(last) + frame / 2;
+        let gap = (since.nseconds() / frame.nseconds().max(1)).saturating_sub(1);
+        self.signs.gap_frames.fetch_add(gap, Ordering::AcqRel);
+    }
+
+    /// The pipeline plays no more.
+    pub(super) fn rest(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.last_pts = None;
+        self.release()
     }
 
     /// Asks the trigger, where there is one, whether the frame is handed over.
@@ -242,7 +269,7 @@ impl Capture {
     }
 
     /// Hands over what the trigger holds: no frame follows that could show the part better.
-    pub(super) fn release(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn release(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
         let is_a_parts = self.trigger.as_mut().is_some_and(Trigger::end);
         match self.held.take() {
             Some(held) if is_a_parts => self.push(held),

@@ -162,6 +162,7 @@ impl Parts {
             signs: Arc::clone(&signs),
             trigger: options.trigger.map(Trigger::new),
             held: None,
+            last_pts: None,
         }));
         if options.trigger.is_some() {
             account.triggered();
@@ -254,7 +255,7 @@ impl Parts {
         self.count_packets(&mut network);
         self.built.pipeline.rest();
         // Its threads have ended: nothing follows what the trigger holds. That nobody takes it is told by the signs.
-        let _refused = self.capture.lock().unwrap_or_else(PoisonError::into_inner).release();
+        let _refused = self.capture.lock().unwrap_or_else(PoisonError::into_inner).rest();
         if let Some(Err(panic)) = feeding.map(JoinHandle::join) {
             // A bug there is a bug here: whoever joins this thread is told.
             std::panic::resume_unwind(panic);
@@ -360,11 +361,13 @@ impl Parts {
         sought.is_ok()
     }
 
-    /// A network camera's jitter buffer tells how many packets it waited for in vain.
+    /// A network camera's jitter buffer tells how many packets it waited for in vain; without their rest, pictures are
+    /// not decoded until the next whole one, which shows as a gap in the stream's time.
     fn count_packets(&self, network: &mut Network) {
         let packets = Packets::of(&self.built.pipeline.elements);
         let came = self.account.balance().captured.saturating_sub(network.captured_before);
-        let frames = packets.lost_frames(came);
+        let gaps = if packets.lost() > 0 { self.signs.gap_frames() } else { 0 };
+        let frames = packets.lost_frames(came).max(gaps);
         if network.told == 0 && frames > 0 {
             tracing::warn!(camera = %self.id, packets = packets.lost(), "the network loses packets");
         }

@@ -15,7 +15,7 @@ const LAUNCH: &str = "( audiotestsrc is-live=true ! audio/x-raw,rate=8000,channe
      videotestsrc is-live=true pattern=snow ! video/x-raw,width=320,height=240,framerate=25/1 \
      ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay1 config-interval=1 )";
 /// Of the packets under `/lossy`, one of so many never arrives.
-const LOST_OF: usize = 40;
+const LOST_OF: usize = 300;
 
 /// Streams sound and H.264 until the process ends; `bound` is told the port. 0 lets the system choose it.
 fn serve(port: u16, bound: impl FnOnce(u16)) {

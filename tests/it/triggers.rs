@@ -75,7 +75,7 @@ fn each_part_is_judged_once_and_every_frame_is_in_the_ledger() {
     assert_eq!(output.status.code(), Some(0), "{told}");
     let judged: Vec<_> = json_lines(&output)
         .iter()
-        .map(|line| line["file"].as_str().unwrap().to_owned())
+        .map(|line| line["origin"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(judged.len(), 3, "{told}");
     for (judged, wanted) in judged.iter().zip(&wanted) {

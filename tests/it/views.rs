@@ -249,7 +249,8 @@ fn a_large_frame_is_judged_in_tiles_and_has_one_verdict() {
     for index in 0..3 {
         scratch.write_picture(&format!("parts/{index}.png"), &large.view());
     }
-    scratch.write("line.toml", config(""));
+    // So that the oracle below sees the very same inputs.
+    scratch.write("line.toml", config("scaling = \"exact\"\n"));
     let document = support::document(99);
     let score_of = |geometry: Geometry| {
         let document = Document { geometry: geometry.clone(), ..document.clone() };
