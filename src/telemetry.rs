@@ -266,7 +266,7 @@ impl Sources {
             for (camera, parts) in &parts {
                 count(&mut missed, &[("camera", camera)], parts.missed)?;
             }
-            let help = "Parts that stayed for longer than any does: two that touch, or none";
+            let help = "How often a part had stayed for as long as none does";
             let mut long = family(encoder, "parts_too_long", help, MetricType::Counter)?;
             for (camera, parts) in &parts {
                 count(&mut long, &[("camera", camera)], parts.too_long)?;

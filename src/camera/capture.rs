@@ -18,8 +18,7 @@ use gstreamer::{self as gst, prelude::*};
 use gstreamer_app::{AppSink, AppSinkCallbacks};
 
 use super::{
-    CameraError,
-    pipeline,
+    CameraError, pipeline,
     pixels::{FullBuffer, MappedFrame},
     stills::Notes,
     trigger::{Cells, This, Trigger},
@@ -328,6 +327,18 @@ mod tests {
     use bundle::geometry::{RgbImage, Size};
 
     use super::*;
+
+    #[test]
+    fn an_incomplete_buffer_is_no_picture() {
+        gst::init().unwrap();
+        let sample = |flags| {
+            let mut buffer = gst::Buffer::with_size(12).unwrap();
+            buffer.get_mut().unwrap().set_flags(flags);
+            gst::Sample::builder().buffer(&buffer).build()
+        };
+        assert!(is_damaged(&sample(gst::BufferFlags::CORRUPTED)));
+        assert!(!is_damaged(&sample(gst::BufferFlags::DISCONT)));
+    }
 
     #[test]
     fn a_picture_that_repeats_is_seen_not_to_change() {

@@ -71,7 +71,7 @@ pub struct Parts {
     pub seen: u64,
     /// Those whose frame has no verdict, or the verdict `fault`.
     pub missed: u64,
-    /// Those that stayed for longer than any part does: perhaps two that touch, perhaps none.
+    /// How often one had stayed for as long as no part does: two that touch, a belt that stopped, another light.
     pub too_long: u64,
 }
 

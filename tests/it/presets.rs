@@ -9,7 +9,10 @@ use std::{
 use bundle::geometry::Size;
 use gstreamer::{self as gst, glib, prelude::*, subclass::prelude::*};
 use sightline::{
-    camera::{CameraEvent, CameraOptions, Platform, Preset, View, preset},
+    camera::{
+        CameraEvent, CameraOptions, Platform, Preset, View, preset,
+        view::{Area, Turn},
+    },
     channel::Overflow,
     frame::Picture,
 };
@@ -258,11 +261,17 @@ fn every_preset_is_a_pipeline_with_the_real_elements_properties() {
             "gige" => &[("camera", "Basler-acA1920 (40123456)")],
             _ => &[],
         };
-        for scale_to in [Some(INPUT), None] {
+        let region = Some(Area::new(0.25, 0.0, 0.5, 1.0).unwrap());
+        for (scale_to, view) in [
+            (Some(INPUT), View::default()),
+            (None, View::default()),
+            (Some(INPUT), View { turn: Turn::Right, region }),
+            (None, View { turn: Turn::Half, region: None }),
+        ] {
             let options =
-                CameraOptions { scale_to, ..options(preset.clone().unwrap(), parameters) };
+                CameraOptions { scale_to, view, ..options(preset.clone().unwrap(), parameters) };
             if let Err(error) = support::camera("top", &options) {
-                panic!("{name}, {scale_to:?}: {error}");
+                panic!("{name}, {scale_to:?}, {view}: {error}");
             }
         }
     }

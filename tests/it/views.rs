@@ -119,7 +119,9 @@ fn changing(scratch: &Scratch) -> Preset {
     let segments: Vec<_> = FORMATS
         .iter()
         .map(|(format, _)| {
-            format!("videotestsrc num-buffers=5 pattern=snow ! video/x-raw,format={format} ! joined.")
+            format!(
+                "videotestsrc num-buffers=5 pattern=snow ! video/x-raw,format={format} ! joined."
+            )
         })
         .collect();
     scratch.write(
@@ -136,8 +138,7 @@ fn changing(scratch: &Scratch) -> Preset {
 fn a_format_that_changes_in_mid_stream_is_taken() {
     let scratch = Scratch::new();
     let half = Area::new(0.5, 0.0, 0.5, 1.0).unwrap();
-    for (region, turn) in
-        [(None, Turn::None), (Some(half), Turn::None), (Some(half), Turn::Right)]
+    for (region, turn) in [(None, Turn::None), (Some(half), Turn::None), (Some(half), Turn::Right)]
     {
         for scale_to in [None, Some(INPUT)] {
             let camera = CameraOptions {
@@ -170,8 +171,7 @@ fn a_format_that_changes_in_mid_stream_is_taken() {
             // And each is judged and accounted for.
             let out = Kept::default();
             let never = crossbeam_channel::never();
-            let report =
-                station(vec![camera], support::engine(), out.clone()).run(&never).unwrap();
+            let report = station(vec![camera], support::engine(), out.clone()).run(&never).unwrap();
             let balance = report.balances[0].1;
             assert!(balance.is_settled(), "{balance}");
             assert_eq!((balance.captured, balance.judged), (15, 15), "{balance}");
