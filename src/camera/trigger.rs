@@ -20,7 +20,8 @@ use bundle::geometry::RgbView;
 use super::view::{Area, Edges};
 
 /// Cells across and down: a part of a sixteenth of the region is seen.
-const SIDE: usize = 16;
+const ACROSS: u8 = 16;
+const SIDE: usize = ACROSS as usize;
 const CELLS: usize = SIDE * SIDE;
 /// Samples of a cell across and down; more tell no more.
 const SAMPLES: u32 = 8;
@@ -43,7 +44,7 @@ pub struct Rule {
     /// The share of cells that differ where a part is.
     pub presence: f64,
     /// Frames without a part that end it; at least 1.
-    pub gap_frames: u32,
+    pub gap_frames: usize,
     /// No part is there for longer.
     pub longest: Duration,
 }
@@ -92,12 +93,13 @@ impl Cells {
 
 /// Where the cells between two edges begin and end, each at least a pixel wide.
 fn spans(from: u32, to: u32) -> [(u32, u32); SIDE] {
-    let len = u64::from(to - from);
-    let at = |cell: usize| from + (len * cell as u64 / SIDE as u64) as u32;
-    std::array::from_fn(|cell| {
+    let at = |cell: u32| from + (to - from) * cell / u32::from(ACROSS);
+    let mut spans = [(from, to); SIDE];
+    for (cell, span) in (0..).zip(&mut spans) {
         let start = at(cell).min(to - 1);
-        (start, at(cell + 1).max(start + 1))
-    })
+        *span = (start, at(cell + 1).max(start + 1));
+    }
+    spans
 }
 
 fn samples(from: u32, to: u32) -> usize {
@@ -139,7 +141,7 @@ impl Step {
 struct Presence {
     /// How far from the middle the frame is that is held; `None` once it has been released.
     held: Option<f64>,
-    empty_frames: u32,
+    empty_frames: usize,
     /// It came then, or was told then to be too long.
     told: Duration,
     is_long: bool,
@@ -268,7 +270,7 @@ mod tests {
         let size = Size { width: 160, height: 80 };
         let mut pixels = vec![level; 160 * 80 * 3];
         for (at, pixel) in pixels.chunks_mut(3).enumerate() {
-            let (x, y) = ((at % 160) as i32, at / 160);
+            let (x, y) = (i32::try_from(at % 160).unwrap(), at / 160);
             let is_part = part.is_some_and(|left| (left..left + 60).contains(&x));
             if is_part && (10..70).contains(&y) {
                 pixel.fill(level.wrapping_add(100));
@@ -281,7 +283,7 @@ mod tests {
         let mut trigger = Trigger::new(rule);
         for at in 0..LEARNED_FROM {
             // A part passes meanwhile.
-            let part = (at % 5 == 0).then_some(at as i32 * 4);
+            let part = (at % 5 == 0).then_some(i32::try_from(at).unwrap() * 4);
             assert_eq!(trigger.see(belt(50, part), Duration::ZERO).this, This::Learned);
         }
         trigger
@@ -352,9 +354,9 @@ mod tests {
     #[test]
     fn slow_light_is_no_part_and_what_stays_becomes_the_background() {
         let mut trigger = armed(Rule::default());
-        for frame in 0..200 {
+        for frame in 0..200_u8 {
             // Half a grey level each frame, up to the contrast of any part.
-            let step = trigger.see(belt(50 + (frame / 2) as u8, None), time(frame));
+            let step = trigger.see(belt(50 + frame / 2, None), time(frame.into()));
             assert_eq!(step, Step::nothing(This::NotWanted), "frame {frame}");
         }
         let mut seen = (0, 0, 0);
@@ -373,7 +375,8 @@ mod tests {
         let size = Size { width: 3, height: 2 };
         let image = RgbImage { size, pixels: (0..18).collect() };
         let cells = Cells::of(&image.view(), &Area::WHOLE);
-        assert!(cells.0[0] == 1.0 && cells.0[CELLS - 1] == 16.0, "{cells:?}");
+        let ends = [cells.0[0], cells.0[CELLS - 1]];
+        assert_eq!(ends.map(|level| format!("{level}")), ["1", "16"]);
     }
 
     proptest! {
@@ -382,7 +385,7 @@ mod tests {
         fn every_presence_yields_exactly_one_frame(
             // Where a part is; 220 stands for none.
             frames in prop::collection::vec(prop_oneof![Just(220_usize), 0..220_usize], 0..120),
-            gap_frames in 1_u32..4,
+            gap_frames in 1_usize..4,
             longest_ms in 1_u64..2_000,
         ) {
             static BELTS: OnceLock<(Trigger, Vec<Cells>)> = OnceLock::new();

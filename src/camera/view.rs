@@ -126,6 +126,11 @@ impl Area {
 }
 
 fn span(from: f64, len: f64, side: u32) -> (u32, u32) {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 0 to half of a side"
+    )]
     let even = |fraction: f64| {
         let pixel = fraction.clamp(0.0, 1.0) * f64::from(side);
         ((pixel / 2.0).round() as u32 * 2).min(side)

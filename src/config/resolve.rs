@@ -414,7 +414,6 @@ fn rule(path: &str, raw: RawTrigger) -> Result<Rule, ConfigError> {
         let expected = || format!("it must be above 0 and at most {most}");
         if is_within { Ok(given) } else { Err(value(path(key), &given.to_string(), expected())) }
     };
-    let gap_frames = raw.gap_frames.unwrap_or(i64::from(usual.gap_frames));
     Ok(Rule {
         area: match raw.region {
             Some(region) => area(&path("region"), region)?,
@@ -422,7 +421,10 @@ fn rule(path: &str, raw: RawTrigger) -> Result<Rule, ConfigError> {
         },
         contrast: number("contrast", raw.contrast, usual.contrast, 255.0)?,
         presence: number("presence", raw.presence, usual.presence, 1.0)?,
-        gap_frames: within(&path("gap_frames"), gap_frames, 1, GAP_FRAMES_MAX)? as u32,
+        gap_frames: match raw.gap_frames {
+            Some(given) => within(&path("gap_frames"), given, 1, GAP_FRAMES_MAX)?,
+            None => usual.gap_frames,
+        },
         longest: match raw.longest_secs {
             Some(given) => seconds(&path("longest_secs"), given)?,
             None => usual.longest,

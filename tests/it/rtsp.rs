@@ -33,7 +33,7 @@ fn serve(port: u16, bound: impl FnOnce(u16)) {
         // In lists and one by one.
         let sent = std::sync::atomic::AtomicUsize::new(1);
         let is_lost =
-            move || sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % LOST_OF == 0;
+            move || sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(LOST_OF);
         let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         let pad = streams.by_name("pay1").unwrap().static_pad("src").unwrap();
         pad.add_probe(kinds, move |_pad, info| match &mut info.data {
