@@ -260,6 +260,27 @@ impl Sources {
         for (camera, balance, _) in &balances {
             count(&mut lost, &[("camera", camera)], balance.lost_upstream)?;
         }
+        let parts: Vec<_> = balances
+            .iter()
+            .filter_map(|(camera, balance, _)| Some((camera.as_str(), balance.parts?)))
+            .collect();
+        if !parts.is_empty() {
+            let help = "Parts that the software trigger saw";
+            let mut seen = family(encoder, "parts_seen", help, MetricType::Counter)?;
+            for (camera, parts) in &parts {
+                count(&mut seen, &[("camera", camera)], parts.seen)?;
+            }
+            let help = "Parts that the software trigger saw and nobody judged";
+            let mut missed = family(encoder, "parts_missed", help, MetricType::Counter)?;
+            for (camera, parts) in &parts {
+                count(&mut missed, &[("camera", camera)], parts.missed)?;
+            }
+            let help = "How often a part had stayed for as long as none does";
+            let mut long = family(encoder, "parts_too_long", help, MetricType::Counter)?;
+            for (camera, parts) in &parts {
+                count(&mut long, &[("camera", camera)], parts.too_long)?;
+            }
+        }
         let mut flying = family(
             encoder,
             "frames_in_flight",

@@ -10,6 +10,7 @@ use gstreamer_app::AppSrc;
 use super::{
     CameraError, CameraOptions, Location,
     capture::{self, Capture},
+    crop,
     pipeline::{self, Pipeline},
     serial,
     stills::{self, Feed, Notes},
@@ -39,10 +40,15 @@ impl Blueprint {
     pub(super) fn build(&self, capture: &Arc<Mutex<Capture>>) -> Result<Built, CameraError> {
         pipeline::init()?;
         let options = &self.options;
+        let may_come_later = options.preset.live && options.reconnect.is_some();
         let mut parameters = options.parameters.clone();
         for value in parameters.values_mut() {
-            if let Some(device) = serial::device(value)? {
-                *value = device;
+            match serial::device(value) {
+                Ok(Some(device)) => *value = device,
+                Ok(None) => {}
+                // A camera that is not plugged in yet is lost like any other: the source says so when it plays.
+                Err(_not_there) if may_come_later => {}
+                Err(error) => return Err(error),
             }
         }
         let filled = options.preset.with(&parameters)?;
@@ -59,7 +65,12 @@ impl Blueprint {
             Some((line, _)) => line.clone(),
             None => filled.source()?,
         };
+        let source = match crop::line(&options.view, filled.download()?.as_deref()) {
+            Some(view) => format!("{source} ! {view}"),
+            None => source,
+        };
         let pipeline = Pipeline::build(&source, &tail, paced)?;
+        crop::follow(&pipeline, &options.view);
         let notes = Notes::default();
         let feed = match stills {
             Some((_, paths)) => Some(Feed {

@@ -59,6 +59,9 @@ pub struct Preset {
     remedy: Option<String>,
     launch: String,
     stills: Option<String>,
+    /// Brings the source's buffers to where elements of the processor can read them, where they are not there already:
+    /// a region is cut out and a picture is turned after it.
+    download: Option<String>,
     #[serde(default = "scale_default")]
     scale: String,
     #[serde(default = "convert_default")]
@@ -219,6 +222,11 @@ impl Filled<'_> {
     /// The launch line of a source that is fed with decoded images, where the preset knows one.
     pub fn stills(&self) -> Option<Result<String, PresetError>> {
         self.preset.stills.as_ref().map(|launch| self.fill(launch, None))
+    }
+
+    /// The launch line that brings the source's buffers into the processor's memory, where it takes one.
+    pub fn download(&self) -> Result<Option<String>, PresetError> {
+        self.preset.download.as_ref().map(|launch| self.fill(launch, None)).transpose()
     }
 
     /// The launch line of what comes after the source: to that size, or in the source's own.

@@ -66,6 +66,8 @@ pub(super) fn options(
     Ok(CameraOptions {
         preset,
         parameters,
+        view: settings.view,
+        trigger: settings.trigger,
         scale_to,
         keep_full: false,
         overflow: settings.overflow,

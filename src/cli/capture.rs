@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, select};
 
 use super::{Global, cameras, print};
 use crate::{
-    camera::{Camera, CameraEvent, Policy},
+    camera::{Camera, CameraEvent, Policy, View},
     channel::Overflow,
     clock::{Clock, SystemClock},
     config::{CameraSettings, Scaling},
@@ -129,6 +129,8 @@ fn settings(arguments: &Arguments) -> Result<CameraSettings, Fault> {
             repeat: false,
             reconnect: Policy::default(),
             products: None,
+            view: View::default(),
+            trigger: None,
         });
     }
     let path = arguments.config.as_deref().unwrap_or(Path::new(""));

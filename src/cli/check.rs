@@ -9,7 +9,7 @@ use bundle::geometry::{Geometry, RgbImage, Size};
 
 use super::{Global, cameras, load, print};
 use crate::{
-    camera::{Camera, CameraEvent, CameraOptions, tail},
+    camera::{Camera, CameraEvent, CameraOptions, View, tail},
     clock::{Clock as _, SystemClock},
     config::{CameraSettings, Settings},
     fault::{Class, Fault, OrFault as _},
@@ -208,7 +208,10 @@ fn play(camera: &CameraSettings, known: Option<&Known>) -> Result<String, Fault>
         Fault::new(Class::Camera, format!("a thread cannot be started: {error}"))
     };
     let scale_to = known.and_then(|known| camera.scaling.pipeline_size(&known.geometry));
-    let options = cameras::options(camera, scale_to)?;
+    // The first frame, whatever it shows, and what it was scaled from.
+    let keep_full = scale_to.is_some();
+    let options = CameraOptions { trigger: None, keep_full, ..cameras::options(camera, scale_to)? };
+    let view = options.view;
     let camera = open(camera, &options)?;
     let frames = camera.frames().clone();
     let (event, events) = crossbeam_channel::bounded(1);
@@ -216,7 +219,12 @@ fn play(camera: &CameraSettings, known: Option<&Known>) -> Result<String, Fault>
     // A camera that is silent fails by itself, and its channel closes.
     let first = frames.recv().map(|frame| match frame.picture {
         Picture::Pixels(pixels) => {
-            Ok(format!("plays: the first frame has {} pixels", pixels.view().size()))
+            let size = pixels.view().size();
+            let full = frame.full.and_then(|full| Some(full.to_rgb().ok()?.size));
+            let full = full.map_or(String::new(), |full| format!(", scaled from {full}"));
+            let is_changed = view != View::default();
+            let view = if is_changed { format!("; {view}") } else { String::new() };
+            Ok(format!("plays: the first frame has {size} pixels{full}{view}"))
         }
         Picture::Unreadable(reason) => {
             let line = format!("the first frame cannot be decoded: {reason}");

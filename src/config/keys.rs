@@ -243,6 +243,31 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         table: "camera",
+        name: "region",
+        value: "{ x = 0.25, y = 0.0, width = 0.5, height = 1.0 }",
+        default: Default::Words("the whole picture"),
+        meaning: "The part of the picture that is looked at, in fractions of its sides, after it was turned:\n\
+                  it is the same part whatever format the camera sends. What is outside is judged by nobody.",
+    },
+    Key {
+        table: "camera",
+        name: "rotate",
+        value: "0",
+        default: Default::Value,
+        meaning: "Degrees by which the picture is turned clockwise: 0, 90, 180 or 270.",
+    },
+    Key {
+        table: "camera",
+        name: "trigger",
+        value: "{ region = { x = 0.2, y = 0.0, width = 0.6, height = 1.0 }, contrast = 16.0, presence = 0.1, gap_frames = 2, longest_secs = 5.0 }",
+        default: Default::Words("every frame is judged"),
+        meaning: "Judges one frame of each part that passes the region, the one with the part nearest to its middle (docs/cameras.md).\n\
+                  A part is there while the share `presence` of the region is more than `contrast` of 255 grey levels from the empty belt,\n\
+                  until `gap_frames` frames show none; one that stays for `longest_secs` is told. `region` is in fractions of what is looked at.\n\
+                  {} stands for the values above with the whole region.",
+    },
+    Key {
+        table: "camera",
         name: "overflow",
         value: "\"latest\"",
         default: Default::Value,

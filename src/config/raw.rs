@@ -93,11 +93,33 @@ pub(super) struct RawCamera {
     pub(super) realtime: Option<bool>,
     pub(super) r#loop: Option<bool>,
     pub(super) products: Option<Vec<String>>,
+    pub(super) region: Option<RawArea>,
+    pub(super) rotate: Option<i64>,
+    pub(super) trigger: Option<RawTrigger>,
     pub(super) stall_after_secs: Option<f64>,
     pub(super) frozen_after_secs: Option<f64>,
     pub(super) reconnect_first_secs: Option<f64>,
     pub(super) reconnect_max_secs: Option<f64>,
     pub(super) give_up_after_secs: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawArea {
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) width: f64,
+    pub(super) height: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTrigger {
+    pub(super) region: Option<RawArea>,
+    pub(super) contrast: Option<f64>,
+    pub(super) presence: Option<f64>,
+    pub(super) gap_frames: Option<i64>,
+    pub(super) longest_secs: Option<f64>,
 }
 
 /// Reads the text of a configuration file.

@@ -17,10 +17,13 @@ use bundle::{
 
 use super::{
     ConfigError, keys,
-    raw::{Raw, RawCamera, RawEngine, RawJudge, RawLedger, RawModel},
+    raw::{Raw, RawArea, RawCamera, RawEngine, RawJudge, RawLedger, RawModel, RawTrigger},
 };
 use crate::{
-    camera::Policy,
+    camera::{
+        Policy, Rule, View,
+        view::{Area, Turn},
+    },
     channel::Overflow,
     engine::{Arithmetic, OnnxOptions, Provider, Wish},
     judge::{Recipe, Unrated},
@@ -43,6 +46,8 @@ const GPU_MEMORY_MB_MIN: i64 = 64;
 const GPU_MEMORY_MB_MAX: i64 = 1 << 20;
 /// A week: a line that trusts its engine for longer has no golden frames to speak of.
 const GOLDEN_EVERY_MINS_MAX: i64 = 7 * 24 * 60;
+/// A gap of more frames is no gap between two parts.
+const GAP_FRAMES_MAX: i64 = 1_000;
 /// More threads than any edge device has cores.
 const THREADS_MAX: i64 = 256;
 
@@ -160,6 +165,10 @@ pub struct CameraSettings {
     pub reconnect: Policy,
     /// The products that may come by; `None` for all that the model knows.
     pub products: Option<BTreeSet<String>>,
+    /// The part of the picture that is looked at, and which way up.
+    pub view: View,
+    /// Which frames show a part; `None` takes every frame for one.
+    pub trigger: Option<Rule>,
 }
 
 /// Who brings frames to the model's size.
@@ -407,7 +416,15 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
             ));
         }
     };
+    let rotate = raw.rotate.unwrap_or(0);
+    let turn = Turn::of_degrees(rotate).ok_or_else(|| {
+        value(path("rotate"), &rotate.to_string(), "expected 0, 90, 180 or 270 degrees")
+    })?;
+    let region = raw.region.map(|region| area(&path("region"), region)).transpose()?;
+    let trigger = raw.trigger.map(|trigger| rule(&path("trigger"), trigger)).transpose()?;
     Ok(CameraSettings {
+        view: View { turn, region },
+        trigger,
         name,
         preset,
         parameters,
@@ -431,6 +448,41 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
                 Some(given) => Some(seconds("give_up_after_secs", Some(given), usual.wait_max)?),
                 None => None,
             },
+        },
+    })
+}
+
+fn area(path: &str, raw: RawArea) -> Result<Area, ConfigError> {
+    let RawArea { x, y, width, height } = raw;
+    Area::new(x, y, width, height).map_err(|expected| {
+        let given = format!("{{ x = {x}, y = {y}, width = {width}, height = {height} }}");
+        value(path, &given, expected)
+    })
+}
+
+fn rule(path: &str, raw: RawTrigger) -> Result<Rule, ConfigError> {
+    let usual = Rule::default();
+    let path = |key: &str| format!("{path}.{key}");
+    let number = |key: &str, given: Option<f64>, usual: f64, most: f64| {
+        let given = given.unwrap_or(usual);
+        let is_within = given > 0.0 && given <= most;
+        let expected = || format!("it must be above 0 and at most {most}");
+        if is_within { Ok(given) } else { Err(value(path(key), &given.to_string(), expected())) }
+    };
+    Ok(Rule {
+        area: match raw.region {
+            Some(region) => area(&path("region"), region)?,
+            None => usual.area,
+        },
+        contrast: number("contrast", raw.contrast, usual.contrast, 255.0)?,
+        presence: number("presence", raw.presence, usual.presence, 1.0)?,
+        gap_frames: match raw.gap_frames {
+            Some(given) => within(&path("gap_frames"), given, 1, GAP_FRAMES_MAX)?,
+            None => usual.gap_frames,
+        },
+        longest: match raw.longest_secs {
+            Some(given) => seconds(&path("longest_secs"), given)?,
+            None => usual.longest,
         },
     })
 }

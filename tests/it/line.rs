@@ -12,7 +12,7 @@ use bundle::{
     geometry::{Geometry, Size},
 };
 use sightline::{
-    camera::{Camera, CameraOptions, Platform, Preset},
+    camera::{Camera, CameraOptions, Platform, Preset, View},
     channel::Overflow,
     clock::{Clock, SystemClock},
     engine::{Deviations, Engine, golden::Candidate},
@@ -39,6 +39,8 @@ pub fn options(preset: &str, parameters: &[(&str, &str)]) -> CameraOptions {
     CameraOptions {
         preset: Preset::find(preset, Platform::Any).unwrap(),
         parameters,
+        view: View::default(),
+        trigger: None,
         scale_to: Some(INPUT),
         keep_full: false,
         overflow: Overflow::Every,

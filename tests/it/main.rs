@@ -28,4 +28,6 @@ mod reload;
 mod rtsp;
 mod service;
 mod tidy;
+mod triggers;
+mod views;
 mod way_of_a_frame;
