@@ -8,7 +8,11 @@ use bundle::geometry::{Geometry, Map, RgbView, Size};
 
 use crate::{
     engine::{Deviations, Engine as _, EngineError, Inference, Verified},
-    judge::{Evidence, Judge},
+    judge::{
+        Judge,
+        appearance::Appearance,
+        attention::{AttentionError, Gaze},
+    },
     preprocess::Inputs,
     record::ModelLabel,
     verdict::Verdict,
@@ -21,6 +25,8 @@ pub struct Inspector {
     geometry: Geometry,
     /// One for each camera.
     judges: Vec<Judge>,
+    /// Each judge's attention over the frames of the size that its camera last gave.
+    gazes: Vec<Option<(Size, Gaze)>>,
     model: Arc<ModelLabel>,
 }
 
@@ -31,6 +37,8 @@ pub struct Inspection {
     pub verdict: Verdict,
     /// What the network said: one inference, or one for each tile.
     pub inferences: Vec<Inference>,
+    /// How the picture looks, where it is watched whether it drifts.
+    pub appearance: Option<Appearance>,
 }
 
 /// Why a frame could not be judged.
@@ -45,6 +53,9 @@ pub enum InspectError {
         /// Its index.
         camera: usize,
     },
+    /// Nothing is left to look at in frames of that size.
+    #[error(transparent)]
+    Attention(#[from] AttentionError),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -58,7 +69,8 @@ impl Inspector {
         judges: Vec<Judge>,
         model: ModelLabel,
     ) -> Self {
-        Self { engine, geometry, judges, model: Arc::new(model) }
+        let gazes = vec![None; judges.len()];
+        Self { engine, geometry, judges, gazes, model: Arc::new(model) }
     }
 
     /// Judges one frame of a camera.
@@ -67,12 +79,25 @@ impl Inspector {
         frame: RgbView<'_>,
         camera: usize,
     ) -> Result<Inspection, InspectError> {
-        let judge = self.judges.get(camera).ok_or(InspectError::NoJudge { camera })?;
+        let no_judge = InspectError::NoJudge { camera };
+        let (Some(judge), Some(gaze)) = (self.judges.get(camera), self.gazes.get_mut(camera))
+        else {
+            return Err(no_judge);
+        };
+        let gaze = match gaze {
+            Some((size, gaze)) if *size == frame.size() => gaze,
+            other => {
+                let gaze = judge.recipe().attention.over(&self.geometry, frame.size())?;
+                &mut other.insert((frame.size(), gaze)).1
+            }
+        };
         let inputs = Inputs::from_frame(&self.geometry, frame)?;
         let inferences =
             inputs.views().map(|input| self.engine.infer(&input)).collect::<Result<Vec<_>, _>>()?;
-        let verdict = judge.decide(&Evidence::of(&inferences));
-        Ok(Inspection { verdict, inferences })
+        let verdict = judge.decide(&gaze.evidence(&inferences));
+        let is_watched = judge.recipe().drift.is_some() && verdict.decision.is_pass();
+        let appearance = is_watched.then(|| Appearance::of(inputs.views())).flatten();
+        Ok(Inspection { verdict, inferences, appearance })
     }
 
     /// The anomaly map laid over a frame of that size.

@@ -129,6 +129,10 @@ fn settings(arguments: &Arguments) -> Result<CameraSettings, Fault> {
             repeat: false,
             reconnect: Policy::default(),
             products: None,
+            ignore: Vec::new(),
+            ignore_mask: None,
+            defect_area_min_px: 1,
+            part: None,
         });
     }
     let path = arguments.config.as_deref().unwrap_or(Path::new(""));

@@ -91,7 +91,7 @@ impl Reload {
         let (inspector, _model) = load::inspector(
             &settings.model,
             &settings.engine,
-            &cameras::recipes(&settings),
+            &cameras::recipes(&settings)?,
             &self.global,
         )?;
         self.check_cameras(&settings, &inspector)?;

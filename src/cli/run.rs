@@ -73,9 +73,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         .map_err(|error| Fault::new(Class::Bug, format!("signals cannot be handled: {error}")))?;
     let mut manager = Manager::from_environment();
     manager.status("starting: loading and verifying the model");
-    let (inspector, model) = manager.while_starting(|| {
-        load::inspector(&settings.model, &settings.engine, &cameras::recipes(&settings), global)
-    })?;
+    let recipes = cameras::recipes(&settings)?;
+    let (inspector, model) = manager
+        .while_starting(|| load::inspector(&settings.model, &settings.engine, &recipes, global))?;
     let board = Arc::new(Board::new(settings.cameras.len()));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let (ledger, accounts) = ledger(&settings, &clock)?;

@@ -51,6 +51,8 @@ pub(super) struct RawJudge {
     #[serde(default)]
     pub(super) rates: BTreeMap<String, f64>,
     pub(super) allow_unrated: Option<bool>,
+    pub(super) drift: Option<bool>,
+    pub(super) drift_reference_frames: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,11 +88,33 @@ pub(super) struct RawCamera {
     pub(super) realtime: Option<bool>,
     pub(super) r#loop: Option<bool>,
     pub(super) products: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) ignore: Vec<RawRectangle>,
+    pub(super) ignore_mask: Option<String>,
+    pub(super) defect_area_min_px: Option<i64>,
+    pub(super) part: Option<RawPart>,
     pub(super) stall_after_secs: Option<f64>,
     pub(super) frozen_after_secs: Option<f64>,
     pub(super) reconnect_first_secs: Option<f64>,
     pub(super) reconnect_max_secs: Option<f64>,
     pub(super) give_up_after_secs: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRectangle {
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) width: f64,
+    pub(super) height: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPart {
+    pub(super) frames: i64,
+    pub(super) fails: i64,
+    pub(super) within_ms: i64,
 }
 
 /// Reads the text of a configuration file.

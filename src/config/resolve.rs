@@ -16,13 +16,13 @@ use bundle::{
 
 use super::{
     ConfigError, keys,
-    raw::{Raw, RawCamera, RawEngine, RawJudge, RawLedger, RawModel},
+    raw::{Raw, RawCamera, RawEngine, RawJudge, RawLedger, RawModel, RawPart, RawRectangle},
 };
 use crate::{
     camera::Policy,
     channel::Overflow,
     engine::{OnnxOptions, Provider},
-    judge::{Recipe, Unrated},
+    judge::{Attention, DriftOptions, PartRule, Recipe, Unrated, attention::Rectangle},
     ledger::Retention,
 };
 
@@ -34,6 +34,14 @@ const KEEP_DAYS_MAX: i64 = 36_500;
 const SIZE_MAX_MB_MAX: i64 = 16_000_000;
 /// A week: a line that trusts its engine for longer has no golden frames to speak of.
 const GOLDEN_EVERY_MINS_MAX: i64 = 7 * 24 * 60;
+/// A whole frame of 4096 x 4096.
+const DEFECT_AREA_MAX_PX: i64 = 1 << 24;
+/// Frames of a part: more are a video.
+const PART_FRAMES_MAX: i64 = 1_000;
+/// A minute: a part that takes longer is not on a line.
+const PART_WITHIN_MS_MAX: i64 = 60_000;
+/// Fewer than a hundred say little, and a hundred thousand are an hour.
+const DRIFT_REFERENCE_FRAMES: (i64, i64) = (100, 100_000);
 /// More threads than any edge device has cores.
 const THREADS_MAX: i64 = 256;
 
@@ -84,6 +92,9 @@ impl JudgeSettings {
             rates: self.rates.clone(),
             expected: products.cloned(),
             unrated: self.unrated,
+            attention: Attention::EVERYTHING,
+            part: None,
+            drift: self.drift,
         }
     }
 }
@@ -104,6 +115,8 @@ pub struct JudgeSettings {
     pub rates: BTreeMap<String, RejectRate>,
     /// What happens when the calibration is too small for it.
     pub unrated: Unrated,
+    /// How it is watched whether parts and pictures stay as they were.
+    pub drift: Option<DriftOptions>,
 }
 
 /// Where it is written down what became of every frame.
@@ -138,6 +151,14 @@ pub struct CameraSettings {
     pub reconnect: Policy,
     /// The products that may come by; `None` for all that the model knows.
     pub products: Option<BTreeSet<String>>,
+    /// What is ignored of its frames.
+    pub ignore: Vec<Rectangle>,
+    /// The picture of what is ignored as well.
+    pub ignore_mask: Option<PathBuf>,
+    /// The smallest defect, in pixels of the model's input.
+    pub defect_area_min_px: usize,
+    /// How its frames make parts.
+    pub part: Option<PartRule>,
 }
 
 /// Who brings frames to the model's size.
@@ -226,6 +247,11 @@ fn engine(raw: RawEngine, folder: &Path) -> Result<EngineSettings, ConfigError> 
 }
 
 fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {
+    let (least, most) = DRIFT_REFERENCE_FRAMES;
+    let reference = "judge.drift_reference_frames";
+    let reference_frames =
+        within(reference, raw.drift_reference_frames.unwrap_or(300), least, most)?;
+    let drift = raw.drift.unwrap_or(true).then_some(DriftOptions { reference_frames });
     Ok(JudgeSettings {
         reject_rate: reject_rate("judge.false_reject_rate", raw.false_reject_rate.unwrap_or(0.01))?,
         rates: raw
@@ -240,6 +266,7 @@ fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {
             Some(true) => Unrated::Allowed,
             Some(false) | None => Unrated::Refused,
         },
+        drift,
     })
 }
 
@@ -352,6 +379,8 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
             ));
         }
     };
+    let area = raw.defect_area_min_px.unwrap_or(1);
+    let rectangles = (0..).zip(raw.ignore);
     Ok(CameraSettings {
         name,
         preset,
@@ -362,6 +391,12 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
         realtime: raw.realtime.unwrap_or(true),
         repeat: raw.r#loop.unwrap_or(false),
         products: raw.products.map(|products| products.into_iter().collect()),
+        ignore: rectangles
+            .map(|(place, raw)| rectangle(&path(&format!("ignore[{place}]")), &raw))
+            .collect::<Result<_, _>>()?,
+        ignore_mask: raw.ignore_mask.map(|mask| folder.join(mask)),
+        defect_area_min_px: within(&path("defect_area_min_px"), area, 1, DEFECT_AREA_MAX_PX)?,
+        part: raw.part.map(|part| self::part(&path("part"), &part)).transpose()?,
         reconnect: Policy {
             stall_after: seconds("stall_after_secs", raw.stall_after_secs, usual.stall_after)?,
             frozen_after: seconds("frozen_after_secs", raw.frozen_after_secs, usual.frozen_after)?,
@@ -378,6 +413,29 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
             },
         },
     })
+}
+
+fn rectangle(path: &str, raw: &RawRectangle) -> Result<Rectangle, ConfigError> {
+    let RawRectangle { x, y, width, height } = *raw;
+    let rectangle = Rectangle { x, y, width, height };
+    if rectangle.is_within_frame() {
+        return Ok(rectangle);
+    }
+    let given = format!("{{ x = {x}, y = {y}, width = {width}, height = {height} }}");
+    let expected =
+        "it must lie within the frame: shares of its sides, x + width and y + height at most 1";
+    Err(value(path, &given, expected))
+}
+
+fn part(path: &str, raw: &RawPart) -> Result<PartRule, ConfigError> {
+    let number = |key: &str, given: i64, most: i64| {
+        let number = within(&format!("{path}.{key}"), given, 1, most)?;
+        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+    };
+    let frames = number("frames", raw.frames, PART_FRAMES_MAX)?;
+    let fails = number("fails", raw.fails, i64::from(frames))?;
+    let within_ms = number("within_ms", raw.within_ms, PART_WITHIN_MS_MAX)?;
+    Ok(PartRule { frames, fails, within: Duration::from_millis(within_ms.into()) })
 }
 
 /// `location` is the one parameter that elements take for a path; an address stays as it is.

@@ -2,9 +2,10 @@
 //!
 //! Owns who runs on which thread, the start order (sink, engine, cameras), the drain order (cameras, channels,
 //! engine, sink, ledger) and the deadline for it. Every frame that it takes from a channel gets its one disposition
-//! here; between two frames the engine's thread obeys commands and runs golden frames (`golden`). `watch` tells what
-//! happens beside. Must not know how frames are made, how they are judged, or how lines look.
+//! here; between two frames the engine's thread obeys commands and runs golden frames (`golden`). `aside` draws conclusions from
+//! several frames, `watch` tells what happens beside. Must not know how frames are made, how they are judged, or how lines look.
 
+mod aside;
 mod golden;
 mod watch;
 
@@ -20,7 +21,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, select};
 
-use self::{golden::Golden, watch::Watch};
+use self::{aside::Aside, golden::Golden, watch::Watch};
 use crate::{
     camera::{Camera, CameraError, CameraEvent, Playing},
     channel::Overflow,
@@ -34,7 +35,10 @@ use crate::{
     record::{Origin, Record},
     service::Manager,
     shutdown::StopRequested,
-    sinks::stdout::{Handed, Stdout, WhenFull},
+    sinks::{
+        line::Line,
+        stdout::{Handed, Stdout, WhenFull},
+    },
     state::{self, Board, Trouble},
     summary::Summary,
     telemetry::{Judging, Stages, Telemetry},
@@ -138,6 +142,7 @@ impl Station {
             clock: Arc::clone(&clock),
         };
         let worker = Worker {
+            aside: Aside::new(inspector.judges()),
             inspector,
             sink,
             board,
@@ -430,6 +435,8 @@ fn finish(engine: JoinHandle<Done>, playing: Vec<Playing>) -> Result<Done, Fault
 /// The engine's thread.
 struct Worker {
     inspector: Inspector,
+    /// What the judges know from one frame to the next.
+    aside: Aside,
     sink: Stdout,
     board: Arc<Board>,
     telemetry: Arc<Telemetry>,
@@ -460,7 +467,8 @@ impl Worker {
     fn run(mut self, mut lanes: Vec<Lane>) -> Done {
         while !lanes.is_empty() {
             let closed = self.until_one_closes(&lanes);
-            lanes.remove(closed);
+            let lane = lanes.remove(closed);
+            self.conclude_lane(&lane);
         }
         let Self { sink, summary, lines_lost, engine_failure, .. } = self;
         Done { sink, summary, lines_lost, engine_failure }
@@ -476,14 +484,16 @@ impl Worker {
         loop {
             // Between two frames, one golden frame at a time: no part waits longer than for another part.
             self.golden_step();
-            self.board.beat(self.clock.monotonic());
+            let now = self.clock.monotonic();
+            self.board.beat(now);
+            self.tell_overdue(lanes, now);
             // Among several that are ready, crossbeam chooses at random: no camera starves another.
             let wait = if self.golden.is_running() { Duration::ZERO } else { BEAT_EVERY };
             let Ok(ready) = select.select_timeout(wait) else { continue };
             let index = ready.index();
             if index == lanes.len() {
                 if let Ok(command) = ready.recv(&commands) {
-                    self.obey(command);
+                    self.obey(command, lanes);
                 }
                 continue;
             }
@@ -494,10 +504,11 @@ impl Worker {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn obey(&mut self, command: Command, lanes: &[Lane]) {
         match command {
             Command::Swap(inspector, old) => {
                 let before = std::mem::replace(&mut self.inspector, *inspector);
+                self.recall(lanes, &before);
                 let label = self.inspector.model();
                 let detail = format!("{} {} {}", label.name, label.version, label.sha256);
                 self.note("model", detail);
@@ -555,6 +566,7 @@ impl Worker {
     fn one(&mut self, frame: &Frame, lane: &Lane) {
         let started = self.clock.monotonic();
         let reject_rate = self.inspector.judges().get(lane.camera).map_or(0.0, Judge::reject_rate);
+        let mut appearance = None;
         let (verdict, is_inferred, fault) = match &frame.picture {
             Picture::Unreadable(reason) => {
                 let reason = format!("cannot be decoded: {reason}");
@@ -570,6 +582,7 @@ impl Worker {
                         Decision::Fault => Some(FaultReason::Engine),
                         Decision::Pass(_) | Decision::Fail | Decision::UnknownProduct => None,
                     };
+                    appearance = inspection.appearance;
                     (inspection.verdict, true, fault)
                 }
                 Err(error) => {
@@ -614,12 +627,14 @@ impl Worker {
             inference,
         };
         let record = Record { origin, model: Arc::clone(self.inspector.model()), verdict };
-        self.print(record.clone(), lane.when_full);
-        // Last: what the ledger calls judged has been handed over.
+        self.print(Line::Frame(Box::new(record.clone())), lane.when_full);
+        let verdict = record.verdict.clone();
+        // What the ledger calls judged has been handed over.
         lane.account.judged(record, fault);
+        self.conclude(frame, lane, &verdict, appearance);
     }
 
-    fn print(&mut self, line: Record, when_full: WhenFull) {
+    fn print(&mut self, line: Line, when_full: WhenFull) {
         match self.sink.hand(line, when_full) {
             Handed::Queued => {}
             Handed::Lost => self.lines_lost += 1,
