@@ -82,12 +82,7 @@ fn judges(checks: &mut Checks, settings: &Settings, model: &load::Model) -> anyh
     };
     for (camera, recipe) in std::iter::zip(&settings.cameras, recipes) {
         let what = format!("judge of camera {}", camera.name);
-        let geometry = &model.file.document.geometry;
-        // In shares of the frame, so that any size does where the whole frame is looked at.
-        let size = geometry.is_plain_stretch().then_some(geometry.input);
-        let fits = size.map_or(Ok(()), |size| recipe.attention.over(geometry, size).map(drop));
-        let judge = fits.or_fault(Class::Configuration).and_then(|()| model.judge(&recipe));
-        checks.tell(&what, judge.map(|judge| rated(&judge, &recipe)))?;
+        checks.tell(&what, model.judge(&recipe).map(|judge| rated(&judge, &recipe)))?;
         for told in wanted(&recipe) {
             checks.tell(&what, Ok(told))?;
         }

@@ -1,8 +1,11 @@
 //! How a picture looks apart from what it shows: brightness and focus of the model's input.
 //!
-//! Pure. Owns the two measures. Every second row is looked at: drift is slow, and a frame's time is short.
+//! Pure. Owns the two measures. Every fourth row is looked at: drift is slow, and a frame's time is short.
 
 use bundle::geometry::RgbView;
+
+/// From one row that is looked at to the next.
+const ROWS_APART: usize = 4;
 
 /// Brightness and focus of one frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +42,7 @@ impl Sums {
     fn add(&mut self, input: &RgbView<'_>) {
         let height = input.size().height;
         let [mut above, mut here, mut below] = [const { Vec::new() }; 3];
-        for y in (1..height.saturating_sub(1)).step_by(2) {
+        for y in (1..height.saturating_sub(1)).step_by(ROWS_APART) {
             luma(input.row(y - 1), &mut above);
             luma(input.row(y), &mut here);
             luma(input.row(y + 1), &mut below);
@@ -100,7 +103,11 @@ mod tests {
 
     #[test]
     fn a_darker_picture_is_darker_and_as_sharp_a_defocused_one_as_bright_and_less_sharp() {
-        let level = |x: u32, y: u32| f64::from((x * x + 3 * y * x + y) % 7) * 20.0 + 60.0;
+        // Detail upon something large, as parts have it.
+        let level = |x: u32, y: u32| {
+            let grain = f64::from((x * x + 3 * y * x + y) % 7) * 8.0;
+            (f64::from(x) / 7.0).sin() * 60.0 + 100.0 + grain
+        };
         let sharp = of(&picture(level));
         let darker = of(&picture(|x, y| level(x, y) * 0.5));
         let blurred = of(&picture(|x, y| {

@@ -120,6 +120,20 @@ impl Attention {
         if (0..TRIED).any(is_seen) { Ok(()) } else { Err(AttentionError::Nothing) }
     }
 
+    /// Refuses what leaves nothing to look at, as far as that can be told before a frame comes: shares of a frame that is
+    /// stretched as a whole are shares of the map, a crop depends on the frame's shape.
+    pub fn check_geometry(&self, geometry: &Geometry) -> Result<(), AttentionError> {
+        self.check()?;
+        let Size { width, height } = geometry.input;
+        if self.area_min_px > width as usize * height as usize {
+            return Err(AttentionError::Nothing);
+        }
+        if geometry.is_plain_stretch() {
+            return self.over(geometry, geometry.input).map(drop);
+        }
+        Ok(())
+    }
+
     /// The share of the frame that is ignored, from 0 to 1, to a tenth of a percent.
     pub fn ignored_share(&self) -> f64 {
         let centre = |at: u32| (f64::from(at) + 0.5) / f64::from(TRIED);
@@ -377,9 +391,15 @@ mod tests {
         assert_eq!(middle.check(), Ok(()));
         let crop = Geometry { fit: Fit::Crop, ..Geometry::square(8) };
         assert_eq!(middle.over(&crop, size(64, 32)), Err(AttentionError::Nothing));
+        let none = ignoring(vec![], 65);
+        for fit in [Fit::Stretch, Fit::Crop] {
+            let geometry = Geometry { fit, ..Geometry::square(8) };
+            assert_eq!(none.check_geometry(&geometry), Err(AttentionError::Nothing));
+            assert_eq!(ignoring(vec![], 64).check_geometry(&geometry), Ok(()));
+        }
         // An area that no region of what is left has.
         let rows = ignoring(vec![rectangle(0.0, 0.25, 1.0, 0.5)], 17);
-        assert_eq!(rows.over(&Geometry::square(8), size(8, 8)), Err(AttentionError::Nothing));
+        assert_eq!(rows.check_geometry(&Geometry::square(8)), Err(AttentionError::Nothing));
         let grey = RgbImage { size: size(2, 1), pixels: vec![255, 255, 255, 0, 0, 9] };
         assert_eq!(Mask::new(&grey), Err(AttentionError::Grey { x: 1, y: 0 }));
     }
