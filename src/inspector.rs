@@ -8,7 +8,11 @@ use bundle::geometry::{Geometry, Map, RgbView, Size};
 
 use crate::{
     engine::{Deviations, Engine as _, EngineError, Inference, Verified},
-    judge::{Evidence, Judge},
+    judge::{
+        Judge,
+        appearance::Appearance,
+        attention::{AttentionError, Gaze},
+    },
     preprocess::Inputs,
     record::ModelLabel,
     verdict::Verdict,
@@ -21,6 +25,8 @@ pub struct Inspector {
     geometry: Geometry,
     /// One for each camera.
     judges: Vec<Judge>,
+    /// Each judge's attention over the frames of the size that its camera last gave.
+    gazes: Vec<Option<(Size, Gaze)>>,
     model: Arc<ModelLabel>,
 }
 
@@ -31,6 +37,8 @@ pub struct Inspection {
     pub verdict: Verdict,
     /// What the network said: one inference, or one for each tile.
     pub inferences: Vec<Inference>,
+    /// How the picture looks, where it is watched whether it drifts.
+    pub appearance: Option<Appearance>,
 }
 
 /// Why a frame could not be judged.
@@ -45,6 +53,9 @@ pub enum InspectError {
         /// Its index.
         camera: usize,
     },
+    /// Nothing is left to look at in frames of that size.
+    #[error(transparent)]
+    Attention(#[from] AttentionError),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -58,7 +69,8 @@ impl Inspector {
         judges: Vec<Judge>,
         model: ModelLabel,
     ) -> Self {
-        Self { engine, geometry, judges, model: Arc::new(model) }
+        let gazes = vec![None; judges.len()];
+        Self { engine, geometry, judges, gazes, model: Arc::new(model) }
     }
 
     /// Judges one frame of a camera.
@@ -85,7 +97,7 @@ impl Inspector {
         let views: Vec<_> = inputs.iter().flatten().flat_map(Inputs::views).collect();
         let mut inferences = infer_all(&mut self.engine, &views).into_iter();
         let mut outcomes = Vec::with_capacity(frames.len());
-        for (inputs, (_, camera)) in std::iter::zip(&inputs, frames) {
+        for (inputs, (frame, camera)) in std::iter::zip(&inputs, frames) {
             outcomes.push(match inputs {
                 // A frame that does not fit has no inputs among the views.
                 Err(error) => Err(error.clone().into()),
@@ -95,7 +107,7 @@ impl Inspector {
                     own.into_iter()
                         .collect::<Result<Vec<_>, _>>()
                         .map_err(InspectError::from)
-                        .and_then(|inferences| self.decide(inferences, *camera))
+                        .and_then(|own| self.decide(own, inputs, frame.size(), *camera))
                 }
             });
         }
@@ -103,13 +115,28 @@ impl Inspector {
     }
 
     fn decide(
-        &self,
+        &mut self,
         inferences: Vec<Inference>,
+        inputs: &Inputs<'_>,
+        frame: Size,
         camera: usize,
     ) -> Result<Inspection, InspectError> {
-        let judge = self.judges.get(camera).ok_or(InspectError::NoJudge { camera })?;
-        let verdict = judge.decide(&Evidence::of(&inferences));
-        Ok(Inspection { verdict, inferences })
+        let no_judge = InspectError::NoJudge { camera };
+        let (Some(judge), Some(gaze)) = (self.judges.get(camera), self.gazes.get_mut(camera))
+        else {
+            return Err(no_judge);
+        };
+        let gaze = match gaze {
+            Some((size, gaze)) if *size == frame => gaze,
+            other => {
+                let gaze = judge.recipe().attention.over(&self.geometry, frame)?;
+                &mut other.insert((frame, gaze)).1
+            }
+        };
+        let verdict = judge.decide(&gaze.evidence(&inferences));
+        let is_watched = judge.recipe().drift.is_some() && verdict.decision.is_pass();
+        let appearance = is_watched.then(|| Appearance::of(inputs.views())).flatten();
+        Ok(Inspection { verdict, inferences, appearance })
     }
 
     /// The anomaly map laid over a frame of that size.

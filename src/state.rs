@@ -7,13 +7,13 @@ use std::{
     collections::BTreeSet,
     fmt,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use crate::frame::CameraId;
+use crate::{frame::CameraId, judge::drift::Figure};
 
 /// What people want the station to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,15 @@ pub enum Trouble {
     Provider,
     /// The ledger's file takes no rows.
     Ledger,
+    /// What passes at this camera is no longer as it was: an alarm, and no doubt about verdicts.
+    Drift {
+        /// Where.
+        camera: CameraId,
+        /// Which of its products.
+        product: Arc<str>,
+        /// What of it.
+        figure: Figure,
+    },
 }
 
 impl fmt::Display for Trouble {
@@ -64,6 +73,9 @@ impl fmt::Display for Trouble {
             Self::Golden => f.write_str("the golden frames no longer agree"),
             Self::Provider => f.write_str("the engine fell back to another provider"),
             Self::Ledger => f.write_str("the ledger cannot be written"),
+            Self::Drift { camera, product, figure } => {
+                write!(f, "drift at camera {camera}: {figure} of {product}")
+            }
         }
     }
 }
@@ -292,6 +304,11 @@ mod tests {
         );
         check(vec![Ready, Begins(camera("top")), Ends(camera("top"))], "running");
         check(vec![Ready, Begins(Trouble::Ledger)], "degraded: the ledger cannot be written");
+        let (camera, product) = (CameraId("top".into()), "cap".into());
+        check(
+            vec![Ready, Begins(Trouble::Drift { camera, product, figure: Figure::Focus })],
+            "degraded: drift at camera top: focus of cap",
+        );
         check(vec![Ready, Begins(Trouble::Engine)], "fault: the engine fails");
         check(vec![Ready, Wants(Mode::Pause)], "paused");
         check(

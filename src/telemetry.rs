@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use prometheus_client::{
         MetricType,
         counter::Counter,
         family::{Family, MetricConstructor},
+        gauge::Gauge,
         histogram::Histogram,
     },
     registry::Registry,
@@ -27,6 +28,7 @@ use crate::{
     clock::Clock,
     engine::Deviations,
     frame::{CameraId, Frame},
+    judge::{drift::Figure, part::Part},
     ledger::{Account, DropReason, FaultReason, writer::Health},
     machine::{self, Machine},
     state::{Board, State, Trouble},
@@ -47,6 +49,9 @@ pub struct Telemetry {
     stages: Family<StageLabels, Histogram, Buckets>,
     losses: Family<CameraLabels, Counter>,
     batches: Counter,
+    parts: Family<PartLabels, Counter>,
+    drift: Family<DriftLabels, Gauge>,
+    drift_capital: Family<DriftLabels, Gauge<f64, AtomicU64>>,
 }
 
 /// Where a scrape reads what others keep.
@@ -101,6 +106,19 @@ struct StageLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartLabels {
+    camera: String,
+    decision: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DriftLabels {
+    camera: String,
+    product: String,
+    of: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CameraLabels {
     camera: String,
 }
@@ -145,10 +163,20 @@ impl Telemetry {
         );
         let losses = Family::default();
         registry.register("camera_losses", "How often a camera was lost", losses.clone());
+        let parts = Family::default();
+        registry.register("parts", "Verdicts about parts", parts.clone());
+        let drift = Family::default();
+        registry.register("drift", "1 while passed frames are not as they were", drift.clone());
+        let drift_capital = Family::default();
+        registry.register(
+            "drift_capital",
+            "What was won by betting that passed frames are not as they were; the alarm begins at 1e8",
+            drift_capital.clone(),
+        );
         let batches = Counter::default();
         registry.register("batches", "Batches that the engine was given", batches.clone());
         registry.register_collector(Box::new(sources));
-        Self { registry, verdicts, stages, losses, batches }
+        Self { registry, verdicts, stages, losses, batches, parts, drift, drift_capital }
     }
 
     /// The stages of a camera's frames.
@@ -174,6 +202,27 @@ impl Telemetry {
             decision: verdict.decision.name(),
         };
         self.verdicts.get_or_create(&labels).inc();
+    }
+
+    /// A part has its verdict, or several had none.
+    pub fn part(&self, camera: &CameraId, part: &Part) {
+        let labels = PartLabels { camera: camera.to_string(), decision: part.decision.name() };
+        self.parts.get_or_create(&labels).inc_by(part.parts);
+    }
+
+    /// How the watch over a product's figure stands.
+    pub fn drift(
+        &self,
+        camera: &CameraId,
+        product: &str,
+        figure: Figure,
+        capital: f64,
+        is_alarmed: bool,
+    ) {
+        let labels =
+            DriftLabels { camera: camera.to_string(), product: product.into(), of: figure.name() };
+        self.drift.get_or_create(&labels).set(i64::from(is_alarmed));
+        self.drift_capital.get_or_create(&labels).set(capital);
     }
 
     /// A camera was lost.

@@ -4,6 +4,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -14,7 +15,8 @@ use crate::{
     config::{self, CameraSettings, LedgerSettings, Settings},
     fault::{Class, Fault, one_line},
     frame::CameraId,
-    judge::Recipe,
+    images,
+    judge::{Attention, Recipe, attention::Mask},
     ledger::{Account, LedgerError},
 };
 
@@ -141,9 +143,28 @@ fn secret(camera: &str, parameter: &str, value: &str) -> Result<String, Fault> {
 }
 
 /// What the parts of each camera are held against.
-pub(super) fn recipes(settings: &Settings) -> Vec<Recipe> {
-    let cameras = settings.cameras.iter();
-    cameras.map(|camera| settings.judge.recipe(camera.products.as_ref())).collect()
+pub(super) fn recipes(settings: &Settings) -> Result<Vec<Recipe>, Fault> {
+    let recipe = |camera: &CameraSettings| {
+        let mask =
+            camera.ignore_mask.as_deref().map(|path| mask(&camera.name, path)).transpose()?;
+        let attention = Attention {
+            rectangles: camera.ignore.clone(),
+            mask: mask.map(Arc::new),
+            area_min_px: camera.defect_area_min_px,
+        };
+        let wanted = settings.judge.recipe(camera.products.as_ref());
+        Ok(Recipe { attention, part: camera.part, ..wanted })
+    };
+    settings.cameras.iter().map(recipe).collect()
+}
+
+fn mask(camera: &str, path: &Path) -> Result<Mask, Fault> {
+    let mask = images::decode(path)
+        .and_then(|picture| Mask::new(&picture).map_err(|error| one_line(&error)));
+    mask.map_err(|why| {
+        let line = format!("camera {camera}: ignore_mask {}: {why}", path.display());
+        Fault::new(Class::Configuration, line)
+    })
 }
 
 /// A camera's name as frames carry it.

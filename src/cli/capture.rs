@@ -131,6 +131,10 @@ fn settings(arguments: &Arguments) -> Result<CameraSettings, Fault> {
             products: None,
             view: View::default(),
             trigger: None,
+            ignore: Vec::new(),
+            ignore_mask: None,
+            defect_area_min_px: 1,
+            part: None,
         });
     }
     let path = arguments.config.as_deref().unwrap_or(Path::new(""));

@@ -48,10 +48,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     checks.tell("configuration", Ok(format!("{} camera(s)", settings.cameras.len())))?;
     let model = load::Model::read(&settings.model);
     if let Ok(model) = &model {
-        for (camera, recipe) in std::iter::zip(&settings.cameras, cameras::recipes(&settings)) {
-            let judge = model.judge(&recipe).map(|judge| rated(&judge, &recipe));
-            checks.tell(&format!("judge of camera {}", camera.name), judge)?;
-        }
+        judges(&mut checks, &settings, model)?;
         checks.tell("engine", engine(model, &settings, global))?;
     }
     let known = model.as_ref().ok().map(known_pictures);
@@ -76,6 +73,45 @@ fn describe(model: &load::Model) -> String {
         document.classes.len(),
         document.geometry.input
     )
+}
+
+fn judges(checks: &mut Checks, settings: &Settings, model: &load::Model) -> anyhow::Result<()> {
+    let recipes = match cameras::recipes(settings) {
+        Ok(recipes) => recipes,
+        Err(fault) => return Ok(checks.tell("judge", Err(fault))?),
+    };
+    for (camera, recipe) in std::iter::zip(&settings.cameras, recipes) {
+        let what = format!("judge of camera {}", camera.name);
+        checks.tell(&what, model.judge(&recipe).map(|judge| rated(&judge, &recipe)))?;
+        for told in wanted(&recipe) {
+            checks.tell(&what, Ok(told))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a recipe wants beside a rate.
+fn wanted(recipe: &Recipe) -> Vec<String> {
+    let Recipe { attention, part, .. } = recipe;
+    let mut told = Vec::new();
+    if attention.ignores_anything() {
+        let percent = attention.ignored_share() * 100.0;
+        told.push(format!("{percent:.1} % of the frame are ignored"));
+    }
+    if attention.area_min_px > 1 {
+        let pixels = attention.area_min_px;
+        told.push(format!("a defect counts from {pixels} pixels of the model's input on"));
+    }
+    if let Some(part) = part {
+        let rate = part.reject_rate_bound(recipe.rate.get()) * 100.0;
+        told.push(format!(
+            "a part has {} frames within {} ms and is refused with {} of them: at most {rate} % of good parts are",
+            part.frames,
+            part.within.as_millis(),
+            part.fails
+        ));
+    }
+    told
 }
 
 fn rated(judge: &Judge, recipe: &Recipe) -> String {

@@ -74,6 +74,8 @@ impl Model {
     }
 
     pub(super) fn judge(&self, recipe: &Recipe) -> Result<Judge, Fault> {
+        let geometry = &self.file.document.geometry;
+        recipe.attention.check_geometry(geometry).or_fault(Class::Configuration)?;
         Judge::new(&self.products, recipe).or_fault(Class::Configuration)
     }
 

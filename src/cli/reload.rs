@@ -94,7 +94,7 @@ impl Reload {
             None => cameras::demo()?,
         };
         let model = load::Model::read(&settings.model)?;
-        let judges = model.judges(&cameras::recipes(&settings))?;
+        let judges = model.judges(&cameras::recipes(&settings)?)?;
         let runtime = load::runtime(&self.global, &settings.engine)?;
         let built = model.engine(&runtime, &settings.engine, &load::Building::default())?;
         let engine = load::engine_labels(&built.attempt.providers, model.label());

@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     // First what is cheap to be wrong. The engine comes last: where it has to be built, state and health are served by then.
     let model = load::Model::read(&settings.model)?;
     let geometry = &model.file.document.geometry;
-    let judges = model.judges(&cameras::recipes(&settings))?;
+    let judges = model.judges(&cameras::recipes(&settings)?)?;
     let runtime = load::runtime(global, &settings.engine)?;
     let board = Arc::new(Board::new(settings.cameras.len()));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());

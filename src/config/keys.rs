@@ -173,6 +173,20 @@ pub(super) const KEYS: &[Key] = &[
                   Every verdict that the rate does not hold for is then marked unrated.",
     },
     Key {
+        table: "judge",
+        name: "drift",
+        value: "true",
+        default: Default::Value,
+        meaning: "Watch whether scores, brightness and focus of passed frames stay as they were (docs/judge.md): an alarm, never a verdict.",
+    },
+    Key {
+        table: "judge",
+        name: "drift_reference_frames",
+        value: "300",
+        default: Default::Value,
+        meaning: "From so many passed frames of a product the brightness and focus to be kept are learnt, after every start.",
+    },
+    Key {
         table: "output",
         name: "format",
         value: "\"auto\"",
@@ -265,6 +279,35 @@ pub(super) const KEYS: &[Key] = &[
                   A part is there while the share `presence` of the region is more than `contrast` of 255 grey levels from the empty belt,\n\
                   until `gap_frames` frames show none; one that stays for `longest_secs` is told. `region` is in fractions of what is looked at.\n\
                   {} stands for the values above with the whole region.",
+    },
+    Key {
+        table: "camera",
+        name: "ignore",
+        value: "[{ x = 0.0, y = 0.9, width = 1.0, height = 0.1 }]",
+        default: Default::Words("nothing is ignored"),
+        meaning: "Rectangles of the frame whose anomalies do not count, in fractions of its sides from the upper left corner (docs/judge.md).",
+    },
+    Key {
+        table: "camera",
+        name: "ignore_mask",
+        value: "\"top-mask.png\"",
+        default: Default::Words("nothing is ignored"),
+        meaning: "A picture in black and white that is laid over the frame, whatever its size: white is ignored as well.",
+    },
+    Key {
+        table: "camera",
+        name: "defect_area_min_px",
+        value: "1",
+        default: Default::Value,
+        meaning: "A defect counts from this area on, in pixels of the model's input (docs/judge.md).",
+    },
+    Key {
+        table: "camera",
+        name: "part",
+        value: "{ frames = 3, fails = 2, within_ms = 400 }",
+        default: Default::Words("each frame is a part"),
+        meaning: "A part is seen in so many frames, and is refused when so many of them are; it gets a line of its own (docs/verdict-lines.md).\n\
+                  Its frames come within that time of its first; the pause before the next part is longer.",
     },
     Key {
         table: "camera",

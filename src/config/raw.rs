@@ -58,6 +58,8 @@ pub(super) struct RawJudge {
     #[serde(default)]
     pub(super) rates: BTreeMap<String, f64>,
     pub(super) allow_unrated: Option<bool>,
+    pub(super) drift: Option<bool>,
+    pub(super) drift_reference_frames: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -96,6 +98,11 @@ pub(super) struct RawCamera {
     pub(super) region: Option<RawArea>,
     pub(super) rotate: Option<i64>,
     pub(super) trigger: Option<RawTrigger>,
+    #[serde(default)]
+    pub(super) ignore: Vec<RawArea>,
+    pub(super) ignore_mask: Option<String>,
+    pub(super) defect_area_min_px: Option<i64>,
+    pub(super) part: Option<RawPart>,
     pub(super) stall_after_secs: Option<f64>,
     pub(super) frozen_after_secs: Option<f64>,
     pub(super) reconnect_first_secs: Option<f64>,
@@ -120,6 +127,14 @@ pub(super) struct RawTrigger {
     pub(super) presence: Option<f64>,
     pub(super) gap_frames: Option<i64>,
     pub(super) longest_secs: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPart {
+    pub(super) frames: i64,
+    pub(super) fails: i64,
+    pub(super) within_ms: i64,
 }
 
 /// Reads the text of a configuration file.

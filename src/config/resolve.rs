@@ -17,7 +17,7 @@ use bundle::{
 
 use super::{
     ConfigError, keys,
-    raw::{Raw, RawArea, RawCamera, RawEngine, RawJudge, RawLedger, RawModel, RawTrigger},
+    raw::{Raw, RawArea, RawCamera, RawEngine, RawJudge, RawLedger, RawModel, RawPart, RawTrigger},
 };
 use crate::{
     camera::{
@@ -26,7 +26,7 @@ use crate::{
     },
     channel::Overflow,
     engine::{Arithmetic, OnnxOptions, Provider, Wish},
-    judge::{Recipe, Unrated},
+    judge::{Attention, DriftOptions, PartRule, Recipe, Unrated, attention::Rectangle},
     ledger::Retention,
 };
 
@@ -48,6 +48,14 @@ const GPU_MEMORY_MB_MAX: i64 = 1 << 20;
 const GOLDEN_EVERY_MINS_MAX: i64 = 7 * 24 * 60;
 /// A gap of more frames is no gap between two parts.
 const GAP_FRAMES_MAX: i64 = 1_000;
+/// A whole frame of 4096 x 4096.
+const DEFECT_AREA_MAX_PX: i64 = 1 << 24;
+/// Frames of a part: more are a video.
+const PART_FRAMES_MAX: i64 = 1_000;
+/// A minute: a part that takes longer is not on a line.
+const PART_WITHIN_MS_MAX: i64 = 60_000;
+/// Fewer than a hundred say little, and a hundred thousand are an hour.
+const DRIFT_REFERENCE_FRAMES: (i64, i64) = (100, 100_000);
 /// More threads than any edge device has cores.
 const THREADS_MAX: i64 = 256;
 
@@ -104,6 +112,9 @@ impl JudgeSettings {
             rates: self.rates.clone(),
             expected: products.cloned(),
             unrated: self.unrated,
+            attention: Attention::EVERYTHING,
+            part: None,
+            drift: self.drift,
         }
     }
 }
@@ -131,6 +142,8 @@ pub struct JudgeSettings {
     pub rates: BTreeMap<String, RejectRate>,
     /// What happens when the calibration is too small for it.
     pub unrated: Unrated,
+    /// How it is watched whether parts and pictures stay as they were.
+    pub drift: Option<DriftOptions>,
 }
 
 /// Where it is written down what became of every frame.
@@ -169,6 +182,14 @@ pub struct CameraSettings {
     pub view: View,
     /// Which frames show a part; `None` takes every frame for one.
     pub trigger: Option<Rule>,
+    /// What is ignored of its frames.
+    pub ignore: Vec<Rectangle>,
+    /// The picture of what is ignored as well.
+    pub ignore_mask: Option<PathBuf>,
+    /// The smallest defect, in pixels of the model's input.
+    pub defect_area_min_px: usize,
+    /// How its frames make parts.
+    pub part: Option<PartRule>,
 }
 
 /// Who brings frames to the model's size.
@@ -290,6 +311,11 @@ fn list<T: FromStr<Err = String> + PartialEq>(
 }
 
 fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {
+    let (least, most) = DRIFT_REFERENCE_FRAMES;
+    let reference = "judge.drift_reference_frames";
+    let reference_frames =
+        within(reference, raw.drift_reference_frames.unwrap_or(300), least, most)?;
+    let drift = raw.drift.unwrap_or(true).then_some(DriftOptions { reference_frames });
     Ok(JudgeSettings {
         reject_rate: reject_rate("judge.false_reject_rate", raw.false_reject_rate.unwrap_or(0.01))?,
         rates: raw
@@ -304,6 +330,7 @@ fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {
             Some(true) => Unrated::Allowed,
             Some(false) | None => Unrated::Refused,
         },
+        drift,
     })
 }
 
@@ -422,6 +449,8 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
     })?;
     let region = raw.region.map(|region| area(&path("region"), region)).transpose()?;
     let trigger = raw.trigger.map(|trigger| rule(&path("trigger"), trigger)).transpose()?;
+    let area = raw.defect_area_min_px.unwrap_or(1);
+    let rectangles = (0..).zip(raw.ignore);
     Ok(CameraSettings {
         view: View { turn, region },
         trigger,
@@ -434,6 +463,12 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
         realtime: raw.realtime.unwrap_or(true),
         repeat: raw.r#loop.unwrap_or(false),
         products: raw.products.map(|products| products.into_iter().collect()),
+        ignore: rectangles
+            .map(|(place, raw)| rectangle(&path(&format!("ignore[{place}]")), raw))
+            .collect::<Result<_, _>>()?,
+        ignore_mask: raw.ignore_mask.map(|mask| folder.join(mask)),
+        defect_area_min_px: within(&path("defect_area_min_px"), area, 1, DEFECT_AREA_MAX_PX)?,
+        part: raw.part.map(|part| self::part(&path("part"), &part)).transpose()?,
         reconnect: Policy {
             stall_after: seconds("stall_after_secs", raw.stall_after_secs, usual.stall_after)?,
             frozen_after: seconds("frozen_after_secs", raw.frozen_after_secs, usual.frozen_after)?,
@@ -485,6 +520,24 @@ fn rule(path: &str, raw: RawTrigger) -> Result<Rule, ConfigError> {
             None => usual.longest,
         },
     })
+}
+
+fn rectangle(path: &str, raw: RawArea) -> Result<Rectangle, ConfigError> {
+    // The same bounds, and the same words where they are broken.
+    area(path, raw)?;
+    let RawArea { x, y, width, height } = raw;
+    Ok(Rectangle { x, y, width, height })
+}
+
+fn part(path: &str, raw: &RawPart) -> Result<PartRule, ConfigError> {
+    let number = |key: &str, given: i64, most: i64| {
+        let number = within(&format!("{path}.{key}"), given, 1, most)?;
+        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+    };
+    let frames = number("frames", raw.frames, PART_FRAMES_MAX)?;
+    let fails = number("fails", raw.fails, i64::from(frames))?;
+    let within_ms = number("within_ms", raw.within_ms, PART_WITHIN_MS_MAX)?;
+    Ok(PartRule { frames, fails, within: Duration::from_millis(within_ms.into()) })
 }
 
 /// `location` is the one parameter that elements take for a path; an address stays as it is.

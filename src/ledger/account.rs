@@ -16,7 +16,11 @@ use crossbeam_channel::Sender;
 use super::{
     Balance, DropReason, FaultReason, Unjudged, counters::Counters, settled::Settled, writer::Entry,
 };
-use crate::{frame::CameraId, record::Record, verdict::Decision};
+use crate::{
+    frame::CameraId,
+    record::{PartRecord, Record},
+    verdict::Decision,
+};
 
 /// One numbering of one camera. Each number that is captured must be given exactly one disposition later.
 #[derive(Debug)]
@@ -101,6 +105,14 @@ impl Account {
         if let Some(journal) = &self.journal {
             let number = record.origin.frame;
             journal.put(number, Entry::Judged(journal.lane, Box::new(record)));
+        }
+    }
+
+    /// A part was told. Its frames have their own dispositions: where the queue is full the row is in the log alone.
+    pub fn part(&self, record: PartRecord) {
+        let Some(Journal { lane, entries, .. }) = &self.journal else { return };
+        if let Err(refused) = entries.try_send(Entry::Part(*lane, Box::new(record))) {
+            tracing::warn!("the ledger takes no parts: {:?}", refused.into_inner());
         }
     }
 

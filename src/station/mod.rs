@@ -2,9 +2,10 @@
 //!
 //! Owns who runs on which thread, the start order (sink, engine, cameras), the drain order (cameras, channels,
 //! engine, sink, ledger) and the deadline for it. Every frame that it takes from a channel gets its one disposition
-//! here; between two frames the engine's thread obeys commands and runs golden frames (`golden`). `watch` tells what
-//! happens beside. Must not know how frames are made, how they are judged, or how lines look.
+//! here; between two frames the engine's thread obeys commands and runs golden frames (`golden`). `aside` draws conclusions from
+//! several frames, `watch` tells what happens beside. Must not know how frames are made, how they are judged, or how lines look.
 
+mod aside;
 mod gather;
 mod golden;
 mod watch;
@@ -21,7 +22,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, select};
 
-use self::{golden::Golden, watch::Watch};
+use self::{aside::Aside, golden::Golden, watch::Watch};
 use crate::{
     camera::{Camera, CameraError, CameraEvent, Playing},
     channel::Overflow,
@@ -30,12 +31,15 @@ use crate::{
     fault::{Class, Fault, one_line},
     frame::{CameraId, Frame, Picture},
     inspector::{InspectError, Inspector},
-    judge::Judge,
+    judge::{Judge, appearance::Appearance},
     ledger::{Account, Balance, FaultReason, Ledger, book::Event, writer::Notes},
     record::{Origin, Record},
     service::Manager,
     shutdown::StopRequested,
-    sinks::stdout::{Handed, Stdout, WhenFull},
+    sinks::{
+        line::Line,
+        stdout::{Handed, Stdout, WhenFull},
+    },
     state::{self, Board, Trouble},
     summary::Summary,
     telemetry::{Judging, Stages, Telemetry},
@@ -144,6 +148,7 @@ impl Station {
             clock: Arc::clone(&clock),
         };
         let worker = Worker {
+            aside: Aside::new(inspector.judges()),
             inspector,
             sink,
             board,
@@ -450,6 +455,8 @@ fn finish(engine: JoinHandle<Done>, playing: Vec<Playing>) -> Result<Done, Fault
 /// The engine's thread.
 struct Worker {
     inspector: Inspector,
+    /// What the judges know from one frame to the next.
+    aside: Aside,
     sink: Stdout,
     board: Arc<Board>,
     telemetry: Arc<Telemetry>,
@@ -486,7 +493,8 @@ impl Worker {
     fn run(mut self, mut lanes: Vec<Lane>) -> Done {
         while !lanes.is_empty() {
             let closed = self.until_one_closes(&lanes);
-            lanes.remove(closed);
+            let lane = lanes.remove(closed);
+            self.conclude_lane(&lane);
         }
         let Self { inspector, sink, summary, lines_lost, engine_failure, dead, .. } = self;
         Done { inspector, sink, summary, lines_lost, engine_failure, gpu_failure: dead }
@@ -502,14 +510,16 @@ impl Worker {
         loop {
             // Between two frames, one golden frame at a time: no part waits longer than for another part.
             self.golden_step();
-            self.board.beat(self.clock.monotonic());
+            let now = self.clock.monotonic();
+            self.board.beat(now);
+            self.tell_overdue(lanes, now);
             // Among several that are ready, crossbeam chooses at random: no camera starves another.
             let wait = if self.golden.is_running() { Duration::ZERO } else { BEAT_EVERY };
             let Ok(ready) = select.select_timeout(wait) else { continue };
             let index = ready.index();
             if index == lanes.len() {
                 if let Ok(command) = ready.recv(&commands) {
-                    self.obey(command);
+                    self.obey(command, lanes);
                 }
                 continue;
             }
@@ -527,10 +537,11 @@ impl Worker {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn obey(&mut self, command: Command, lanes: &[Lane]) {
         match command {
             Command::Swap(inspector, old) => {
                 let before = std::mem::replace(&mut self.inspector, *inspector);
+                self.recall(lanes, &before);
                 let label = self.inspector.model();
                 let detail = format!("{} {} {}", label.name, label.version, label.sha256);
                 self.note("model", detail);
@@ -620,7 +631,7 @@ impl Worker {
                 }
                 (Picture::Pixels(_), Some(why)) => Err((why.clone(), FaultReason::Engine)),
                 (Picture::Pixels(_), None) => match outcomes.next() {
-                    Some(Ok(inspection)) => Ok(inspection.verdict),
+                    Some(Ok(inspection)) => Ok((inspection.verdict, inspection.appearance)),
                     Some(Err(error)) => {
                         self.bury(&error);
                         Err((one_line(&error), FaultReason::Engine))
@@ -653,17 +664,17 @@ impl Worker {
         &mut self,
         frame: &Frame,
         lane: &Lane,
-        outcome: Result<Verdict, (String, FaultReason)>,
+        outcome: Result<(Verdict, Option<Appearance>), (String, FaultReason)>,
         started: Duration,
         ended: Duration,
     ) {
         let reject_rate = self.inspector.judges().get(lane.camera).map_or(0.0, Judge::reject_rate);
-        let (verdict, is_inferred, fault) = match outcome {
-            Ok(verdict) => {
+        let (verdict, appearance, is_inferred, fault) = match outcome {
+            Ok((verdict, appearance)) => {
                 let fault = (verdict.decision == Decision::Fault).then_some(FaultReason::Engine);
-                (verdict, true, fault)
+                (verdict, appearance, true, fault)
             }
-            Err((reason, fault)) => (Verdict::fault(reject_rate, reason), false, Some(fault)),
+            Err((reason, fault)) => (Verdict::fault(reject_rate, reason), None, false, Some(fault)),
         };
         let latency = ended.saturating_sub(frame.stamp.monotonic);
         let inference = is_inferred.then(|| ended.saturating_sub(started));
@@ -700,12 +711,14 @@ impl Worker {
             inference,
         };
         let record = Record { origin, model: Arc::clone(self.inspector.model()), verdict };
-        self.print(record.clone(), lane.when_full);
-        // Last: what the ledger calls judged has been handed over.
+        self.print(Line::Frame(Box::new(record.clone())), lane.when_full);
+        let verdict = record.verdict.clone();
+        // What the ledger calls judged has been handed over.
         lane.account.judged(record, fault);
+        self.conclude(frame, lane, &verdict, appearance);
     }
 
-    fn print(&mut self, line: Record, when_full: WhenFull) {
+    fn print(&mut self, line: Line, when_full: WhenFull) {
         match self.sink.hand(line, when_full) {
             Handed::Queued => {}
             Handed::Lost => self.lines_lost += 1,

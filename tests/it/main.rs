@@ -23,6 +23,7 @@ mod judging;
 mod ledger;
 mod precisions;
 mod presets;
+mod recipes;
 mod reconnect;
 mod reload;
 mod rtsp;

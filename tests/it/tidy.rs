@@ -7,7 +7,7 @@ const FOLDERS: [&str; 6] =
     ["src", "bundle/src", "network/src", "synth/src", "trainer/src", "tests"];
 
 /// Modules that decide and never act.
-const PURE: [&str; 38] = [
+const PURE: [&str; 43] = [
     "src/frame.rs",
     "src/channel.rs",
     "src/camera/packages.rs",
@@ -25,7 +25,12 @@ const PURE: [&str; 38] = [
     "src/engine/build.rs",
     "src/engine/fatal.rs",
     "src/judge/mod.rs",
+    "src/judge/appearance.rs",
+    "src/judge/attention.rs",
+    "src/judge/drift.rs",
     "src/judge/evidence.rs",
+    "src/judge/part.rs",
+    "src/judge/recipe.rs",
     "src/judge/standard.rs",
     "src/config/keys.rs",
     "src/config/raw.rs",
