@@ -30,7 +30,7 @@ use crate::{
     frame::{CameraId, Frame, Picture},
     inspector::Inspector,
     judge::Judge,
-    ledger::{Account, Balance, FaultReason, Ledger, book::Event, writer::Notes},
+    ledger::{Account, Balance, FaultReason, Ledger, Parts, book::Event, writer::Notes},
     record::{Origin, Record},
     service::Manager,
     shutdown::StopRequested,
@@ -136,6 +136,7 @@ impl Station {
             notes: ledger.as_ref().map(Ledger::notes),
             health: ledger.as_ref().map(|ledger| Arc::clone(ledger.health())),
             clock: Arc::clone(&clock),
+            parts: accounts.iter().map(|account| (Arc::clone(account), Parts::default())).collect(),
         };
         let worker = Worker {
             inspector,
@@ -369,6 +370,7 @@ impl Drain<'_> {
 
     /// Waits until every row is in the file.
     fn ledger(&mut self, ledger: Option<Ledger>) -> Result<(), Fault> {
+        self.watch.parts();
         let Some(ledger) = ledger else { return Ok(()) };
         let closing = ledger.close();
         // Even where nobody asked: a disk that takes nothing may never take anything.
