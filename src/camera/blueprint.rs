@@ -3,7 +3,10 @@
 //! Owns what both have in common. Its sources are as stable as what names them: a device by its serial number is looked
 //! up anew each time, for replugging changes the device's name.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use gstreamer_app::AppSrc;
 
@@ -36,22 +39,43 @@ impl Blueprint {
         Self { options: options.clone() }
     }
 
-    /// Builds a pipeline; `capture` is given the stills' notes, if there are any, and hung into it.
-    pub(super) fn build(&self, capture: &Arc<Mutex<Capture>>) -> Result<Built, CameraError> {
-        pipeline::init()?;
+    /// Builds the first pipeline. A live camera that is not plugged in yet is lost like any other: what its device is
+    /// called is asked again when the pipeline is built anew.
+    pub(super) fn first(&self, capture: &Arc<Mutex<Capture>>) -> Result<Built, CameraError> {
         let options = &self.options;
-        let may_come_later = options.preset.live && options.reconnect.is_some();
-        let mut parameters = options.parameters.clone();
+        match self.parameters() {
+            Err(_not_there) if options.preset.live && options.reconnect.is_some() => {
+                self.build(&options.parameters, capture)
+            }
+            parameters => self.build(&parameters?, capture),
+        }
+    }
+
+    /// Builds a new one.
+    pub(super) fn again(&self, capture: &Arc<Mutex<Capture>>) -> Result<Built, CameraError> {
+        self.build(&self.parameters()?, capture)
+    }
+
+    /// The preset's parameters with the devices that stable names stand for now.
+    fn parameters(&self) -> Result<BTreeMap<String, String>, CameraError> {
+        let mut parameters = self.options.parameters.clone();
         for value in parameters.values_mut() {
-            match serial::device(value) {
-                Ok(Some(device)) => *value = device,
-                Ok(None) => {}
-                // A camera that is not plugged in yet is lost like any other: the source says so when it plays.
-                Err(_not_there) if may_come_later => {}
-                Err(error) => return Err(error),
+            if let Some(device) = serial::device(value)? {
+                *value = device;
             }
         }
-        let filled = options.preset.with(&parameters)?;
+        Ok(parameters)
+    }
+
+    /// `capture` is given the stills' notes, if there are any, and hung into the pipeline.
+    fn build(
+        &self,
+        parameters: &BTreeMap<String, String>,
+        capture: &Arc<Mutex<Capture>>,
+    ) -> Result<Built, CameraError> {
+        pipeline::init()?;
+        let options = &self.options;
+        let filled = options.preset.with(parameters)?;
         let stills = match (filled.stills(), filled.value("location")) {
             (Some(line), Some(location)) => match stills::locate(location)? {
                 Location::Stills(paths) => Some((line?, paths)),

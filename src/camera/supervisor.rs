@@ -168,7 +168,7 @@ impl Parts {
             account.triggered();
         }
         let blueprint = Blueprint::new(options);
-        let built = blueprint.build(&capture)?;
+        let built = blueprint.first(&capture)?;
         let parts = Self {
             id,
             blueprint,
@@ -228,7 +228,7 @@ impl Parts {
         self.signs.clear();
         let renewed = match elements {
             Elements::Same => Ok(()),
-            Elements::New => self.blueprint.build(&self.capture).map(|built| self.built = built),
+            Elements::New => self.blueprint.again(&self.capture).map(|built| self.built = built),
         };
         let played = match renewed.and_then(|()| self.play(back)) {
             _ if self.stop.is_asked() => Played::Stopped,

@@ -32,7 +32,7 @@ use crate::{
     frame::{CameraId, Frame, Picture},
     inspector::{InspectError, Inspector},
     judge::{Judge, appearance::Appearance},
-    ledger::{Account, Balance, FaultReason, Ledger, book::Event, writer::Notes},
+    ledger::{Account, Balance, FaultReason, Ledger, Parts, book::Event, writer::Notes},
     record::{Origin, Record},
     service::Manager,
     shutdown::StopRequested,
@@ -146,6 +146,7 @@ impl Station {
             notes: ledger.as_ref().map(Ledger::notes),
             health: ledger.as_ref().map(|ledger| Arc::clone(ledger.health())),
             clock: Arc::clone(&clock),
+            parts: accounts.iter().map(|account| (Arc::clone(account), Parts::default())).collect(),
         };
         let worker = Worker {
             aside: Aside::new(inspector.judges()),
@@ -388,6 +389,7 @@ impl Drain<'_> {
 
     /// Waits until every row is in the file.
     fn ledger(&mut self, ledger: Option<Ledger>) -> Result<(), Fault> {
+        self.watch.parts();
         let Some(ledger) = ledger else { return Ok(()) };
         let closing = ledger.close();
         // Even where nobody asked: a disk that takes nothing may never take anything.

@@ -246,7 +246,7 @@ fn a_full_disk_for_a_while_costs_no_verdict() {
     assert!(!told.contains("still counting"), "{told}");
     // The queue held what the disk did not take; a machine that is too slow for the camera displaces frames besides.
     let ledger = Connection::open(disk.join("ledger.db")).unwrap();
-    let others = "SELECT count(*) FROM unjudged WHERE reason <> 'queue-full'";
+    let others = "SELECT count(*) FROM unjudged WHERE reason <> 'queue full'";
     let others: i64 = ledger.query_row(others, [], |row| row.get(0)).unwrap();
     assert_eq!(others, 0, "{told}");
 }

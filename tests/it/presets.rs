@@ -72,6 +72,33 @@ fn rtsp_is_played_and_stopped() {
 }
 
 #[test]
+fn a_network_camera_may_change_its_size_in_mid_stream() {
+    let location = format!("rtsp://127.0.0.1:{}/changing", rtsp::serve_beside());
+    let view = View { turn: Turn::None, region: Some(Area::new(0.5, 0.0, 0.5, 1.0).unwrap()) };
+    let options = CameraOptions {
+        scale_to: None,
+        view,
+        overflow: Overflow::Every,
+        ..options(find("rtsp"), &[("location", &location)])
+    };
+    let camera = support::camera("top", &options).unwrap();
+    let frames = camera.frames().clone();
+    let (event, events) = crossbeam_channel::bounded(1);
+    let playing = camera.play(event).unwrap();
+    let mut sizes = Vec::new();
+    for frame in frames.iter().take(60) {
+        let Picture::Pixels(pixels) = &frame.picture else { panic!("{frame:?}") };
+        sizes.push(pixels.view().size());
+    }
+    assert!(playing.end(&frames));
+    assert!(matches!(events.recv().unwrap(), CameraEvent::Ended(_)));
+    assert_eq!(sizes.len(), 60);
+    sizes.dedup();
+    let expected = [Size { width: 160, height: 240 }, Size { width: 80, height: 120 }];
+    assert_eq!(sizes, expected);
+}
+
+#[test]
 fn what_the_network_loses_is_told_in_frames() {
     let location = format!("rtsp://127.0.0.1:{}/lossy", rtsp::serve_beside());
     // None is taken out here: those that came are those that were captured.

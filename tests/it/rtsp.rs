@@ -14,6 +14,11 @@ pub const GOP_SECS: f64 = 0.4;
 const LAUNCH: &str = "( audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay0 \
      videotestsrc is-live=true pattern=snow ! video/x-raw,width=320,height=240,framerate=25/1 \
      ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay1 config-interval=1 )";
+/// After a second it has another size, as when somebody sets the camera.
+const CHANGING: &str = "( concat name=joined ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 \
+     ! rtph264pay name=pay0 config-interval=1 \
+     videotestsrc is-live=true num-buffers=25 pattern=snow ! video/x-raw,width=320,height=240,framerate=25/1 ! joined. \
+     videotestsrc is-live=true pattern=snow ! video/x-raw,width=160,height=120,framerate=25/1 ! joined. )";
 /// Of the packets under `/lossy`, one of so many never arrives.
 const LOST_OF: usize = 300;
 
@@ -48,6 +53,9 @@ fn serve(port: u16, bound: impl FnOnce(u16)) {
         });
     });
     server.mount_points().unwrap().add_factory("/lossy", lossy);
+    let changing = rtsp::RTSPMediaFactory::new();
+    changing.set_launch(CHANGING);
+    server.mount_points().unwrap().add_factory("/changing", changing);
     let context = glib::MainContext::new();
     let main_loop = glib::MainLoop::new(Some(&context), false);
     let _source = server.attach(Some(&context)).unwrap();

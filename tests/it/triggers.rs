@@ -7,7 +7,8 @@ use sightline::{
     camera::{CameraOptions, trigger::Rule},
     channel::Overflow,
     engine::{Engine as _, EngineError},
-    ledger::balance::Parts,
+    ledger::{DropReason, Parts},
+    state,
 };
 
 use crate::{
@@ -145,6 +146,33 @@ fn a_part_that_nobody_judged_is_missed_and_counted() {
     assert!(balance.is_settled(), "{balance}");
     assert_eq!((parts.seen, parts.missed), (4, 4 - balance.judged), "{balance}");
     assert!(parts.missed > 0, "{balance}");
+}
+
+#[test]
+fn who_pauses_wants_no_parts() {
+    let scratch = Scratch::new();
+    film(&scratch, 2);
+    let out = Kept::default();
+    let cameras = vec![camera(&scratch, Rule::default())];
+    let station = station(cameras, support::engine(), out.clone());
+    station.board.post(state::Event::Mode(state::Mode::Pause));
+    let report = station.run(&crossbeam_channel::never()).unwrap();
+    let balance = report.balances[0].1;
+    assert_eq!(balance.captured, balance.dropped[DropReason::Paused as usize], "{balance}");
+    assert_eq!(balance.parts, Some(Parts::default()), "{balance}");
+}
+
+#[test]
+fn what_stays_for_too_long_is_an_event() {
+    let scratch = Scratch::new();
+    film(&scratch, 1);
+    scratch
+        .write("line.toml", config().replace("trigger = {}", "trigger = { longest_secs = 0.1 }"));
+    let output = scratch.run(&["run", "line.toml"]);
+    let told = stderr(&output);
+    assert!(told.contains("parts 1 seen, 0 missed,") && !told.contains("0 too long"), "{told}");
+    let events = stdout(&scratch.run(&["ledger", "events", "ledger.db"]));
+    assert!(events.contains("part-too-long") && !events.contains("parts-missed"), "{events}");
 }
 
 #[test]
