@@ -131,8 +131,8 @@ fn what_the_network_loses_is_told_in_frames() {
     let longest = times.windows(2).map(|pair| pair[1] - pair[0]);
     let longest = longest.fold(0.0, f64::max);
     assert!(longest > 3.5, "no gap is longer than {longest} frames");
-    // Frames before the first and after the last that came have no time here.
-    assert!((streamed - told).abs() <= 5.0, "{streamed} frames were sent: {balance}");
+    // Nothing that is missing is hidden; what is lost after the last frame may be told as well.
+    assert!(told + 2.0 >= streamed, "{streamed} frames were sent: {balance}");
 }
 
 /// What a camera that cannot play says.
