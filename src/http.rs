@@ -136,6 +136,8 @@ async fn accept(
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_WITHIN)
                 .max_buf_size(HEAD_MAX_BYTES)
+                // Who has said all there is to say still wants the answer.
+                .half_close(true)
                 .serve_connection(TokioIo::new(stream), service);
             // A client that goes away, or breaks the protocol, is its own business.
             let _ended = tokio::time::timeout(CONNECTION_WITHIN, connection).await;

@@ -120,7 +120,10 @@ impl Document {
         }
         let Tolerance { score, embedding, map } = self.tolerance;
         // Written so that a NaN is refused; an infinite one would agree with everything.
-        if ![score, embedding, map].iter().all(|tolerance| *tolerance >= 0.0 && tolerance.is_finite()) {
+        if ![score, embedding, map]
+            .iter()
+            .all(|tolerance| *tolerance >= 0.0 && tolerance.is_finite())
+        {
             return wrong("a tolerance is no finite number from 0".into());
         }
         let len = self.classes.first().map_or(0, |class| class.prototype.direction.len());
@@ -145,7 +148,10 @@ impl Document {
                 return wrong(format!("the map of golden frame {} has another size", index + 1));
             }
             if !self.classes.is_empty() && golden.embedding.len() != len {
-                return wrong(format!("the embedding of golden frame {} has another length", index + 1));
+                return wrong(format!(
+                    "the embedding of golden frame {} has another length",
+                    index + 1
+                ));
             }
             let mut answers = golden.map.iter().chain(&golden.embedding).chain([&golden.score]);
             if !answers.all(|value| value.is_finite()) {
@@ -236,12 +242,20 @@ pub(crate) mod tests {
         check("0.8]},", "0.9]},", "prototype of \"cap\"");
         check("\"name\":\"cap\"", "\"name\":\"\"", "has no name");
         check("\"width\":4", "\"width\":0", "inconsistent");
-        check("\"name\":\"cap\"", "\"name\":\"c\\u001bap\"", "class's name has a control character");
+        check(
+            "\"name\":\"cap\"",
+            "\"name\":\"c\\u001bap\"",
+            "class's name has a control character",
+        );
         // Beyond f32, which serde rounds to infinity.
         check("\"tolerance\":{\"score\":0.001", "\"tolerance\":{\"score\":1e39", "tolerance");
         check("\"tolerance\":{\"score\":0.001", "\"tolerance\":{\"score\":-1", "tolerance");
         check("\"score\":0.1,", "\"score\":1e39,", "golden frame 1 is not finite");
-        check("\"embedding\":[0.6,0.8]", "\"embedding\":[0.6]", "golden frame 1 has another length");
+        check(
+            "\"embedding\":[0.6,0.8]",
+            "\"embedding\":[0.6]",
+            "golden frame 1 has another length",
+        );
     }
 
     proptest! {

@@ -136,7 +136,9 @@ pub enum PresetError {
         expected: &'static str,
     },
     /// The launch line has a parameter where a value would be more pipeline.
-    #[error("the preset uses {{{name}}} beside a property: write property={{{name}}}, or capsfilter caps={{{name}}}")]
+    #[error(
+        "the preset uses {{{name}}} beside a property: write property={{{name}}}, or capsfilter caps={{{name}}}"
+    )]
     Misplaced {
         /// The parameter.
         name: String,
@@ -259,9 +261,12 @@ impl Filled<'_> {
                     self.value(name).ok_or_else(|| PresetError::Undeclared { name: name_of() })?;
                 match place {
                     Place::Whole => Ok(escaped(value)),
-                    Place::Part if !value.is_empty() && value.chars().all(is_word) => Ok(value.into()),
+                    Place::Part if !value.is_empty() && value.chars().all(is_word) => {
+                        Ok(value.into())
+                    }
                     Place::Part => {
-                        let expected = "is a part of a property here: letters, digits and _ - + . / only";
+                        let expected =
+                            "is a part of a property here: letters, digits and _ - + . / only";
                         Err(PresetError::Value { name: name_of(), expected })
                     }
                     Place::Beside => Err(PresetError::Misplaced { name: name_of() }),
@@ -322,14 +327,16 @@ fn is_word(c: char) -> bool {
 
 /// One value of a launch line, whatever is in it: a `!` in a file name must not become a link.
 ///
-/// Each special character has a backslash of its own. Between quotes GStreamer's scanner takes the longest match, so
-/// that a backslash at a value's end would join it with the next: what lies between would be pipeline.
+/// Each special character has a backslash of its own, but for backslashes and quotes: GStreamer's scanner takes the
+/// longest match it can find, so that a backslash at a value's end joins it with what comes next, and between quotes
+/// with the next value, whatever lies between. These are written as numbers.
 fn escaped(value: &str) -> String {
     if value.is_empty() {
         return "\"\"".into();
     }
-    // These alone are read once more as a text's own notation: as no text at all, and as a text in quotes.
-    let value = if value == "NULL" || value.starts_with('"') { &in_octal(value) } else { value };
+    // The word is read as no text at all.
+    let value =
+        if value == "NULL" || value.contains(['"', '\\']) { &in_octal(value) } else { value };
     let mut text = String::with_capacity(value.len());
     for c in value.chars() {
         if c.is_ascii() && !is_word(c) && !":,=()".contains(c) {
@@ -364,7 +371,7 @@ mod tests {
         check("belt.webm", "belt.webm");
         check("my parts.webm", "my\\ parts.webm");
         check("a ! fakesink", "a\\ \\!\\ fakesink");
-        check("say \"no\"\\", "say\\ \\\"no\\\"\\\\");
+        check("\"\\", "\\\"\\\\042\\\\134\\\"");
         check("Würfel.webm", "Würfel.webm");
         check("", "\"\"");
         check("NULL", "\\\"\\\\116\\\\125\\\\114\\\\114\\\"");
@@ -385,13 +392,19 @@ mod tests {
         check("a b={x} ! c", "1 2", "a b=1\\ 2 ! c");
         check("a b::c={x}", "1", "a b::c=1");
         check("a b=u://{x}/1 ! c", "host", "a b=u://host/1 ! c");
-        check("a ! video/x-raw,width={x},height=1 ! c", "8", "a ! video/x-raw,width=8,height=1 ! c");
-        let part =
-            "the preset's parameter \"x\" is a part of a property here: letters, digits and _ - + . / only";
+        check(
+            "a ! video/x-raw,width={x},height=1 ! c",
+            "8",
+            "a ! video/x-raw,width=8,height=1 ! c",
+        );
+        let part = "the preset's parameter \"x\" is a part of a property here: letters, digits and _ - + . / only";
         check("a b=u://{x}/1", "h ! fakesink", part);
         check("a b=u://{x}/1", "", part);
-        let beside = "the preset uses {x} beside a property: write property={x}, or capsfilter caps={x}";
-        for launch in ["a ! {x} ! c", "{x}", "a {x}=1", "a b=\"{x}\"", "a b=\"u {x}\"", "a b='x{x}'"] {
+        let beside =
+            "the preset uses {x} beside a property: write property={x}, or capsfilter caps={x}";
+        for launch in
+            ["a ! {x} ! c", "{x}", "a {x}=1", "a b=\"{x}\"", "a b=\"u {x}\"", "a b='x{x}'"]
+        {
             check(launch, "identity", beside);
         }
         check(

@@ -165,7 +165,9 @@ mod tests {
         let cut = "x".repeat(SHOWN_CHARS_MAX);
         check(
             &format!("\"{}\" = 1", "x".repeat(1_000)),
-            &format!("unknown key \"{cut}…\": known are model, engine, judge, output, ledger, http, camera"),
+            &format!(
+                "unknown key \"{cut}…\": known are model, engine, judge, output, ledger, http, camera"
+            ),
         );
         check(
             "\"a\\nb\\u001b\" = 1",

@@ -15,8 +15,9 @@ use bundle::{
 };
 
 use super::{
-    ConfigError, keys, shown,
+    ConfigError, keys,
     raw::{Raw, RawCamera, RawEngine, RawJudge, RawLedger, RawModel},
+    shown,
 };
 use crate::{
     camera::Policy,
@@ -419,9 +420,5 @@ fn quoted(text: &str) -> String {
 }
 
 fn value(path: impl Into<String>, given: &str, expected: impl Into<String>) -> ConfigError {
-    ConfigError::Value {
-        path: shown(&path.into()),
-        value: shown(given),
-        expected: expected.into(),
-    }
+    ConfigError::Value { path: shown(&path.into()), value: shown(given), expected: expected.into() }
 }

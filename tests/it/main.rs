@@ -11,12 +11,15 @@
 )]
 
 mod line;
+#[path = "../../bundle/tests/peak/mod.rs"]
+mod peak;
 mod support;
 
 mod bad_input;
 mod check_and_capture;
 mod demo;
 mod golden_refusal;
+mod hostile;
 mod inspect;
 mod judging;
 mod ledger;

@@ -2,7 +2,10 @@
 //!
 //! Owns the test binary's allocator. Counts each thread on its own, so that tests beside each other do not disturb.
 
-#![expect(unsafe_code, reason = "an allocator is unsafe to implement; this one passes everything on")]
+#![expect(
+    unsafe_code,
+    reason = "an allocator is unsafe to implement; this one passes everything on"
+)]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
