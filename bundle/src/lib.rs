@@ -17,3 +17,4 @@ pub mod schema;
 pub mod model_file;
 pub mod calibration_file;
 pub mod fingerprint;
+pub mod bounded;

@@ -117,12 +117,15 @@ impl Blueprint {
     }
 }
 
+/// Images per second: a quarter of an hour for each, to more than can be decoded. Time has to fit in its nanoseconds.
+const RATES: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
+
 fn rate(given: Option<&str>) -> Result<f64, CameraError> {
     let text = given.unwrap_or("10");
-    let rate = text.parse().ok().filter(|rate: &f64| *rate > 0.0 && rate.is_finite());
+    let rate = text.parse().ok().filter(|rate: &f64| RATES.contains(rate));
     rate.ok_or_else(|| CameraError::Parameter {
         name: "rate",
         value: text.into(),
-        expected: "it must be a number above 0",
+        expected: "it must be a number from 0.001 to 1000",
     })
 }

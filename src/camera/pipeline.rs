@@ -34,7 +34,7 @@ impl Pipeline {
             "{source} ! identity name={TAIL} silent=true ! {tail} ! capsfilter caps=video/x-raw,format=RGB \
              ! appsink name={FRAMES} max-buffers=1 drop=false sync={paced} qos=false enable-last-sample=false"
         );
-        let wrong = |cause: &str| CameraError::Launch { cause: cause.into() };
+        let wrong = |cause: &str| CameraError::Launch { cause: secret::masked(cause) };
         let mut context = gst::ParseContext::new();
         let built =
             gst::parse::launch_full(&line, Some(&mut context), gst::ParseFlags::FATAL_ERRORS);

@@ -3,12 +3,13 @@
 //! Owns reading the configuration file, the demo line's place, and the prefix that names a camera in a failure.
 
 use std::{
+    env::VarError,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use bundle::geometry::Size;
+use bundle::{bounded, geometry::Size};
 
 use crate::{
     camera::{CameraError, CameraOptions, Platform, Preset},
@@ -23,10 +24,13 @@ use crate::{
 /// How far above the executable a checkout's `models` may lie: `target/release/sightline` is two levels down.
 const LEVELS_UP: usize = 4;
 
+/// What systemd allows all credentials of a unit together.
+const CREDENTIAL_BYTES_MAX: u64 = 1 << 20;
+
 /// Reads a configuration file; relative paths in it start at its folder.
 pub(super) fn read(path: &Path) -> Result<Settings, Fault> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = bounded::text(path, config::BYTES_MAX).map_err(|error| {
         let line = format!(
             "configuration {shown} cannot be read: {error}; sightline.example.toml shows every key"
         );
@@ -128,16 +132,25 @@ fn secret(camera: &str, parameter: &str, value: &str) -> Result<String, Fault> {
         Fault::new(Class::Configuration, line)
     };
     if let Some(name) = value.strip_prefix("env:") {
-        return std::env::var(name)
-            .map_err(|error| refused(format!("the environment's {name} cannot be read: {error}")));
+        return std::env::var(name).map_err(|error| {
+            // The library's own text for the second would tell the password.
+            let why = match error {
+                VarError::NotPresent => "is not there",
+                VarError::NotUnicode(_) => "is not UTF-8",
+            };
+            refused(format!("the environment's {name} {why}"))
+        });
     }
     let Some(name) = value.strip_prefix("credential:") else { return Ok(value.into()) };
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        return Err(refused("a credential has a name and no path".into()));
+    }
     let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
         let remedy = format!("LoadCredential={name}:/path in the unit gives one");
         return Err(refused(format!("systemd gave this process no credentials; {remedy}")));
     };
     let path = Path::new(&folder).join(name);
-    std::fs::read_to_string(&path)
+    bounded::text(&path, CREDENTIAL_BYTES_MAX)
         .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
         .map_err(|error| refused(format!("{} cannot be read: {error}", path.display())))
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bundle::{
+    bounded,
     calibration_file::CalibrationFile,
     model_file::{self, ModelFile},
     schema::Class as Product,
@@ -288,7 +289,9 @@ fn search(global: &Global, settings: &EngineSettings) -> Search {
 fn calibration_path(settings: &ModelSettings) -> Option<PathBuf> {
     // One that is named must be there; the one beside the model may be.
     settings.calibration.clone().or_else(|| {
-        Some(settings.path.with_extension("calibration.json")).filter(|path| path.is_file())
+        // In any form: a link to nowhere is a calibration that is missing, not none.
+        let beside = settings.path.with_extension("calibration.json");
+        beside.symlink_metadata().is_ok().then_some(beside)
     })
 }
 
@@ -297,7 +300,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Fault> {
         let line = format!("model {} is a folder; name the .onnx file in it", path.display());
         return Err(Fault::new(Class::Model, line));
     }
-    std::fs::read(path).map_err(|error| {
+    bounded::bytes(path, model_file::BYTES_MAX).map_err(|error| {
         let is_absent = error.kind() == std::io::ErrorKind::NotFound;
         let remedy =
             if is_absent { "; name an .onnx file that sightline-train exported" } else { "" };

@@ -29,6 +29,14 @@ pub(super) enum Default {
     Words(&'static str),
 }
 
+impl Key {
+    /// The example as a value, whose kind the key takes.
+    pub(super) fn example(&self) -> Option<toml::Value> {
+        let table: toml::Table = format!("example = {}", self.value).parse().ok()?;
+        table.get("example").cloned()
+    }
+}
+
 /// The tables, in the order of the example file.
 pub(super) const TABLES: [(&str, &str); 7] = [
     ("model", "What is looked for."),
@@ -39,7 +47,7 @@ pub(super) const TABLES: [(&str, &str); 7] = [
     ("http", "Where metrics, health and state are served."),
     (
         "camera",
-        "Where frames come from. One [[camera]] table per camera; the name tells them apart.",
+        "Where frames come from. One [[camera]] table per camera, at most 64; the name tells them apart.",
     ),
 ];
 
@@ -229,7 +237,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "name",
         value: "\"top\"",
         default: Default::Required,
-        meaning: "Names the camera in verdicts and logs: letters, digits, - and _.",
+        meaning: "Names the camera in verdicts and logs: letters, digits, - and _, at most 64.",
     },
     Key {
         table: "camera",
@@ -400,6 +408,7 @@ mod tests {
     fn every_key_belongs_to_a_table_and_appears_once() {
         for (index, key) in KEYS.iter().enumerate() {
             assert!(TABLES.iter().any(|(table, _)| *table == key.table), "{key:?}");
+            assert!(key.example().is_some(), "{key:?}: its example is no TOML");
             assert!(
                 !KEYS[..index].iter().any(|k| (k.table, k.name) == (key.table, key.name)),
                 "{key:?} appears twice"

@@ -18,6 +18,7 @@ use bundle::{
 use super::{
     ConfigError, keys,
     raw::{Raw, RawArea, RawCamera, RawEngine, RawJudge, RawLedger, RawModel, RawPart, RawTrigger},
+    shown,
 };
 use crate::{
     camera::{
@@ -58,6 +59,13 @@ const PART_WITHIN_MS_MAX: i64 = 60_000;
 const DRIFT_REFERENCE_FRAMES: (i64, i64) = (100, 100_000);
 /// More threads than any edge device has cores.
 const THREADS_MAX: i64 = 256;
+
+/// Each has a thread and a queue.
+const CAMERAS_MAX: usize = 64;
+/// It stands in every verdict line and in a thread's name.
+const NAME_CHARS_MAX: usize = 64;
+/// What marks a value as kept elsewhere, which `cli::cameras` and `camera::serial` look up.
+const KEPT_ELSEWHERE: [&str; 3] = ["env:", "credential:", "serial:"];
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -238,6 +246,10 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
         }
         cameras.push(camera);
     }
+    if cameras.len() > CAMERAS_MAX {
+        let (given, expected) = (format!("{} tables", cameras.len()), "it may be 64 at most");
+        return Err(value("camera", &given, expected));
+    }
     if cameras.is_empty() {
         let meaning = "at least one [[camera]] table with a name and a preset";
         return Err(ConfigError::Missing { path: "camera".into(), meaning });
@@ -383,12 +395,9 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
     };
     let name = required(raw.name, "name")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if name.is_empty() || !name.chars().all(plain) {
-        return Err(value(
-            path("name"),
-            &quoted(&name),
-            "it may have letters, digits, - and _ only",
-        ));
+    if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(plain) {
+        let expected = "it may have letters, digits, - and _ only, at most 64";
+        return Err(value(path("name"), &quoted(&name), expected));
     }
     let preset = required(raw.preset, "preset")?;
     // A preset of one's own is a path like any other in the file.
@@ -542,7 +551,9 @@ fn part(path: &str, raw: &RawPart) -> Result<PartRule, ConfigError> {
 
 /// `location` is the one parameter that elements take for a path; an address stays as it is.
 fn in_folder(parameter: &str, text: String, folder: &Path) -> String {
-    if parameter == "location" && !text.contains("://") {
+    let is_elsewhere =
+        text.contains("://") || KEPT_ELSEWHERE.iter().any(|mark| text.starts_with(mark));
+    if parameter == "location" && !is_elsewhere {
         folder.join(&text).display().to_string()
     } else {
         text
@@ -569,5 +580,5 @@ fn quoted(text: &str) -> String {
 }
 
 fn value(path: impl Into<String>, given: &str, expected: impl Into<String>) -> ConfigError {
-    ConfigError::Value { path: path.into(), value: given.into(), expected: expected.into() }
+    ConfigError::Value { path: shown(&path.into()), value: shown(given), expected: expected.into() }
 }

@@ -24,6 +24,9 @@ pub use self::{
 };
 use crate::verdict::{Decision, Recognition, Verdict};
 
+/// How far an embedding's squared length may be from 1: far more than half floats are off.
+const UNIT_WITHIN: f32 = 0.05;
+
 /// Proof that the judge accepted a part. No other module can make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted(());
@@ -93,6 +96,11 @@ impl Judge {
         }
         if !evidence.embedding.iter().all(|value| value.is_finite()) {
             return fault("the model's embedding is not finite");
+        }
+        // Otherwise one minus its product with a prototype is no distance, and a long one is near to everything.
+        let square: f32 = evidence.embedding.iter().map(|value| value * value).sum();
+        if !((square - 1.0).abs() < UNIT_WITHIN) {
+            return fault("the model's embedding is not of unit length");
         }
         let len = evidence.embedding.len();
         if self.standards.iter().any(|standard| standard.prototype.direction.len() != len) {

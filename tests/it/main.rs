@@ -11,6 +11,8 @@
 )]
 
 mod line;
+#[path = "../../bundle/tests/peak/mod.rs"]
+mod peak;
 mod support;
 
 mod bad_input;
@@ -18,6 +20,7 @@ mod check_and_capture;
 mod demo;
 mod engines;
 mod golden_refusal;
+mod hostile;
 mod inspect;
 mod judging;
 mod ledger;

@@ -274,13 +274,21 @@ mod stand_in {
         properties: vec![text("camera-name"), double("exposure"), double("gain")]);
 }
 
+/// Registers them, once in this process.
+pub fn register_stand_ins() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        gst::init().unwrap();
+        stand_in::argus::register();
+        stand_in::converter::register();
+        stand_in::decoder::register();
+        stand_in::aravis::register();
+    });
+}
+
 #[test]
 fn every_preset_is_a_pipeline_with_the_real_elements_properties() {
-    gst::init().unwrap();
-    stand_in::argus::register();
-    stand_in::converter::register();
-    stand_in::decoder::register();
-    stand_in::aravis::register();
+    register_stand_ins();
     let scratch = Scratch::new();
     scratch.write("belt.webm", "parsed, not played");
     let location = scratch.path("belt.webm").display().to_string();

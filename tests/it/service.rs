@@ -14,7 +14,7 @@ use crate::support::{Scratch, stderr};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A line of moving test pictures with HTTP and a ledger.
-fn line(scratch: &Scratch) {
+pub fn line(scratch: &Scratch) {
     scratch.write(
         "line.toml",
         "[model]\npath = \"model.onnx\"\n[judge]\nfalse_reject_rate = 0.02\n[output]\nformat = \"json\"\n\
@@ -25,13 +25,13 @@ fn line(scratch: &Scratch) {
 }
 
 /// A running line and where it serves.
-struct Running {
-    child: Child,
-    address: String,
+pub struct Running {
+    pub child: Child,
+    pub address: String,
 }
 
 impl Running {
-    fn start(scratch: &Scratch, environment: &[(&str, &str)]) -> Self {
+    pub fn start(scratch: &Scratch, environment: &[(&str, &str)]) -> Self {
         let mut child = scratch
             .command(&["run", "line.toml"])
             .envs(environment.iter().copied())
@@ -53,7 +53,7 @@ impl Running {
     }
 
     /// The answer to raw bytes: status and body.
-    fn raw(&self, request: &[u8]) -> (u16, String) {
+    pub fn raw(&self, request: &[u8]) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(request).unwrap();
@@ -76,17 +76,17 @@ impl Running {
         )
     }
 
-    fn get(&self, path: &str) -> (u16, String) {
+    pub fn get(&self, path: &str) -> (u16, String) {
         self.request(&format!("GET {path}"), "", "")
     }
 
-    fn mode(&self, mode: &str) -> (u16, String) {
+    pub fn mode(&self, mode: &str) -> (u16, String) {
         let body = format!("{{\"mode\":\"{mode}\"}}");
         self.request("POST /api/v1/mode", "Content-Type: application/json\r\n", &body)
     }
 
     /// A counter's or a gauge's value; the labels as they are written.
-    fn metric(&self, name: &str) -> i64 {
+    pub fn metric(&self, name: &str) -> i64 {
         let (status, text) = self.get("/metrics");
         assert_eq!(status, 200);
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -101,7 +101,7 @@ impl Running {
         }
     }
 
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         signal(&self.child, "-TERM");
         assert!(self.child.wait().unwrap().success());
     }
