@@ -591,8 +591,8 @@ mod tests {
     proptest! {
         /// Against the exact tail of the binomial distribution, summed.
         #[test]
-        fn the_bound_on_a_level_holds_and_is_not_loose(len in 20_usize..2_000, share in 0.0_f64..1.0) {
-            let rank = ((share * len as f64) as usize).clamp(1, len);
+        fn the_bound_on_a_level_holds_and_is_not_loose(len in 20_usize..2_000, percent in 0_usize..100) {
+            let rank = (percent * len / 100).max(1);
             let bound = beyond_at_most(rank, len);
             let unlucky = 1.0 / UNLUCKY_REFERENCES / (2 * LEVELS.len() + 2) as f64;
             prop_assume!(bound < 1.0 - 1e-9);
