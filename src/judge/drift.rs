@@ -606,7 +606,7 @@ mod tests {
                 sum
             };
             prop_assert!(tail(bound) <= unlucky * (1.0 + 1e-6), "{}", tail(bound));
-            // A tenth of the way back to the mean would be too far.
+            // Two fifths of the way back to the mean would be too far.
             let closer = bound - (bound - rank as f64 / len as f64) * 0.4;
             prop_assert!(tail(closer) > unlucky, "{} {}", tail(closer), bound);
         }
