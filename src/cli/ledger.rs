@@ -163,7 +163,7 @@ fn export(arguments: &Export) -> anyhow::Result<()> {
         None => Box::new(BufWriter::new(io::stdout().lock())),
     };
     let mut table = match format {
-        ExportFormat::Csv => Table::Csv(csv::Writer::from_writer(sink)),
+        ExportFormat::Csv => Table::Csv(Box::new(csv::Writer::from_writer(sink))),
         ExportFormat::Json => Table::Json(sink),
     };
     let wanted = which.wanted();
@@ -180,7 +180,7 @@ fn export(arguments: &Export) -> anyhow::Result<()> {
 
 /// Where rows go, in the form that they are wanted in.
 enum Table {
-    Csv(csv::Writer<Box<dyn Write>>),
+    Csv(Box<csv::Writer<Box<dyn Write>>>),
     Json(Box<dyn Write>),
 }
 
