@@ -556,11 +556,17 @@ mod tests {
 
     #[test]
     fn too_small_a_calibration_is_blind_and_says_so() {
-        let few = Calibration::new(vec![0.1, 0.2, 0.3], vec![0.1; 3], "test").unwrap();
-        let limits = few.outermost_limits().unwrap();
-        let mut detector = Detector::of_scores(&few, &limits, true);
-        assert!(detector.is_blind());
-        assert_eq!(until_alarm(&mut detector, &limits, 10_000, || 0.3), None);
+        for (len, is_blind) in [(3, true), (25, true), (40, false)] {
+            let scores = (0..len).map(|score: u8| f32::from(score)).collect();
+            let distances = vec![0.1; usize::from(len)];
+            let few = Calibration::new(scores, distances, "test").unwrap();
+            let limits = few.outermost_limits().unwrap();
+            let mut detector = Detector::of_scores(&few, &limits, true);
+            assert_eq!(detector.is_blind(), is_blind, "{len}");
+            let highest = f32::from(len - 1);
+            let found = until_alarm(&mut detector, &limits, 10_000, || highest);
+            assert_eq!(found.is_none(), is_blind, "{len}");
+        }
     }
 
     #[test]
