@@ -556,11 +556,17 @@ mod tests {
 
     #[test]
     fn too_small_a_calibration_is_blind_and_says_so() {
-        let few = Calibration::new(vec![0.1, 0.2, 0.3], vec![0.1; 3], "test").unwrap();
-        let limits = few.outermost_limits().unwrap();
-        let mut detector = Detector::of_scores(&few, &limits, true);
-        assert!(detector.is_blind());
-        assert_eq!(until_alarm(&mut detector, &limits, 10_000, || 0.3), None);
+        for (len, is_blind) in [(3, true), (25, true), (40, false)] {
+            let scores = (0..len).map(|score: u8| f32::from(score)).collect();
+            let distances = vec![0.1; usize::from(len)];
+            let few = Calibration::new(scores, distances, "test").unwrap();
+            let limits = few.outermost_limits().unwrap();
+            let mut detector = Detector::of_scores(&few, &limits, true);
+            assert_eq!(detector.is_blind(), is_blind, "{len}");
+            let highest = f32::from(len - 1);
+            let found = until_alarm(&mut detector, &limits, 10_000, || highest);
+            assert_eq!(found.is_none(), is_blind, "{len}");
+        }
     }
 
     #[test]
@@ -591,8 +597,8 @@ mod tests {
     proptest! {
         /// Against the exact tail of the binomial distribution, summed.
         #[test]
-        fn the_bound_on_a_level_holds_and_is_not_loose(len in 20_usize..2_000, share in 0.0_f64..1.0) {
-            let rank = ((share * len as f64) as usize).clamp(1, len);
+        fn the_bound_on_a_level_holds_and_is_not_loose(len in 20_usize..2_000, percent in 0_usize..100) {
+            let rank = (percent * len / 100).max(1);
             let bound = beyond_at_most(rank, len);
             let unlucky = 1.0 / UNLUCKY_REFERENCES / (2 * LEVELS.len() + 2) as f64;
             prop_assume!(bound < 1.0 - 1e-9);
@@ -606,7 +612,7 @@ mod tests {
                 sum
             };
             prop_assert!(tail(bound) <= unlucky * (1.0 + 1e-6), "{}", tail(bound));
-            // A tenth of the way back to the mean would be too far.
+            // Two fifths of the way back to the mean would be too far.
             let closer = bound - (bound - rank as f64 / len as f64) * 0.4;
             prop_assert!(tail(closer) > unlucky, "{} {}", tail(closer), bound);
         }

@@ -115,13 +115,11 @@ struct Moment {
 impl Moment {
     /// How long after `self` the other was; `None` when it was before, on a stream that began anew.
     fn until(self, later: Self) -> Option<Duration> {
-        match (self.pts, later.pts) {
-            // The stream's own clock: the other one runs on while a camera is held back.
-            (Some(first), Some(second)) => second.checked_sub(first),
-            (Some(_), None) | (None, Some(_)) | (None, None) => {
-                later.monotonic.checked_sub(self.monotonic)
-            }
+        // The stream's own clock where it has one: the other runs on while a camera is held back.
+        if let (Some(first), Some(second)) = (self.pts, later.pts) {
+            return second.checked_sub(first);
         }
+        later.monotonic.checked_sub(self.monotonic)
     }
 }
 
@@ -521,7 +519,7 @@ mod tests {
             letters in "[pofux-]{1,5}",
             fails in 1_u32..=5,
         ) {
-            let frames = letters.len() as u32;
+            let frames = u32::try_from(letters.len()).unwrap();
             let rule = PartRule { frames, fails: fails.min(frames), ..RULE };
             // With nothing but missing frames at the end there would be no part to finish.
             prop_assume!(letters.ends_with(|letter| letter != '-'));
@@ -564,8 +562,8 @@ mod tests {
                 prop_assert_eq!(*part.frames.start(), next, "{:?}", told);
                 next = part.frames.end() + 1;
                 if part.decision.is_pass() {
-                    let seen = part.frames.clone().filter_map(|number| shown[number as usize]);
-                    let seen: Vec<u64> = seen.collect();
+                    let shown = |number: u64| shown[usize::try_from(number).unwrap()];
+                    let seen: Vec<u64> = part.frames.clone().filter_map(shown).collect();
                     prop_assert_eq!(seen.len(), part.counts.passed as usize);
                     prop_assert!(seen.windows(2).all(|two| two[0] == two[1]), "{:?}", part);
                 }

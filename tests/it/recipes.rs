@@ -217,23 +217,21 @@ fn parts_of_several_frames_are_told_and_recorded_and_no_fault_makes_a_pass() {
     // Each part comes after the last of its frames.
     let place = |wanted: &serde_json::Value| lines.iter().position(|line| line == wanted);
     assert!(place(parts[0]) > place(frames[2]) && place(parts[0]) < place(frames[3]));
-    let ledger = Connection::open(scratch.path("ledger.db")).unwrap();
-    let mut rows =
-        ledger.prepare("SELECT part, first, last, decision FROM part ORDER BY first").unwrap();
-    let rows: Vec<(i64, i64, i64, String)> = rows
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
-    let expected: Vec<_> = parts
-        .iter()
-        .map(|part| {
-            let number = |field: &str| part[field].as_i64().unwrap();
-            let decision = part["decision"].as_str().unwrap().to_owned();
-            (number("part"), number("first_frame"), number("last_frame"), decision)
-        })
-        .collect();
-    assert_eq!(rows, expected);
+    // The ledger tells the same.
+    let export = ["ledger", "export", "ledger.db", "--rows", "parts", "--format", "json"];
+    let rows = json_lines(&scratch.run(&export));
+    assert_eq!(rows.len(), parts.len());
+    for (row, part) in std::iter::zip(&rows, &parts) {
+        for field in
+            ["part", "first_frame", "last_frame", "decision", "product", "passed", "reason"]
+        {
+            assert_eq!(row[field], part[field], "{field}: {row} {part}");
+        }
+    }
+    let csv = stdout(&scratch.run(&export[..5]));
+    assert_eq!(csv.lines().count(), 6, "{csv}");
+    let stats = stdout(&scratch.run(&["ledger", "stats", "ledger.db"]));
+    assert!(stats.contains("  parts: ") && stats.contains(" pass"), "{stats}");
     let verified = scratch.run(&["ledger", "verify", "ledger.db"]);
     assert!(verified.status.success(), "{}", stderr(&verified));
 }

@@ -312,6 +312,14 @@ fn a_file_of_the_first_version_gets_what_came_later_and_keeps_its_rows() {
                 VALUES ('top', 5, 0, 0, 0, 0)";
     first.execute_batch(lane).unwrap();
     drop(first);
+    // It can be read as it is, too.
+    let mut parts_before = 0;
+    let count = |_part| {
+        parts_before += 1;
+        Ok::<_, LedgerError>(())
+    };
+    Audit::open(&path).unwrap().parts(&Wanted::default(), count).unwrap();
+    assert_eq!(parts_before, 0);
     let (mut book, found) = Book::open(&path, seconds(9)).unwrap();
     assert_eq!(found, Found::default());
     let (lane, epoch) = book.open_lane("top", 10, seconds(1)).unwrap();
