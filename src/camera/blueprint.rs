@@ -60,6 +60,7 @@ impl Blueprint {
             None => filled.source()?,
         };
         let pipeline = Pipeline::build(&source, &tail, paced)?;
+        pipeline.check(&filled.properties())?;
         let notes = Notes::default();
         let feed = match stills {
             Some((_, paths)) => Some(Feed {
