@@ -55,7 +55,7 @@ impl Pipeline {
         Ok(Self { elements: pipeline, sink, tail })
     }
 
-    /// Refuses a number or a word that no element took: GLib warns and keeps the default, as if nothing had been said.
+    /// Refuses a number or a word that no element took: it would stay at its default, as if nothing had been said.
     pub(super) fn check(&self, given: &[(String, String)]) -> Result<(), CameraError> {
         let elements: Vec<_> = self.elements.iterate_elements().into_iter().flatten().collect();
         for (property, value) in given {
