@@ -2,7 +2,14 @@
 //!
 //! Each is refused, or what is accepted satisfies every invariant; reading takes a bounded multiple of the file's memory.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "tests"
+)]
 
 mod peak;
 

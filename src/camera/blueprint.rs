@@ -95,6 +95,7 @@ impl Blueprint {
         };
         let pipeline = Pipeline::build(&source, &tail, paced)?;
         crop::follow(&pipeline, &options.view);
+        pipeline.check(&filled.properties())?;
         let notes = Notes::default();
         let feed = match stills {
             Some((_, paths)) => Some(Feed {

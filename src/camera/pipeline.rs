@@ -2,7 +2,7 @@
 //!
 //! Owns the shape of every pipeline, `source ! tail ! RGB ! appsink`, and what its errors mean for a person.
 
-use gstreamer::{self as gst, prelude::*};
+use gstreamer::{self as gst, glib, prelude::*};
 use gstreamer_app::AppSink;
 
 use super::{CameraError, packages, secret};
@@ -54,6 +54,20 @@ impl Pipeline {
         };
         wait_for_key_pictures(&pipeline);
         Ok(Self { elements: pipeline, sink, tail })
+    }
+
+    /// Refuses a number or a word that no element took: it would stay at its default, as if nothing had been said.
+    pub(super) fn check(&self, given: &[(String, String)]) -> Result<(), CameraError> {
+        let elements: Vec<_> = self.elements.iterate_elements().into_iter().flatten().collect();
+        for (property, value) in given {
+            let taken: Vec<bool> =
+                elements.iter().filter_map(|element| has_taken(element, property, value)).collect();
+            if !taken.is_empty() && !taken.contains(&true) {
+                let cause = format!("the property \"{property}\" does not take \"{value}\"");
+                return Err(CameraError::Launch { cause: secret::masked(&cause) });
+            }
+        }
+        Ok(())
     }
 
     /// The element of that name.
@@ -128,6 +142,43 @@ fn wait_for_key_pictures(pipeline: &gst::Pipeline) {
     };
     pipeline.iterate_recurse().into_iter().flatten().for_each(|element| tell(&element));
     pipeline.connect_deep_element_added(move |_pipeline, _bin, element| tell(element));
+}
+
+/// Whether an element's property has that value; `None` where it has no such property, or one that has no range: such a
+/// value is set as it is, or the parser has refused it.
+fn has_taken(element: &gst::Element, property: &str, value: &str) -> Option<bool> {
+    let spec = element.find_property(property)?;
+    let kind = spec.value_type();
+    let is_word = kind.is_a(glib::Type::ENUM) || kind.is_a(glib::Type::FLAGS);
+    let is_fraction = kind == f32::static_type() || kind == f64::static_type();
+    if !spec.flags().contains(glib::ParamFlags::READABLE) {
+        return None;
+    }
+    let has = element.property_value(property);
+    let whole = whole(&has);
+    if whole.is_none() && !is_word && !is_fraction {
+        return None;
+    }
+    // GStreamer makes 0 of nothing, and cuts a number off to the bits that there are.
+    match (whole, value.trim().parse::<i128>()) {
+        (Some(whole), Ok(wanted)) => Some(whole == wanted),
+        _ if value.trim().is_empty() => Some(false),
+        _ => {
+            let wanted = glib::Value::deserialize(value, kind).ok()?;
+            Some(has.compare(&wanted) == Some(std::cmp::Ordering::Equal))
+        }
+    }
+}
+
+/// A whole number of any kind.
+fn whole(value: &glib::Value) -> Option<i128> {
+    value
+        .get::<i32>()
+        .map(i128::from)
+        .or_else(|_| value.get::<u32>().map(i128::from))
+        .or_else(|_| value.get::<i64>().map(i128::from))
+        .or_else(|_| value.get::<u64>().map(i128::from))
+        .ok()
 }
 
 /// What an error message says to a person.

@@ -259,6 +259,21 @@ impl Filled<'_> {
         self.fill(if size.is_some() { &self.preset.scale } else { &self.preset.convert }, size)
     }
 
+    /// The properties that are wholly a parameter's, with their values.
+    pub fn properties(&self) -> Vec<(String, String)> {
+        let Preset { launch, scale, convert, .. } = self.preset;
+        let mut properties = Vec::new();
+        for template in [launch, scale, convert] {
+            let _infallible = substituted(template, |place, name| {
+                if let (Place::Whole(property), Some(value)) = (place, self.value(name)) {
+                    properties.push((property.to_owned(), value.to_owned()));
+                }
+                Ok::<_, Infallible>(String::new())
+            });
+        }
+        properties
+    }
+
     fn fill(&self, template: &str, size: Option<Size>) -> Result<String, PresetError> {
         substituted(template, |place, name| match (name, size) {
             ("width", Some(size)) => Ok(size.width.to_string()),
@@ -268,7 +283,7 @@ impl Filled<'_> {
                 let value =
                     self.value(name).ok_or_else(|| PresetError::Undeclared { name: name_of() })?;
                 match place {
-                    Place::Whole => Ok(escaped(value)),
+                    Place::Whole(_) => Ok(escaped(value)),
                     Place::Part if !value.is_empty() && value.chars().all(is_word) => {
                         Ok(value.into())
                     }
@@ -286,23 +301,23 @@ impl Filled<'_> {
 
 /// Where a parameter stands in a launch line.
 #[derive(Clone, Copy)]
-enum Place {
-    /// It is all of a property's value.
-    Whole,
+enum Place<'a> {
+    /// It is all of this property's value.
+    Whole(&'a str),
     /// It is some of a property's value, or of a field of caps.
     Part,
     /// Anywhere else: the value would be an element, a link or a property's name.
     Beside,
 }
 
-impl Place {
-    fn between(before: &str, after: &str) -> Self {
+impl<'a> Place<'a> {
+    fn between(before: &'a str, after: &str) -> Self {
         let token = before.rsplit(char::is_whitespace).next().unwrap_or_default();
         let Some((property, begun)) = token.split_once('=') else { return Self::Beside };
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == ':';
         let ends = after.chars().next().is_none_or(char::is_whitespace);
         match (property.chars().all(is_name), begun.is_empty(), ends) {
-            (true, true, true) => Self::Whole,
+            (true, true, true) => Self::Whole(property),
             // Within quotes other rules hold.
             _ if token.contains(['"', '\'']) => Self::Beside,
             _ => Self::Part,
@@ -313,7 +328,7 @@ impl Place {
 /// The template with each `{name}` replaced, once: what stands in a value is no parameter.
 fn substituted<E>(
     template: &str,
-    mut value: impl FnMut(Place, &str) -> Result<String, E>,
+    mut value: impl FnMut(Place<'_>, &str) -> Result<String, E>,
 ) -> Result<String, E> {
     let mut line = String::new();
     let mut rest = template;

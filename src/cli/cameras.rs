@@ -135,10 +135,10 @@ fn secret(camera: &str, parameter: &str, value: &str) -> Result<String, Fault> {
         return std::env::var(name).map_err(|error| {
             // The library's own text for the second would tell the password.
             let why = match error {
-                VarError::NotPresent => "is not there",
-                VarError::NotUnicode(_) => "is not UTF-8",
+                VarError::NotPresent => "it is not there",
+                VarError::NotUnicode(_) => "it is not UTF-8",
             };
-            refused(format!("the environment's {name} {why}"))
+            refused(format!("the environment's {name} cannot be read: {why}"))
         });
     }
     let Some(name) = value.strip_prefix("credential:") else { return Ok(value.into()) };

@@ -99,7 +99,8 @@ impl Judge {
         }
         // Otherwise one minus its product with a prototype is no distance, and a long one is near to everything.
         let square: f32 = evidence.embedding.iter().map(|value| value * value).sum();
-        if !((square - 1.0).abs() < UNIT_WITHIN) {
+        let is_unit = (square - 1.0).abs() < UNIT_WITHIN;
+        if !is_unit {
             return fault("the model's embedding is not of unit length");
         }
         let len = evidence.embedding.len();

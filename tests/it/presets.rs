@@ -256,15 +256,15 @@ mod stand_in {
     }
 
     fn int(name: &str) -> glib::ParamSpec {
-        glib::ParamSpecInt::builder(name).build()
+        glib::ParamSpecInt::builder(name).write_only().build()
     }
 
     fn double(name: &str) -> glib::ParamSpec {
-        glib::ParamSpecDouble::builder(name).minimum(-1.0).build()
+        glib::ParamSpecDouble::builder(name).minimum(-1.0).write_only().build()
     }
 
     fn text(name: &str) -> glib::ParamSpec {
-        glib::ParamSpecString::builder(name).build()
+        glib::ParamSpecString::builder(name).write_only().build()
     }
 
     stand_in!(argus, "nvarguscamerasrc", sink: false, properties: vec![int("sensor-id")]);

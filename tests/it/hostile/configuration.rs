@@ -70,7 +70,7 @@ fn refused_or_within_bounds(text: &str) {
                     );
                 }
                 ConfigError::Missing { path, meaning } => {
-                    assert!(!path.is_empty() && !meaning.is_empty())
+                    assert!(!path.is_empty() && !meaning.is_empty());
                 }
                 ConfigError::Value { path, expected, .. } => {
                     assert!(!path.is_empty() && !expected.is_empty(), "{line}");
@@ -345,7 +345,7 @@ proptest! {
         prop_assert_eq!(settings.ledger.path.as_ref(), Some(&whole));
         prop_assert_eq!(settings.engine.onnx.threads, Some(threads));
         prop_assert_eq!(settings.engine.golden_every, Duration::from_mins(mins));
-        prop_assert_eq!(settings.judge.reject_rate.get(), rate);
+        prop_assert_eq!(settings.judge.reject_rate.get().to_bits(), rate.to_bits());
         let found: Vec<_> = settings.judge.rates.iter().map(|(name, rate)| (name, rate.get())).collect();
         let given: Vec<_> = rates.iter().map(|(name, rate)| (name, *rate)).collect();
         prop_assert_eq!(found, given);

@@ -36,7 +36,9 @@ fn classes() -> impl Strategy<Value = Vec<Class>> {
                     direction.fill(0.0);
                     direction[0] = 1.0;
                 } else {
-                    direction.iter_mut().for_each(|value| *value /= length);
+                    for value in &mut direction {
+                        *value /= length;
+                    }
                 }
                 direction
             });

@@ -21,7 +21,7 @@ use sightline::{
 use super::value;
 use crate::support::{self, Scratch, json_lines, picture, stderr};
 
-/// The names and values of a sample's labels, as OpenMetrics 1.0 escapes them; `None` where that is broken.
+/// The names and values of a sample's labels, as `OpenMetrics` 1.0 escapes them; `None` where that is broken.
 fn labels(sample: &str) -> Option<Vec<(String, String)>> {
     let mut rest = sample.split_once('{')?.1;
     let mut labels = Vec::new();

@@ -144,7 +144,7 @@ fn no_value_of_any_parameter_becomes_pipeline() {
     gst::init().unwrap();
     presets::register_stand_ins();
     // One runner instead of a proptest block: the stand-ins are there first.
-    let mut runner = runner(1_500);
+    let mut runner = runner(600);
     runner
         .run(&(parameter(), value()), |((preset, benign, name), value)| {
             check(preset, benign, &[(name, &value)]);
@@ -185,7 +185,7 @@ fn two_values_never_join_around_what_lies_between_them() {
     ] {
         check("rtsp", rtsp, &[("user", user), ("password", password)]);
     }
-    let mut runner = runner(1_000);
+    let mut runner = runner(400);
     runner
         .run(&(value(), value()), |(user, password)| {
             check("rtsp", rtsp, &[("user", &user), ("password", &password)]);
@@ -216,13 +216,13 @@ proptest! {
     }
 }
 
-#[test]
-fn a_rate_is_one_that_its_clock_can_count() {
-    let options = |rate: &str| CameraOptions {
-        preset: find("files"),
-        parameters: [("location", concat!(env!("CARGO_MANIFEST_DIR"), "/docs")), ("rate", rate)]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
+fn options(preset: &str, parameters: &[(&str, &str)]) -> CameraOptions {
+    CameraOptions {
+        preset: find(preset),
+        parameters: parameters
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
         scale_to: Some(INPUT),
         keep_full: false,
         overflow: Overflow::Latest,
@@ -233,12 +233,54 @@ fn a_rate_is_one_that_its_clock_can_count() {
         reconnect: None,
         view: View::default(),
         trigger: None,
-    };
+    }
+}
+
+#[test]
+fn a_rate_is_one_that_its_clock_can_count() {
+    let location = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
+    let options = |rate: &str| options("files", &[("location", location), ("rate", rate)]);
     for rate in ["0", "-1", "1e-300", "0.0009", "1001", "1e300", "inf", "nan", "", "ten"] {
         let error = support::camera("top", &options(rate)).err().unwrap().to_string();
         assert!(error.contains("it must be a number from 0.001 to 1000"), "{rate}: {error}");
     }
     for rate in ["0.001", "10", "1000"] {
         support::camera("top", &options(rate)).unwrap();
+    }
+}
+
+#[test]
+fn a_number_or_a_word_is_taken_or_refused_and_never_left_at_its_default() {
+    let location = ("location", "rtsp://192.0.2.1/stream");
+    let told = |preset: &str, parameters: &[(&str, &str)]| {
+        support::camera("top", &options(preset, parameters)).err().map(|error| error.to_string())
+    };
+    for (name, value) in [
+        ("frames", "-5"),
+        ("frames", "99999999999"),
+        ("frames", "1.5"),
+        ("frames", "many"),
+        ("frames", ""),
+        ("pattern", "bal"),
+        ("pattern", "999"),
+        ("caps", "video"),
+        ("caps", "video/x-raw,width="),
+        ("caps", ""),
+    ] {
+        let told = told("test", &[(name, value)]).unwrap_or_else(|| panic!("{name} = {value}"));
+        assert!(is_one_line(&told), "{told:?}");
+    }
+    for (name, value) in [("latency", "-1"), ("latency", "99999999999"), ("protocols", "tpc")] {
+        assert!(told("rtsp", &[location, (name, value)]).is_some(), "{name} = {value}");
+    }
+    for (name, value) in
+        [("frames", "-1"), ("frames", "7"), ("pattern", "ball"), ("pattern", "checkers-8")]
+    {
+        assert_eq!(told("test", &[(name, value)]), None);
+    }
+    for (name, value) in
+        [("latency", "0"), ("latency", "2000"), ("protocols", "udp+tcp"), ("protocols", "tcp")]
+    {
+        assert_eq!(told("rtsp", &[location, (name, value)]), None);
     }
 }
