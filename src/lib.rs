@@ -18,6 +18,7 @@ pub mod preprocess;
 pub mod engine;
 pub mod judge;
 pub mod inspector;
+pub mod calibration;
 pub mod verdict;
 pub mod record;
 pub mod ledger;

@@ -22,10 +22,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, select};
 
 use self::{golden::Golden, watch::Watch};
 use crate::{
+    calibration::desk::{Heard, Listener},
     camera::{Camera, CameraError, CameraEvent, Playing},
     channel::Overflow,
     clock::Clock,
-    engine::Deviations,
+    engine::{Deviations, Inference},
     fault::{Class, Fault, one_line},
     frame::{CameraId, Frame, Picture},
     inspector::Inspector,
@@ -59,6 +60,8 @@ pub struct Station {
     pub judging: Arc<Mutex<Judging>>,
     /// Where the engine's thread is told to swap its inspector or to run its golden frames.
     pub commands: (Sender<Command>, Receiver<Command>),
+    /// Who collects good parts beside; `None` where nobody does.
+    pub listener: Option<Listener>,
     /// How often the golden frames are run.
     pub golden_every: Duration,
     /// Who started this process, and wants to hear from it.
@@ -114,6 +117,7 @@ impl Station {
             telemetry,
             judging,
             commands,
+            listener,
             golden_every,
             manager,
             clock,
@@ -144,6 +148,7 @@ impl Station {
             telemetry,
             judging,
             commands,
+            listener,
             golden: Golden::new(golden_every, clock.monotonic()),
             notes: ledger.as_ref().map(Ledger::notes),
             failures: 0,
@@ -435,6 +440,7 @@ struct Worker {
     telemetry: Arc<Telemetry>,
     judging: Arc<Mutex<Judging>>,
     commands: Receiver<Command>,
+    listener: Option<Listener>,
     golden: Golden,
     notes: Option<Notes>,
     /// Failures of the engine since it last succeeded.
@@ -462,7 +468,10 @@ impl Worker {
             let closed = self.until_one_closes(&lanes);
             lanes.remove(closed);
         }
-        let Self { sink, summary, lines_lost, engine_failure, .. } = self;
+        let Self { sink, summary, lines_lost, engine_failure, listener, .. } = self;
+        if let Some(listener) = listener {
+            listener.close();
+        }
         Done { sink, summary, lines_lost, engine_failure }
     }
 
@@ -554,6 +563,8 @@ impl Worker {
 
     fn one(&mut self, frame: &Frame, lane: &Lane) {
         let started = self.clock.monotonic();
+        let wanted = self.listener.as_ref().and_then(|it| it.wants(&frame.id.camera));
+        let mut inferences = Vec::new();
         let reject_rate = self.inspector.judges().get(lane.camera).map_or(0.0, Judge::reject_rate);
         let (verdict, is_inferred, fault) = match &frame.picture {
             Picture::Unreadable(reason) => {
@@ -570,6 +581,7 @@ impl Worker {
                         Decision::Fault => Some(FaultReason::Engine),
                         Decision::Pass(_) | Decision::Fail | Decision::UnknownProduct => None,
                     };
+                    inferences = inspection.inferences;
                     (inspection.verdict, true, fault)
                 }
                 Err(error) => {
@@ -613,10 +625,33 @@ impl Worker {
             latency,
             inference,
         };
+        let heard = wanted.map(|collection| (collection, verdict.clone()));
         let record = Record { origin, model: Arc::clone(self.inspector.model()), verdict };
         self.print(record.clone(), lane.when_full);
         // Last: what the ledger calls judged has been handed over.
         lane.account.judged(record, fault);
+        if let Some((collection, verdict)) = heard {
+            self.tell_listener(collection, frame, verdict, inferences);
+        }
+    }
+
+    /// A calibration wants this frame: a copy of it, after its verdict has left.
+    fn tell_listener(
+        &self,
+        collection: u64,
+        frame: &Frame,
+        verdict: Verdict,
+        inferences: Vec<Inference>,
+    ) {
+        let Some(listener) = &self.listener else { return };
+        match &frame.picture {
+            Picture::Pixels(pixels) if verdict.decision != Decision::Fault => {
+                let (id, picture) = (frame.id.clone(), pixels.view().to_image());
+                let model = Arc::clone(self.inspector.model());
+                listener.hear(Heard { collection, id, picture, inferences, verdict, model });
+            }
+            Picture::Pixels(_) | Picture::Unreadable(_) => listener.fault(collection),
+        }
     }
 
     fn print(&mut self, line: Record, when_full: WhenFull) {

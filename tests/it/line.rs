@@ -131,6 +131,7 @@ pub fn station_with(
         board,
         judging,
         commands: crossbeam_channel::bounded(1),
+        listener: None,
         golden_every: Duration::from_hours(1),
         manager: Manager::from_environment(),
         clock,

@@ -14,6 +14,7 @@ mod line;
 mod support;
 
 mod bad_input;
+mod calibrate;
 mod check_and_capture;
 mod demo;
 mod golden_refusal;

@@ -14,7 +14,7 @@ use crate::support::{Scratch, stderr};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A line of moving test pictures with HTTP and a ledger.
-fn line(scratch: &Scratch) {
+pub fn line(scratch: &Scratch) {
     scratch.write(
         "line.toml",
         "[model]\npath = \"model.onnx\"\n[judge]\nfalse_reject_rate = 0.02\n[output]\nformat = \"json\"\n\
@@ -25,13 +25,13 @@ fn line(scratch: &Scratch) {
 }
 
 /// A running line and where it serves.
-struct Running {
+pub struct Running {
     child: Child,
     address: String,
 }
 
 impl Running {
-    fn start(scratch: &Scratch, environment: &[(&str, &str)]) -> Self {
+    pub fn start(scratch: &Scratch, environment: &[(&str, &str)]) -> Self {
         let mut child = scratch
             .command(&["run", "line.toml"])
             .envs(environment.iter().copied())
@@ -65,7 +65,7 @@ impl Running {
         (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
     }
 
-    fn request(&self, first: &str, headers: &str, body: &str) -> (u16, String) {
+    pub fn request(&self, first: &str, headers: &str, body: &str) -> (u16, String) {
         let length = body.len();
         self.raw(
             format!(
@@ -76,7 +76,7 @@ impl Running {
         )
     }
 
-    fn get(&self, path: &str) -> (u16, String) {
+    pub fn get(&self, path: &str) -> (u16, String) {
         self.request(&format!("GET {path}"), "", "")
     }
 
@@ -86,14 +86,14 @@ impl Running {
     }
 
     /// A counter's or a gauge's value; the labels as they are written.
-    fn metric(&self, name: &str) -> i64 {
+    pub fn metric(&self, name: &str) -> i64 {
         let (status, text) = self.get("/metrics");
         assert_eq!(status, 200);
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         whole(value.unwrap_or_else(|| panic!("{name} is not in {text}")))
     }
 
-    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    pub fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let began = Instant::now();
         while !is_so(self) {
             assert!(began.elapsed() < PATIENCE, "{what}");
@@ -101,7 +101,7 @@ impl Running {
         }
     }
 
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         signal(&self.child, "-TERM");
         assert!(self.child.wait().unwrap().success());
     }

@@ -7,10 +7,12 @@ const FOLDERS: [&str; 6] =
     ["src", "bundle/src", "network/src", "synth/src", "trainer/src", "tests"];
 
 /// Modules that decide and never act.
-const PURE: [&str; 33] = [
+const PURE: [&str; 36] = [
     "src/frame.rs",
     "src/channel.rs",
     "src/camera/packages.rs",
+    "src/calibration/collection.rs",
+    "src/calibration/doubt.rs",
     "src/preprocess.rs",
     "src/verdict.rs",
     "src/fault.rs",
@@ -29,6 +31,7 @@ const PURE: [&str; 33] = [
     "src/config/example.rs",
     "src/ledger/balance.rs",
     "bundle/src/calibration.rs",
+    "bundle/src/look.rs",
     "bundle/src/precision.rs",
     "bundle/src/prototype.rs",
     "trainer/src/dataset/audit/mod.rs",
