@@ -41,7 +41,7 @@ pub struct Collected {
     /// One after another; their frames are numbered through.
     pub sessions: Vec<Session>,
     /// Frames that a person should look at.
-    pub suspicious: Vec<Suspicious>,
+    pub for_review: Vec<ForReview>,
 }
 
 /// One time that good parts were collected.
@@ -64,7 +64,7 @@ pub struct Session {
     pub missed: u64,
     /// Frames whose score and distance are exactly those of an earlier one: the same picture twice.
     pub repeats: usize,
-    /// Frames that a person should look at.
+    /// Suspicious ones among them.
     pub suspicious: usize,
     /// Frames that the limits of before, where there were any, would have refused.
     pub refused_before: Option<usize>,
@@ -105,7 +105,7 @@ impl Quantiles {
 /// A frame that a person should look at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Suspicious {
+pub struct ForReview {
     /// Its number among the frames of the product's calibration, from 1.
     pub id: usize,
     /// Which frame of the camera it was, or which file.
@@ -114,7 +114,7 @@ pub struct Suspicious {
     pub score: f32,
     /// Its distance from the product's prototype.
     pub distance: f32,
-    /// What is suspicious about it.
+    /// What is suspicious about it, or why else it is listed.
     pub why: String,
     /// Its picture's file name in the folder for review, where one was kept.
     pub picture: Option<String>,
@@ -175,8 +175,8 @@ pub enum CalibrationFileError {
         /// Those it has.
         known: String,
     },
-    /// A frame that is not listed as suspicious.
-    #[error("product \"{class}\" has no suspicious frame {id}: it has {known}")]
+    /// A frame that is not listed for review.
+    #[error("product \"{class}\" has no frame {id} for review: it has {known}")]
     NoFrame {
         /// The class.
         class: String,
@@ -185,7 +185,7 @@ pub enum CalibrationFileError {
         /// Those it has.
         known: String,
     },
-    /// The list of suspicious frames and the values do not belong together, or nothing would be left.
+    /// The list of frames for review and the values do not belong together, or nothing would be left.
     #[error("product \"{class}\" cannot do without frame {id}: {why}")]
     NotExcludable {
         /// The class.
@@ -223,7 +223,7 @@ impl CalibrationFile {
         Self { format: FORMAT, model_sha256, classes, collected }
     }
 
-    /// Takes the values of suspicious frames out of a product's calibration, for a person has looked at them; their
+    /// Takes the values of listed frames out of a product's calibration, for a person has looked at them; their
     /// number stays (see [`crate::calibration::Limits`]). Frames that are excluded already stay so. All or nothing.
     pub fn exclude(&mut self, class: &str, ids: &[usize]) -> Result<(), CalibrationFileError> {
         let listed = |names: Vec<String>| {
@@ -237,8 +237,8 @@ impl CalibrationFile {
         };
         let (mut calibration, mut collected) = (calibration.clone(), collected.clone());
         for &id in ids {
-            let Some(frame) = collected.suspicious.iter_mut().find(|frame| frame.id == id) else {
-                let known = collected.suspicious.iter().map(|frame| frame.id.to_string());
+            let Some(frame) = collected.for_review.iter_mut().find(|frame| frame.id == id) else {
+                let known = collected.for_review.iter().map(|frame| frame.id.to_string());
                 let known = listed(known.collect());
                 return Err(CalibrationFileError::NoFrame { class: class.into(), id, known });
             };
@@ -273,7 +273,7 @@ impl CalibrationFile {
         self.classes.insert(class.into(), before.joined(calibration, source));
         let of_class = self.collected.entry(class.into()).or_default();
         of_class.sessions.extend(collected.sessions);
-        of_class.suspicious.extend(collected.suspicious);
+        of_class.for_review.extend(collected.for_review);
     }
 
     /// Writes it whole or not at all: beside `path`, synced, renamed into place, and the folder synced.
@@ -348,8 +348,8 @@ mod tests {
     use super::*;
     use crate::schema::tests::document;
 
-    fn suspicious(id: usize, score: f32) -> Suspicious {
-        Suspicious {
+    fn listed(id: usize, score: f32) -> ForReview {
+        ForReview {
             id,
             frame: format!("top/1/{id}"),
             score,
@@ -368,13 +368,11 @@ mod tests {
     #[test]
     fn a_confirmed_exclusion_takes_the_value_out_and_leaves_the_number() {
         let mut file = CalibrationFile::of_model("aa".into());
-        let seen = Collected {
-            sessions: Vec::new(),
-            suspicious: vec![suspicious(2, 5.0), suspicious(3, 9.0)],
-        };
+        let seen =
+            Collected { sessions: Vec::new(), for_review: vec![listed(2, 5.0), listed(3, 9.0)] };
         file.put("cap", of(&[1.0, 5.0, 9.0]), seen, Put::Replace);
         let whole = file.clone();
-        for (ids, word) in [(&[3, 4][..], "no suspicious frame 4: it has 2, 3"), (&[3, 2], "")] {
+        for (ids, word) in [(&[3, 4][..], "no frame 4 for review: it has 2, 3"), (&[3, 2], "")] {
             match file.exclude("cap", ids) {
                 Ok(()) => assert_eq!(word, ""),
                 Err(error) => {
@@ -390,7 +388,7 @@ mod tests {
         assert_eq!(file.classes["cap"].excluded(), 2);
         assert!(file.exclude("lid", &[1]).unwrap_err().to_string().contains("it has cap"));
         // The last value of a product stays.
-        let seen = Collected { sessions: Vec::new(), suspicious: vec![suspicious(1, 5.0)] };
+        let seen = Collected { sessions: Vec::new(), for_review: vec![listed(1, 5.0)] };
         file.put("cap", of(&[5.0]), seen, Put::Replace);
         assert!(file.exclude("cap", &[1]).is_err());
         assert_eq!(file.classes["cap"].count(), 1);
@@ -442,9 +440,9 @@ mod tests {
             for (is_added, scores, excluded) in steps {
                 let how = if is_added { Put::Add } else { Put::Replace };
                 let first = if is_added { count } else { 0 };
-                let listed = scores.iter().enumerate();
-                let listed = listed.map(|(index, &score)| suspicious(first + index + 1, score));
-                let seen = Collected { sessions: Vec::new(), suspicious: listed.collect() };
+                let numbered = scores.iter().enumerate();
+                let for_review = numbered.map(|(index, &score)| listed(first + index + 1, score));
+                let seen = Collected { sessions: Vec::new(), for_review: for_review.collect() };
                 count = first + scores.len();
                 file.put("cap", of(&scores), seen, how);
                 // It may be unknown, or the last one: then nothing changes.
@@ -453,7 +451,7 @@ mod tests {
                     prop_assert_eq!(&before, &file);
                 }
                 let cap = &file.classes["cap"];
-                let gone = file.collected["cap"].suspicious.iter().filter(|f| f.excluded).count();
+                let gone = file.collected["cap"].for_review.iter().filter(|f| f.excluded).count();
                 prop_assert_eq!((cap.count(), cap.excluded()), (count, gone));
                 file.write(&path).unwrap();
                 prop_assert_eq!(&CalibrationFile::read(&path).unwrap(), &file);

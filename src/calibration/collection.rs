@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::{
     calibration::{CONFUSED, Calibration, CalibrationError},
-    calibration_file::{Quantiles, Session, Suspicious},
+    calibration_file::{ForReview, Quantiles, Session},
     look::{Look, Spread},
 };
 
@@ -17,6 +17,9 @@ use crate::verdict::Verdict;
 
 /// Frames of one collection: they support a rate of 2 in 100,001, and take 10 MB.
 pub const COUNT_MAX: usize = 100_000;
+
+/// So many of the highest scores are looked at in any case: a bad part among them costs the most.
+const HIGHEST: usize = 5;
 
 /// What a good part showed.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,8 +66,10 @@ pub struct Part {
 pub struct Doubtful<'a> {
     /// The frame.
     pub part: &'a Part,
-    /// What is suspicious about it.
+    /// What is suspicious about it, or why else it should be looked at.
     pub why: String,
+    /// Whether it stands out; otherwise it is one of those that set the limit.
+    pub is_suspicious: bool,
     /// A person has excluded it.
     pub is_excluded: bool,
 }
@@ -154,12 +159,16 @@ impl Collection {
         self.excluded.len()
     }
 
-    /// The frames that a person should look at, and those that were excluded, by their numbers.
+    /// The frames that a person should look at: those that stand out, the [`HIGHEST`] scores, for they set the limit, and
+    /// those that were excluded; by their numbers.
     pub fn doubtful(&self) -> Vec<Doubtful<'_>> {
         let scores: Vec<f32> = self.parts.iter().map(|part| part.shown.score).collect();
         let own = self.parts.iter().filter(|part| part.shown.taken_for.is_none());
         let distances: Vec<f32> = own.map(|part| part.shown.distance).collect();
         let (scores, distances) = (Middle::of(&scores), Middle::of(&distances));
+        let mut highest: Vec<&Part> = self.parts.iter().collect();
+        highest.sort_by(|a, b| b.shown.score.total_cmp(&a.shown.score).then(a.id.cmp(&b.id)));
+        let highest: BTreeSet<usize> = highest.iter().take(HIGHEST).map(|part| part.id).collect();
         let why = |part: &Part| {
             let shown = &part.shown;
             let mut why = Vec::new();
@@ -171,19 +180,24 @@ impl Collection {
             if let Some(z) = scores.and_then(|middle| middle.outlier(shown.score)) {
                 why.push(format!("its score is {z:.1} robust deviations above the median"));
             }
-            if why.is_empty() && self.excluded.contains(&part.id) {
-                why.push("it was excluded".into());
+            let is_suspicious = !why.is_empty();
+            if !is_suspicious && highest.contains(&part.id) {
+                why.push(format!("its score is among the {HIGHEST} highest"));
             }
-            (!why.is_empty()).then(|| why.join("; "))
+            (is_suspicious, why.join("; "))
         };
-        let doubtful = self.parts.iter().filter_map(|part| Some((part, why(part)?)));
-        doubtful
-            .map(|(part, why)| Doubtful {
-                part,
-                why,
-                is_excluded: self.excluded.contains(&part.id),
-            })
-            .collect()
+        let doubtful = |part| {
+            let (is_suspicious, why) = why(part);
+            let is_excluded = self.excluded.contains(&part.id);
+            let doubtful = Doubtful { part, why, is_suspicious, is_excluded };
+            (is_excluded || !doubtful.why.is_empty()).then_some(doubtful)
+        };
+        self.parts.iter().filter_map(doubtful).collect()
+    }
+
+    /// How many frames stand out.
+    pub fn suspicious(&self) -> usize {
+        self.doubtful().iter().filter(|doubtful| doubtful.is_suspicious).count()
     }
 
     /// Frames whose score and distance are exactly an earlier one's: two pictures of one moment.
@@ -244,7 +258,7 @@ impl Collection {
             faults: beside.faults,
             missed: beside.missed,
             repeats: self.repeats(),
-            suspicious: self.doubtful().len(),
+            suspicious: self.suspicious(),
             refused_before: self.refused_before(),
             scores: ascending(|shown| shown.score)?,
             distances: ascending(|shown| shown.distance)?,
@@ -252,10 +266,10 @@ impl Collection {
     }
 
     /// The doubtful frames as the file lists them; `pictures` are the file names of those that have one.
-    pub fn listed(&self, pictures: &BTreeMap<usize, String>) -> Vec<Suspicious> {
+    pub fn listed(&self, pictures: &BTreeMap<usize, String>) -> Vec<ForReview> {
         let listed = |doubtful: Doubtful<'_>| {
             let Part { id, frame, shown } = doubtful.part;
-            Suspicious {
+            ForReview {
                 id: *id,
                 frame: frame.clone(),
                 score: shown.score,
@@ -318,14 +332,17 @@ mod tests {
     #[test]
     fn what_is_suspicious_stays_until_a_person_excludes_it() {
         let mut collection = forty();
-        assert_eq!(collection.doubtful(), []);
+        assert_eq!(collection.suspicious(), 0);
+        // Those that set the limit are shown in any case.
+        let listed: Vec<_> = collection.doubtful().iter().map(|d| d.part.id).collect();
+        assert_eq!(listed, [36, 37, 38, 39, 40]);
         collection.add("top/1/41".into(), shown(9.0, 0.1));
         collection.add(
             "top/1/42".into(),
             Shown::of(&verdict("gear", 1.1, 0.1), "cap", Look::default()).unwrap(),
         );
-        let told: Vec<_> =
-            collection.doubtful().iter().map(|d| (d.part.id, d.why.clone())).collect();
+        let doubtful = collection.doubtful().into_iter().filter(|d| d.is_suspicious);
+        let told: Vec<_> = doubtful.map(|d| (d.part.id, d.why)).collect();
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told[0].0 == 41 && told[0].1.contains("score"), "{told:?}");
         assert!(told[1].0 == 42 && told[1].1.contains("nearer to gear"), "{told:?}");
@@ -342,9 +359,10 @@ mod tests {
         // A mistake can be undone, and a frame that nobody suspected can be excluded.
         collection.exclude(&[1]).unwrap();
         let listed = collection.listed(&BTreeMap::from([(41, "41.png".into())]));
-        let told: Vec<_> = listed.iter().map(|l| (l.id, l.excluded, l.picture.clone())).collect();
-        let picture = Some("41.png".to_owned());
-        assert_eq!(told, [(1, true, None), (41, false, picture), (42, false, None)]);
+        let told: Vec<_> = listed.iter().map(|l| (l.id, l.excluded, l.picture.is_some())).collect();
+        let (first, last) = (told.first(), &told[told.len() - 2..]);
+        assert_eq!(first, Some(&(1, true, false)));
+        assert_eq!(last, [(41, false, true), (42, false, false)]);
     }
 
     #[test]

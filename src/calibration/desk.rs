@@ -18,7 +18,7 @@ use std::{
 };
 
 use bundle::{
-    calibration_file::{Put, Suspicious},
+    calibration_file::{ForReview, Put},
     geometry::{Geometry, Map, RgbImage},
     look::{Look, Spread},
 };
@@ -43,8 +43,8 @@ use crate::{
 
 /// Frames that wait to be measured: one in hand, one waiting.
 const QUEUE_LEN: usize = 2;
-/// Suspicious frames that are told at once; the file lists all.
-const SUSPICIOUS_TOLD_MAX: usize = 200;
+/// Frames for review that are told at once; the file lists all.
+const TOLD_MAX: usize = 200;
 
 /// What a collection starts from, as configuration and model files say at that moment.
 #[derive(Clone, Debug)]
@@ -130,8 +130,8 @@ pub struct Standing {
     repeats: usize,
     seconds_left: Option<u64>,
     refused_before: Option<usize>,
-    suspicious_total: usize,
-    suspicious: Vec<Suspicious>,
+    suspicious: usize,
+    for_review: Vec<ForReview>,
     brightness: Spread,
     focus: Spread,
     support: Option<Support>,
@@ -347,7 +347,7 @@ impl Desk {
         Ok(self.status())
     }
 
-    /// A suspicious frame's picture as PNG, where one was kept.
+    /// A frame's picture as PNG, where one was kept.
     pub fn picture(&self, id: usize) -> Option<Vec<u8>> {
         lock(&self.shared.session).as_ref()?.gallery.picture(id).map(<[u8]>::to_vec)
     }
@@ -554,7 +554,7 @@ impl Session {
         let pictured = collection.doubtful().into_iter().map(|doubtful| doubtful.part.id);
         let pictured = pictured.filter(|&id| self.gallery.picture(id).is_some());
         let address = |id| (id, format!("/api/v1/calibration/pictures/{id}"));
-        let suspicious = collection.listed(&pictured.map(address).collect());
+        let for_review = collection.listed(&pictured.map(address).collect());
         let elapsed = now.saturating_sub(self.started).as_secs_f64();
         let left = (wanted - collected) as f64;
         let seconds_left = (collected > 0 && left > 0.0)
@@ -574,8 +574,8 @@ impl Session {
             repeats: collection.repeats(),
             seconds_left,
             refused_before: collection.refused_before(),
-            suspicious_total: suspicious.len(),
-            suspicious: suspicious.into_iter().take(SUSPICIOUS_TOLD_MAX).collect(),
+            suspicious: collection.suspicious(),
+            for_review: for_review.into_iter().take(TOLD_MAX).collect(),
             brightness,
             focus,
             support: site

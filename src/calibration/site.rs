@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bundle::{
     calibration::{Calibration, RejectRate, frames_needed},
-    calibration_file::{CalibrationFile, Collected, Put, Session, Suspicious},
+    calibration_file::{CalibrationFile, Collected, ForReview, Put, Session},
 };
 use serde::Serialize;
 
@@ -113,14 +113,14 @@ pub struct Told {
 pub struct Written {
     /// The calibration file.
     pub file: PathBuf,
-    /// The folder with the pictures of what is suspicious.
+    /// The folder with the pictures for a person.
     pub review: PathBuf,
     /// What the product's calibration supports now.
     pub support: Support,
     /// This time's record.
     pub session: Session,
-    /// This time's suspicious frames.
-    pub suspicious: Vec<Suspicious>,
+    /// This time's frames that a person should look at.
+    pub for_review: Vec<ForReview>,
 }
 
 impl Site {
@@ -270,12 +270,12 @@ impl Site {
             collection.doubtful().iter().map(|doubtful| doubtful.part.id).collect();
         let stem = file_stem(product, &ended);
         let pictures = gallery.write(&review, doubtful, |id| format!("{stem}-{id:06}.png"))?;
-        let suspicious = collection.listed(&pictures);
+        let for_review = collection.listed(&pictures);
         let collected =
-            Collected { sessions: vec![session.clone()], suspicious: suspicious.clone() };
+            Collected { sessions: vec![session.clone()], for_review: for_review.clone() };
         site.file.put(product, new, collected, *how);
         site.file.write(&self.path).or_fault(Class::Output)?;
-        Ok(Written { file: self.path.clone(), review, support, session, suspicious })
+        Ok(Written { file: self.path.clone(), review, support, session, for_review })
     }
 }
 
@@ -387,6 +387,26 @@ mod tests {
         let confused = site.write(&confused, &Gallery::default(), told()).unwrap_err();
         assert!(confused.to_string().contains("99 of 99 frames are nearer"), "{confused}");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_page_says_how_many_parts_a_rate_needs() {
+        let page = include_str!("../../docs/calibrate.md");
+        for (shown, rate) in
+            [("10", 0.1), ("5", 0.05), ("2", 0.02), ("1", 0.01), ("0.5", 0.005), ("0.1", 0.001)]
+        {
+            let rate = RejectRate::new(rate).unwrap();
+            let [none, one, five] = [0, 1, 5].map(|refused| {
+                let need = frames_needed(rate, refused);
+                if need < 1000 {
+                    need.to_string()
+                } else {
+                    format!("{},{:03}", need / 1000, need % 1000)
+                }
+            });
+            let row = format!("| {shown} % | {none} | {one} | {five} |");
+            assert!(page.contains(&row), "docs/calibrate.md lacks `{row}`");
+        }
     }
 
     #[test]

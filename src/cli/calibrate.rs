@@ -12,7 +12,7 @@ use std::{
 
 use bundle::{
     calibration::{Calibration, RejectRate},
-    calibration_file::{CalibrationFile, Put, Quantiles, Suspicious},
+    calibration_file::{CalibrationFile, ForReview, Put, Quantiles},
     geometry::{Map, RgbView},
     look::Look,
 };
@@ -102,7 +102,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Take suspicious frames that a person has looked at out of a calibration; their number stays in it.
+    /// Take frames that a person has looked at out of a calibration; their number stays in it.
     Exclude(ExcludeArguments),
     /// Say what is in a calibration file, and which rates it supports.
     Show(ShowArguments),
@@ -423,7 +423,7 @@ impl Work {
 }
 
 fn tell(product: &str, written: &Written) -> anyhow::Result<()> {
-    let Written { file, review, support, session, suspicious } = written;
+    let Written { file, review, support, session, for_review } = written;
     let seen = format!(
         "{product}: {} good parts from {}, one frame of {}; {} not judged",
         session.frames, session.from, session.every, session.faults
@@ -442,13 +442,13 @@ fn tell(product: &str, written: &Written) -> anyhow::Result<()> {
             session.repeats
         ));
     }
-    if !suspicious.is_empty() {
+    if !for_review.is_empty() {
         print::line(&format!(
-            "{} suspicious frames, all of them still in the calibration; their pictures are in {}",
-            suspicious.len(),
+            "{} suspicious frames; look at these, all of them still in the calibration, in {}",
+            session.suspicious,
             review.display()
         ))?;
-        for frame in suspicious {
+        for frame in for_review {
             print::line(&listed(frame))?;
         }
         let shown = file.display();
@@ -465,8 +465,8 @@ fn quantiles(values: &Quantiles) -> String {
     format!("{lowest:.4} to {highest:.4}, median {median:.4}, 90 % {p90:.4}, 99 % {p99:.4}")
 }
 
-fn listed(frame: &Suspicious) -> String {
-    let Suspicious { id, frame, score, distance, why, picture, excluded } = frame;
+fn listed(frame: &ForReview) -> String {
+    let ForReview { id, frame, score, distance, why, picture, excluded } = frame;
     let picture = picture.as_deref().unwrap_or("no picture");
     let excluded = if *excluded { ", excluded" } else { "" };
     format!(
@@ -539,11 +539,11 @@ fn show(arguments: &ShowArguments) -> anyhow::Result<()> {
                 session.faults
             ))?;
         }
-        for frame in &collected.suspicious {
+        for frame in &collected.for_review {
             print::line(&listed(frame))?;
         }
     }
-    if file.collected.values().any(|collected| !collected.suspicious.is_empty()) {
+    if file.collected.values().any(|collected| !collected.for_review.is_empty()) {
         print::line(&format!("pictures in {}", review_folder(path).display()))?;
     }
     Ok(())

@@ -110,9 +110,11 @@ fn a_suspicious_part_is_shown_stays_in_and_leaves_by_a_persons_word_only() {
     let told = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{told}{}", stderr(&output));
     let before = file(&scratch);
-    let suspicious = &before.collected["wave"].suspicious;
-    let odd = suspicious.iter().find(|frame| frame.id == 101);
-    let odd = odd.unwrap_or_else(|| panic!("the odd part is not among {suspicious:?}: {told}"));
+    let collected = &before.collected["wave"];
+    assert_eq!(collected.sessions[0].suspicious, 1, "{told}");
+    let listed = &collected.for_review;
+    let odd = listed.iter().find(|frame| frame.id == 101);
+    let odd = odd.unwrap_or_else(|| panic!("the odd part is not among {listed:?}: {told}"));
     assert!(odd.frame.starts_with("top/") && odd.frame.ends_with("/101"), "{}", odd.frame);
     assert!(told.contains("still in the calibration") && told.contains("exclude"), "{told}");
     assert_eq!((before.classes["wave"].count(), before.classes["wave"].excluded()), (149, 0));
@@ -139,7 +141,7 @@ fn a_suspicious_part_is_shown_stays_in_and_leaves_by_a_persons_word_only() {
     let unknown = ["calibrate", "exclude", "model.calibration.json", "--product", "wave", "7777"];
     let output = scratch.run(&unknown);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("no suspicious frame 7777"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no frame 7777 for review"), "{}", stderr(&output));
     assert_eq!(file(&scratch), after);
 }
 
@@ -310,9 +312,11 @@ fn a_running_line_is_calibrated_while_verdicts_go_on() {
     assert!(!scratch.path("model.calibration.json").exists());
     assert_eq!(post(&running, "/exclude", "{\"frames\":[121]}").0, 422);
     assert_eq!(post(&running, "/exclude", "{\"frames\":[]}").0, 200);
-    let picture = now["suspicious"].as_array().unwrap().iter().find(|it| !it["picture"].is_null());
-    if let Some(suspicious) = picture {
-        assert_eq!(running.get(suspicious["picture"].as_str().unwrap()).0, 200);
+    let listed = now["for_review"].as_array().unwrap();
+    assert!(listed.len() >= 5, "{now}");
+    for frame in listed.iter().filter(|frame| !frame["picture"].is_null()) {
+        let (status, png) = running.get(frame["picture"].as_str().unwrap());
+        assert!(status == 200 && png.contains("PNG"), "{frame}");
     }
     assert_eq!(running.get(&format!("{API}/pictures/0")).0, 404);
     let judged = "sightline_frames_judged_total{camera=\"top\"}";

@@ -60,7 +60,8 @@ impl Running {
         let mut answer = Vec::new();
         // A server that refuses a body may reset the connection after its answer.
         let _reset = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8(answer).unwrap();
+        // A picture is no text.
+        let answer = String::from_utf8_lossy(&answer);
         let status = answer.split(' ').nth(1).map_or(0, |status| status.parse().unwrap());
         (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
     }
