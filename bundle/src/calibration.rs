@@ -440,14 +440,16 @@ mod tests {
         let scores: Vec<f32> = (1..=149_u16).map(f32::from).collect();
         let calibration = calibration(scores);
         // Three ranks at 2 %: the radius' and two of the score.
-        assert_eq!(calibration.limits(rate(0.02)).unwrap().threshold, 148.0);
+        let threshold = calibration.limits(rate(0.02)).map(|limits| limits.threshold);
+        assert_eq!(threshold, Ok(148.0));
         let without = calibration.excluding(&[(149.0, 0.149)]).unwrap();
         assert_eq!((without.count(), without.excluded()), (149, 1));
         let limits = without.limits(rate(0.02)).unwrap();
-        assert_eq!((limits.threshold, limits.refused), (148.0, 3.0 / 150.0));
-        assert_eq!(limits.radius, 0.148);
+        let Limits { threshold, radius, refused, .. } = limits;
+        assert_eq!((threshold, radius, refused), (148.0, 0.148, 3.0 / 150.0));
         // Above every score, so that p-values cannot become smaller.
-        assert_eq!(without.score_p_value(200.0), 2.0 / 150.0);
+        let p_values = (without.score_p_value(200.0), without.distance_p_value(0.2));
+        assert_eq!(p_values, (2.0 / 150.0, 2.0 / 150.0));
         assert!((without.smallest_rate() - 3.0 / 150.0).abs() < 1e-12);
         let refused = without.limits(rate(0.0199));
         let need = frames_needed(rate(0.0199), 1);

@@ -104,7 +104,7 @@ impl Spread {
         *self = self.joined(Self { frames: 1, mean: value, standard_deviation: 0.0 });
     }
 
-    /// Of the frames of both (Chan, Golub, LeVeque 1979).
+    /// Of the frames of both (Chan, Golub, `LeVeque` 1979).
     #[must_use]
     pub fn joined(self, other: Self) -> Self {
         let (a, b) = (self.frames as f64, other.frames as f64);
@@ -167,7 +167,8 @@ mod tests {
         let mean_square = (16.0 + 4.0) / 9.0 * 255.0 * 255.0;
         assert!((dot.focus - mean_square).abs() < 1e-6, "{}", dot.focus);
         let stripes = |period: u32| {
-            let picture = image(32, 32, |x, _| [if x / period % 2 == 0 { 200 } else { 50 }; 3]);
+            let picture =
+                image(32, 32, |x, _| [if (x / period).is_multiple_of(2) { 200 } else { 50 }; 3]);
             Look::of(&picture.view()).focus
         };
         assert!(stripes(1) > stripes(4) && stripes(4) > stripes(16));

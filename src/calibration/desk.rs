@@ -61,14 +61,19 @@ pub struct Basis {
     pub file: PathBuf,
 }
 
+/// Reads configuration and model files for a camera.
+pub type ReadBasis = dyn Fn(&str) -> Result<Basis, Fault> + Send + Sync;
+/// Records what was done: its kind, the camera, and a sentence.
+pub type TakeNote = dyn Fn(&'static str, &str, String) + Send + Sync;
+
 /// What the desk reaches the rest of the station by.
 pub struct Means {
     /// Reads configuration and model files for a camera.
-    pub basis: Box<dyn Fn(&str) -> Result<Basis, Fault> + Send + Sync>,
+    pub basis: Box<ReadBasis>,
     /// SHA-256 of the model that judges.
     pub judging: Box<dyn Fn() -> String + Send + Sync>,
     /// Records what was done: its kind, the camera, and a sentence.
-    pub note: Box<dyn Fn(&'static str, &str, String) + Send + Sync>,
+    pub note: Box<TakeNote>,
     /// Formats civil time, and measures how long is left.
     pub clock: Arc<dyn Clock>,
 }
@@ -726,7 +731,7 @@ mod tests {
         let status = line.desk.status();
         let standing = status.session.unwrap();
         assert_eq!((status.state, standing.collected, standing.faults), ("ready", 9, 1));
-        assert_eq!(standing.brightness.mean, 77.0);
+        assert_eq!((standing.brightness.mean, standing.focus.mean), (77.0, 0.0));
         assert!(standing.support.unwrap().is_supported);
         assert!(line.desk.picture(1).is_some() && line.desk.picture(10).is_none());
         assert!(refused(line.desk.begin(&order())).starts_with("conflict"));

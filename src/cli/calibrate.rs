@@ -87,6 +87,17 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     into: Option<PathBuf>,
 
+    #[command(flatten)]
+    all_the_same: AllTheSame,
+
+    /// Files play as fast as they can be measured.
+    #[arg(long)]
+    fast: bool,
+}
+
+/// What is written although it is not what was asked for.
+#[derive(Debug, clap::Args)]
+struct AllTheSame {
     /// Writes what there is when the camera ends or the command is stopped before all are collected.
     #[arg(long)]
     keep_partial: bool,
@@ -94,10 +105,6 @@ pub(super) struct Arguments {
     /// Writes a calibration that is too small for the configured false-reject rate.
     #[arg(long)]
     allow_unrated: bool,
-
-    /// Files play as fast as they can be measured.
-    #[arg(long)]
-    fast: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -177,7 +184,7 @@ fn collect(arguments: &Arguments, global: &Global) -> anyhow::Result<()> {
     let mut model = load::Model::bare(&settings.model)?;
     let how = if arguments.append { Put::Add } else { Put::Replace };
     let mut aim = Aim::new(product, how, &recipe, &names(&model))?;
-    if arguments.allow_unrated {
+    if arguments.all_the_same.allow_unrated {
         aim.unrated = Unrated::Allowed;
     }
     // Everything that is cheap to be wrong, before hours of collecting.
@@ -225,7 +232,7 @@ fn collect(arguments: &Arguments, global: &Global) -> anyhow::Result<()> {
     };
     work.bar.finish_and_clear();
     let is_all = images.is_empty() || arguments.count.is_some() || ended == Ended::Stopped;
-    if !work.collection.is_full() && is_all && !arguments.keep_partial {
+    if !work.collection.is_full() && is_all && !arguments.all_the_same.keep_partial {
         return Err(work.unfinished(ended).into());
     }
     let Work { collection, gallery, beside, .. } = work;
