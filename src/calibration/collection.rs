@@ -159,7 +159,7 @@ impl Collection {
         self.excluded.len()
     }
 
-    /// The frames that a person should look at: those that stand out, the [`HIGHEST`] scores, for they set the limit, and
+    /// The frames that a person should look at: those that stand out, the five highest scores, for they set the limit, and
     /// those that were excluded; by their numbers.
     pub fn doubtful(&self) -> Vec<Doubtful<'_>> {
         let scores: Vec<f32> = self.parts.iter().map(|part| part.shown.score).collect();

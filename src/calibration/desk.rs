@@ -224,6 +224,15 @@ impl Listener {
         self.count(collection, |beside| beside.faults += 1);
     }
 
+    /// Whether there is room for another frame, asked before it is copied; without room it is counted as missed.
+    pub fn has_room(&self, collection: u64) -> bool {
+        let is_full = self.heard.is_full();
+        if is_full {
+            self.count(collection, |beside| beside.missed += 1);
+        }
+        !is_full
+    }
+
     /// Takes a frame, or counts it as missed; never waits.
     pub fn hear(&self, heard: Heard) {
         match self.heard.try_send(heard) {

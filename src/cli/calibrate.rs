@@ -173,6 +173,9 @@ fn collect(arguments: &Arguments, global: &Global) -> anyhow::Result<()> {
         // The parser has seen to both.
         return Err(Fault::new(Class::Usage, "CONFIG and --product are needed").into());
     };
+    // Before anything slow: a request to stop must not be lost.
+    let stop = shutdown::on_signals()
+        .map_err(|error| Fault::new(Class::Bug, format!("signals cannot be handled: {error}")))?;
     let settings = cameras::read(config)?;
     let file = arguments.into.clone().unwrap_or_else(|| load::calibration_target(&settings.model));
     let camera = cameras::pick(
@@ -202,8 +205,7 @@ fn collect(arguments: &Arguments, global: &Global) -> anyhow::Result<()> {
         }
     };
     let wanted = site.count(asked)?;
-    let stop = shutdown::on_signals()
-        .map_err(|error| Fault::new(Class::Bug, format!("signals cannot be handled: {error}")))?;
+    print::note(&format!("collecting {wanted} good parts of {product} into {}", file.display()));
     site.file().apply(&model.file.sha256, &mut model.products).or_fault(Class::Model)?;
     // What judges today may be too small for the rate: that is why there is a calibration to be made.
     let judge = model.judge(&Recipe { unrated: Unrated::Allowed, ..recipe })?;

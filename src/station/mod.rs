@@ -646,6 +646,9 @@ impl Worker {
         let Some(listener) = &self.listener else { return };
         match &frame.picture {
             Picture::Pixels(pixels) if verdict.decision != Decision::Fault => {
+                if !listener.has_room(collection) {
+                    return;
+                }
                 let (id, picture) = (frame.id.clone(), pixels.view().to_image());
                 let model = Arc::clone(self.inspector.model());
                 listener.hear(Heard { collection, id, picture, inferences, verdict, model });

@@ -1,6 +1,9 @@
 //! Calibrating on site, by the command and beside a running line.
 
 use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -239,14 +242,18 @@ fn a_command_that_is_stopped_writes_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_secs(3));
-    // Slower than that it has not begun, and is told the same; it has surely not ended.
-    assert!(child.try_wait().unwrap().is_none());
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    told.read_line(&mut first).unwrap();
+    assert!(first.starts_with("collecting 90000 good parts of wave"), "{first}");
+    // Anywhere while the engine loads or frames come.
+    std::thread::sleep(Duration::from_secs(2));
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
-    let told = stderr(&output);
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).unwrap();
+    let told = rest;
+    assert_eq!(child.wait().unwrap().code(), Some(7), "{told}");
     assert!(told.contains("stopped after ") && told.contains("nothing is written"), "{told}");
     assert!(!scratch.path("model.calibration.json").exists());
 }
@@ -273,6 +280,64 @@ fn a_full_disk_leaves_the_file_of_before() {
     let left = std::fs::read_dir(&disk).unwrap().map(|entry| entry.unwrap().file_name());
     let left: Vec<_> = left.filter(|name| !name.to_str().unwrap().ends_with("review")).collect();
     assert_eq!(left.len(), 2, "{left:?}");
+}
+
+/// The shipped model on parts of the shipped clip: gears, eight pictures of a broken one among them.
+#[test]
+fn a_broken_gear_among_good_ones_is_found_and_a_wrong_product_is_refused() {
+    let scratch = Scratch::new();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    std::fs::copy(shipped.join("demo.onnx"), scratch.path("model.onnx")).unwrap();
+    let clip = shipped.join("demo.webm").display().to_string();
+    scratch.write(
+        "line.toml",
+        format!(
+            "[model]\npath = \"model.onnx\"\n[judge]\nfalse_reject_rate = 0.2\n\
+             [[camera]]\nname = \"belt\"\npreset = \"files\"\nparameters = {{ location = \"{clip}\" }}\n"
+        ),
+    );
+    let calibrate = |more: &[&str]| {
+        scratch.run(&[&["calibrate", "line.toml", "--product", "gear", "--fast"], more].concat())
+    };
+    // The belt carries eight products.
+    let output = calibrate(&["--count", "100"]);
+    assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
+    assert!(stderr(&output).contains("nearer to another product"), "{}", stderr(&output));
+    let location = format!("location={clip}");
+    let capture = ["capture", "--preset", "files", "--set", &location, "--product", "all"];
+    let output = scratch.run(&[&capture[..], &["--into", "parts", "--fast"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let truth = std::fs::read_to_string(shipped.join("demo.truth.jsonl")).unwrap();
+    let mut broken = BTreeSet::new();
+    for (index, line) in truth.lines().enumerate() {
+        let truth: serde_json::Value = serde_json::from_str(line).unwrap();
+        if truth["state"] == "rest" && truth["product"] == "gear" {
+            let name = format!("{:06}.png", index + 1);
+            let from = scratch.path("parts/all/train/good").join(&name);
+            std::fs::create_dir_all(scratch.path("gears")).unwrap();
+            std::fs::copy(from, scratch.path("gears").join(&name)).unwrap();
+            if truth["area_fraction"].as_f64().unwrap() > 0.0 {
+                broken.insert(format!("gears/{name}"));
+            }
+        }
+    }
+    assert_eq!(broken.len(), 8);
+    let output = calibrate(&["--images", "gears"]);
+    let told = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}{}", stderr(&output));
+    let before = file(&scratch);
+    let listed = &before.collected["gear"].for_review;
+    assert!(before.collected["gear"].sessions[0].suspicious > 0, "{told}");
+    assert!(listed.len() >= 5 && listed.iter().all(|it| broken.contains(&it.frame)), "{told}");
+    // A person looks at the pictures, and takes them out.
+    let ids: Vec<String> = listed.iter().map(|frame| frame.id.to_string()).collect();
+    let mut arguments = vec!["calibrate", "exclude", "model.calibration.json", "--product", "gear"];
+    arguments.extend(ids.iter().map(String::as_str));
+    let output = scratch.run(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let (before, after) = (&before.classes["gear"], &file(&scratch).classes["gear"]);
+    assert_eq!((after.count(), after.excluded()), (before.count(), ids.len()));
+    assert!(after.scores().last() < before.scores().last());
 }
 
 const API: &str = "/api/v1/calibration";
