@@ -415,6 +415,42 @@ fn a_running_line_is_calibrated_while_verdicts_go_on() {
 }
 
 #[test]
+fn a_full_disk_beside_a_running_line_can_be_emptied_and_tried_again() {
+    let scratch = Scratch::new();
+    let disk = scratch.path("disk");
+    let Some(_mounted) = SmallDisk::mount(&disk, 400) else {
+        // Said, not silent: a container without the right to mount.
+        eprintln!("not tested: no file system can be mounted here");
+        return;
+    };
+    service::line(&scratch);
+    let text = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
+    let model = "path = \"model.onnx\"\n";
+    let named = format!("{model}calibration = \"disk/line.json\"\n");
+    scratch.write("line.toml", text.replace(model, &named));
+    let bytes = std::fs::read(scratch.path("model.onnx")).unwrap();
+    let sha256 = bundle::model_file::read_bytes(&bytes).unwrap().sha256;
+    let empty = CalibrationFile::of_model(sha256);
+    let path = disk.join("line.json");
+    empty.write(&path).unwrap();
+    let running = Running::start(&scratch, &[]);
+    let begin = "{\"camera\":\"top\",\"product\":\"wave\"}";
+    assert_eq!(post(&running, "", begin).0, 202);
+    running.until("all are collected", |it| standing(it)["state"] == "ready");
+    let _full = std::fs::write(disk.join("ballast"), vec![0_u8; 400 << 10]);
+    let (status, body) = post(&running, "/finish", "{}");
+    assert!(status == 500 && body.contains("cannot be written"), "{body}");
+    assert_eq!(CalibrationFile::read(&path).unwrap(), empty);
+    let now = standing(&running);
+    assert_eq!((&now["state"], &now["collected"]), (&"ready".into(), &99.into()), "{now}");
+    std::fs::remove_file(disk.join("ballast")).unwrap();
+    let (status, body) = post(&running, "/finish", "{}");
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(CalibrationFile::read(&path).unwrap().classes["wave"].count(), 99);
+    running.stop();
+}
+
+#[test]
 fn a_wrong_wish_is_refused_and_a_line_that_stops_writes_nothing() {
     let scratch = Scratch::new();
     service::line(&scratch);
