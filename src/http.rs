@@ -3,6 +3,8 @@
 //! Owns the thread `http`, its routes and every limit on what a client may ask of it. Only loopback is listened on: there is
 //! no login yet. Reads what others keep; the engine's thread never waits for a client. The only place with `tokio`.
 
+mod calibration;
+
 use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use axum::{
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
+    calibration::desk::Desk,
     clock::Clock,
     ledger::{Account, Balance},
     state::{Board, Event, Mode},
@@ -55,6 +58,8 @@ pub struct Served {
     pub clock: Arc<dyn Clock>,
     /// Does what people ask for beside the mode; `false` when nobody is there to do it.
     pub act: Arc<dyn Fn(Action) -> bool + Send + Sync>,
+    /// Where a product is calibrated; `None` where nothing is.
+    pub calibration: Option<Arc<Desk>>,
     /// Told of every change of the mode, for the audit trail.
     pub changed: Arc<dyn Fn(Mode, Mode) + Send + Sync>,
 }
@@ -83,7 +88,11 @@ impl Server {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_name("http-aside")
+            .max_blocking_threads(1)
+            .build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
             runtime.block_on(async {
@@ -155,6 +164,7 @@ fn routes(served: Served) -> Router {
         .route("/api/v1/mode", post(mode))
         .route("/api/v1/golden", post(golden))
         .route("/api/v1/reload", post(reload))
+        .merge(calibration::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(middleware::from_fn(guard))
         .with_state(served)
@@ -291,6 +301,11 @@ async fn golden(State(served): State<Served>, Json(Nothing {}): Json<Nothing>) -
 
 async fn reload(State(served): State<Served>, Json(Nothing {}): Json<Nothing>) -> StatusCode {
     asked(&served, Action::Reload)
+}
+
+/// What may wait for a disk, on a thread of its own; `None` when it panicked.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
 }
 
 /// An empty object: its content type is what a browser asks about before it sends one elsewhere.

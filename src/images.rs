@@ -106,11 +106,8 @@ pub fn decode(path: &Path) -> Result<RgbImage, String> {
     Ok(still.into_rgb())
 }
 
-/// Encodes an image as PNG and puts it at `path` by renaming, so that no half picture is ever there.
-pub fn write_png(path: &Path, image: &RgbImage) -> Result<(), Fault> {
-    let fault = |error: &dyn std::fmt::Display| {
-        Fault::new(Class::Output, format!("{} cannot be written: {error}", path.display()))
-    };
+/// Encodes an image as PNG.
+pub fn png(image: &RgbImage) -> Result<Vec<u8>, String> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image::write_buffer_with_format(
         &mut bytes,
@@ -120,14 +117,33 @@ pub fn write_png(path: &Path, image: &RgbImage) -> Result<(), Fault> {
         image::ExtendedColorType::Rgb8,
         image::ImageFormat::Png,
     )
-    .map_err(|error| fault(&error))?;
+    .map_err(|error| error.to_string())?;
+    Ok(bytes.into_inner())
+}
+
+/// Encodes an image as PNG and puts it at `path`, whole or not at all.
+pub fn write_png(path: &Path, image: &RgbImage) -> Result<(), Fault> {
+    let fault =
+        |error| Fault::new(Class::Output, format!("{} cannot be written: {error}", path.display()));
+    write_whole(path, &png(image).map_err(fault)?)
+}
+
+/// Puts a picture's bytes at `path` by renaming, so that no half picture is ever there.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    let fault = |error: &dyn std::fmt::Display| {
+        Fault::new(Class::Output, format!("{} cannot be written: {error}", path.display()))
+    };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| fault(&error))?;
     }
     let unfinished = path.with_extension("png.tmp");
-    std::fs::write(&unfinished, bytes.into_inner())
-        .and_then(|()| std::fs::rename(&unfinished, path))
-        .map_err(|error| fault(&error))
+    std::fs::write(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, path)).map_err(
+        |error| {
+            // A full disk leaves half of it.
+            drop(std::fs::remove_file(&unfinished));
+            fault(&error)
+        },
+    )
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@
 //! 6. The `verdict` goes as a `record` to the `sinks`, and the frame's one disposition into the `ledger`.
 //! 7. `station` wires all that: who owns which thread, in which order it starts and drains.
 //! 8. Meanwhile the `state` is posted, `telemetry` measures, `http` serves both, and `service` tells systemd.
-//! 9. At the end `summary` says what it amounts to, and `fault` which exit code that is.
+//! 9. Good parts are measured for a `calibration`, by a command or beside the running line.
+//! 10. At the end `summary` says what it amounts to, and `fault` which exit code that is.
 
 pub mod frame;
 pub mod channel;
@@ -18,6 +19,7 @@ pub mod preprocess;
 pub mod engine;
 pub mod judge;
 pub mod inspector;
+pub mod calibration;
 pub mod verdict;
 pub mod record;
 pub mod ledger;

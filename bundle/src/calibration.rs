@@ -7,6 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::look::Spread;
+
 /// A share of good parts that may be refused: at least [`RejectRate::LEAST`], below 1.
 ///
 /// ```
@@ -43,11 +45,14 @@ impl RejectRate {
 /// A tenth of them, at least one, goes to the radius: products stand much further apart than their parts, so that
 /// this limit may be wide, while every rank of the score is a smaller defect found. A frame that was taken for another
 /// product ([`CONFUSED`]) is refused whatever the radius: each costs a rank of its own, or one mislabelled frame would
-/// open the radius to everything.
+/// open the radius to everything. So does a frame that a person excluded: it limits nothing any more, but it stays among
+/// the n and counts as refused.
 ///
-/// Why it holds: among the n + 1 frames the rule refuses all that are confused, then the most distant, then the
-/// highest-scoring, k in all; it does not depend on their order, so the part is among them with a probability of at
-/// most `k / (n + 1)`, whatever the dependence of score and distance.
+/// Why it holds: among the n + 1 frames the rule refuses all that a person would exclude, all that are confused, then
+/// the most distant, then the highest-scoring, k in all; it does not depend on their order, so the part is among them
+/// with a probability of at most `k / (n + 1)`, whatever the dependence of score and distance. The person has to judge
+/// each picture by itself. A score's p-value needs not even that: an excluded frame is above every score, which can
+/// only make p-values larger.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// The largest distance from the prototype that is accepted.
@@ -64,9 +69,9 @@ pub struct Limits {
 pub const CONFUSED: f32 = 2.0;
 
 /// The smallest number of calibration frames that supports both limits at a rate: one rank for each, and one for each
-/// frame that is confused.
-pub fn frames_needed(rate: RejectRate, confused: usize) -> usize {
-    let least = 2 + confused;
+/// frame that is refused in any case, because it is confused or was excluded.
+pub fn frames_needed(rate: RejectRate, refused: usize) -> usize {
+    let least = 2 + refused;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -98,12 +103,6 @@ fn ranks(frames: usize, rate: RejectRate) -> usize {
     k
 }
 
-/// `(1 + #{calibration >= value}) / (n + 1)` over values in ascending order.
-pub fn p_value(ascending: &[f32], value: f32) -> f64 {
-    let below = ascending.partition_point(|&calibration| calibration < value);
-    (1 + ascending.len() - below) as f64 / (ascending.len() + 1) as f64
-}
-
 /// Held-out normal frames of one product, as the model scored them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
@@ -113,6 +112,20 @@ pub struct Calibration {
     /// From the product's prototype, ascending; [`CONFUSED`] where another prototype was nearer.
     distances: Vec<f32>,
     source: String,
+    /// Frames that a person excluded: above every value.
+    #[serde(skip_serializing_if = "is_none_excluded")]
+    excluded: usize,
+    /// How bright the frames were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brightness: Option<Spread>,
+    /// How sharp they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    focus: Option<Spread>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+fn is_none_excluded(excluded: &usize) -> bool {
+    *excluded == 0
 }
 
 #[derive(Deserialize)]
@@ -121,13 +134,26 @@ struct Unchecked {
     scores: Vec<f32>,
     distances: Vec<f32>,
     source: String,
+    #[serde(default)]
+    excluded: usize,
+    #[serde(default)]
+    brightness: Option<Spread>,
+    #[serde(default)]
+    focus: Option<Spread>,
 }
+
+/// A bound against a damaged file: far more than anybody looks at.
+const EXCLUDED_MAX: usize = 1_000_000_000;
 
 impl TryFrom<Unchecked> for Calibration {
     type Error = CalibrationError;
 
     fn try_from(raw: Unchecked) -> Result<Self, CalibrationError> {
-        Self::new(raw.scores, raw.distances, raw.source)
+        let known = Self::new(raw.scores, raw.distances, raw.source)?;
+        if raw.excluded > EXCLUDED_MAX {
+            return Err(CalibrationError::TooMany);
+        }
+        Self { excluded: raw.excluded, ..known }.with_look(raw.brightness, raw.focus)
     }
 }
 
@@ -148,19 +174,25 @@ pub enum CalibrationError {
     /// NaN or infinite.
     #[error("a calibration value is not a finite number")]
     NotFinite,
+    /// More excluded frames than there can be.
+    #[error("a calibration has more excluded frames than anybody can have looked at")]
+    TooMany,
 }
 
 /// Too few frames for a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{have} calibration frames, {confused} of them nearer to another product, but the false-reject rate needs {need}"
+    "{have} calibration frames, {confused} of them nearer to another product and {excluded} excluded, but the \
+     false-reject rate needs {need}"
 )]
 pub struct CalibrationTooSmall {
     /// Frames there are.
     pub have: usize,
     /// Frames among them that were taken for another product.
     pub confused: usize,
-    /// Frames that the rate needs when that many are confused.
+    /// Frames among them that a person excluded.
+    pub excluded: usize,
+    /// Frames that the rate needs when that many are confused and excluded.
     pub need: usize,
 }
 
@@ -183,12 +215,73 @@ impl Calibration {
         }
         scores.sort_by(f32::total_cmp);
         distances.sort_by(f32::total_cmp);
-        Ok(Self { scores, distances, source: source.into() })
+        let source = source.into();
+        Ok(Self { scores, distances, source, excluded: 0, brightness: None, focus: None })
     }
 
-    /// Number of frames.
+    /// With how its frames looked.
+    pub fn with_look(
+        self,
+        brightness: Option<Spread>,
+        focus: Option<Spread>,
+    ) -> Result<Self, CalibrationError> {
+        if ![brightness, focus].into_iter().flatten().all(Spread::is_sound) {
+            return Err(CalibrationError::NotFinite);
+        }
+        Ok(Self { brightness, focus, ..self })
+    }
+
+    /// Without the value of some frames, as a person excluded them: they stay in the number. `None` where one of the
+    /// frames, each a score and a distance, is not here, or where none would be left.
+    #[must_use]
+    pub fn excluding(&self, frames: &[(f32, f32)]) -> Option<Self> {
+        let mut rest = self.clone();
+        for &(score, distance) in frames {
+            take(&mut rest.scores, score)?;
+            take(&mut rest.distances, distance)?;
+            rest.excluded += 1;
+        }
+        (!rest.scores.is_empty()).then_some(rest)
+    }
+
+    /// With the frames of another one of the same product and model; `source` says where all came from.
+    #[must_use]
+    pub fn joined(mut self, other: Self, source: impl Into<String>) -> Self {
+        let both = |a: Option<Spread>, b: Option<Spread>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.joined(b)),
+            (one, None) | (None, one) => one,
+        };
+        self.scores.extend(other.scores);
+        self.distances.extend(other.distances);
+        self.scores.sort_by(f32::total_cmp);
+        self.distances.sort_by(f32::total_cmp);
+        Self {
+            source: source.into(),
+            excluded: self.excluded + other.excluded,
+            brightness: both(self.brightness, other.brightness),
+            focus: both(self.focus, other.focus),
+            ..self
+        }
+    }
+
+    /// Number of frames, those that were excluded among them.
     pub fn count(&self) -> usize {
-        self.scores.len()
+        self.scores.len() + self.excluded
+    }
+
+    /// Frames that a person excluded.
+    pub fn excluded(&self) -> usize {
+        self.excluded
+    }
+
+    /// How bright the frames were; `None` where nobody measured it.
+    pub fn brightness(&self) -> Option<Spread> {
+        self.brightness
+    }
+
+    /// How sharp the frames were; `None` where nobody measured it.
+    pub fn focus(&self) -> Option<Spread> {
+        self.focus
     }
 
     /// Where the frames came from.
@@ -208,41 +301,47 @@ impl Calibration {
 
     /// The conformal p-value of a score.
     pub fn score_p_value(&self, score: f32) -> f64 {
-        p_value(&self.scores, score)
+        self.p_value(&self.scores, score)
     }
 
     /// The conformal p-value of a distance from the prototype.
     pub fn distance_p_value(&self, distance: f32) -> f64 {
-        p_value(&self.distances, distance)
+        self.p_value(&self.distances, distance)
+    }
+
+    /// `(1 + #{calibration >= value}) / (n + 1)` over values in ascending order; what was excluded is above them all.
+    fn p_value(&self, ascending: &[f32], value: f32) -> f64 {
+        let below = ascending.partition_point(|&calibration| calibration < value);
+        (1 + self.count() - below) as f64 / (self.count() + 1) as f64
     }
 
     /// The limits that hold a false-reject rate.
     pub fn limits(&self, rate: RejectRate) -> Result<Limits, CalibrationTooSmall> {
-        let (have, confused) = (self.count(), self.confused());
-        let need = frames_needed(rate, confused);
+        let (have, confused, excluded) = (self.count(), self.confused(), self.excluded);
+        let need = frames_needed(rate, confused + excluded);
         if have < need {
-            return Err(CalibrationTooSmall { have, confused, need });
+            return Err(CalibrationTooSmall { have, confused, excluded, need });
         }
-        let all = ranks(have, rate);
-        let of_radius = (all / 10).max(confused + 1);
-        Ok(self.limits_at(of_radius, all - of_radius))
+        let left = ranks(have, rate) - excluded;
+        let of_radius = (left / 10).max(confused + 1);
+        Ok(self.limits_at(of_radius, left - of_radius))
     }
 
     /// Limits that only what is beyond every frame exceeds, but for the confused ones: all that can be done where
     /// [`Self::limits`] refuses. `None` when every frame is confused.
     pub fn outermost_limits(&self) -> Option<Limits> {
         let confused = self.confused();
-        (confused < self.count()).then(|| self.limits_at(confused + 1, 1))
+        (confused < self.scores.len()).then(|| self.limits_at(confused + 1, 1))
     }
 
     /// The smallest rate that [`Self::limits`] takes.
     pub fn smallest_rate(&self) -> f64 {
-        (2 + self.confused()) as f64 / (self.count() as f64 + 1.0)
+        (2 + self.confused() + self.excluded) as f64 / (self.count() as f64 + 1.0)
     }
 
-    /// Frames that were taken for another product.
+    /// Frames that were taken for another product, beside those that were excluded.
     pub fn confused(&self) -> usize {
-        self.count() - self.distances.partition_point(|&distance| distance < CONFUSED)
+        self.distances.len() - self.distances.partition_point(|&distance| distance < CONFUSED)
     }
 
     fn limits_at(&self, radius: usize, score: usize) -> Limits {
@@ -252,10 +351,17 @@ impl Calibration {
         Limits {
             radius: at(&self.distances, radius),
             threshold: at(&self.scores, score),
-            refused: share(radius + score),
+            refused: share(self.excluded + radius + score),
             unknown: share(radius),
         }
     }
+}
+
+/// Takes one value out of ascending ones.
+fn take(ascending: &mut Vec<f32>, value: f32) -> Option<()> {
+    let at = ascending.binary_search_by(|other| other.total_cmp(&value)).ok()?;
+    ascending.remove(at);
+    Some(())
 }
 
 #[cfg(test)]
@@ -301,7 +407,10 @@ mod tests {
         check(0.001, 1999);
         check(0.999, 2);
         let short = calibration(vec![1.0; 198]).limits(rate(0.01));
-        assert_eq!(short, Err(CalibrationTooSmall { have: 198, confused: 0, need: 199 }));
+        assert_eq!(
+            short,
+            Err(CalibrationTooSmall { have: 198, confused: 0, excluded: 0, need: 199 })
+        );
         assert!(calibration(vec![1.0; 199]).limits(rate(0.01)).is_ok());
         assert!((calibration(vec![1.0; 199]).smallest_rate() - 0.01).abs() < 1e-12);
     }
@@ -317,10 +426,51 @@ mod tests {
         assert_eq!((limits.radius, limits.threshold), (0.1, 394.0));
         assert_eq!((limits.refused, limits.unknown), (8.0 / 400.0, 2.0 / 400.0));
         let refused = calibration.limits(rate(0.005));
-        assert_eq!(refused, Err(CalibrationTooSmall { have: 399, confused: 1, need: 599 }));
+        assert_eq!(
+            refused,
+            Err(CalibrationTooSmall { have: 399, confused: 1, excluded: 0, need: 599 })
+        );
         assert_eq!(calibration.outermost_limits().map(|limits| limits.radius), Some(0.1));
         let all = Calibration::new(vec![1.0], vec![CONFUSED], "test").unwrap();
         assert_eq!(all.outermost_limits(), None);
+    }
+
+    #[test]
+    fn an_excluded_frame_limits_nothing_and_costs_a_rank() {
+        let scores: Vec<f32> = (1..=149_u16).map(f32::from).collect();
+        let calibration = calibration(scores);
+        // Three ranks at 2 %: the radius' and two of the score.
+        let threshold = calibration.limits(rate(0.02)).map(|limits| limits.threshold);
+        assert_eq!(threshold, Ok(148.0));
+        let without = calibration.excluding(&[(149.0, 0.149)]).unwrap();
+        assert_eq!((without.count(), without.excluded()), (149, 1));
+        let limits = without.limits(rate(0.02)).unwrap();
+        let Limits { threshold, radius, refused, .. } = limits;
+        assert_eq!((threshold, radius, refused), (148.0, 0.148, 3.0 / 150.0));
+        // Above every score, so that p-values cannot become smaller.
+        let p_values = (without.score_p_value(200.0), without.distance_p_value(0.2));
+        assert_eq!(p_values, (2.0 / 150.0, 2.0 / 150.0));
+        assert!((without.smallest_rate() - 3.0 / 150.0).abs() < 1e-12);
+        let refused = without.limits(rate(0.0199));
+        let need = frames_needed(rate(0.0199), 1);
+        assert_eq!(refused, Err(CalibrationTooSmall { have: 149, confused: 0, excluded: 1, need }));
+        // What is not there, and the last one, cannot be excluded.
+        assert_eq!(calibration.excluding(&[(149.5, 0.149)]), None);
+        let one = Calibration::new(vec![1.0], vec![0.5], "test").unwrap();
+        assert_eq!(one.excluding(&[(1.0, 0.5)]), None);
+    }
+
+    #[test]
+    fn calibrations_of_one_product_join() {
+        let a = Calibration::new(vec![3.0, 1.0], vec![0.3, 0.1], "a").unwrap();
+        let a = a.with_look(Some(Spread::of([10.0, 20.0])), None).unwrap();
+        let b = Calibration::new(vec![2.0, 9.0], vec![0.2, 0.9], "b").unwrap();
+        let b = b.with_look(Some(Spread::of([30.0])), Some(Spread::of([5.0]))).unwrap();
+        let both = a.joined(b.excluding(&[(9.0, 0.9)]).unwrap(), "both");
+        assert_eq!((both.scores(), both.distances()), (&[1.0, 2.0, 3.0][..], &[0.1, 0.2, 0.3][..]));
+        assert_eq!((both.count(), both.excluded(), both.source()), (4, 1, "both"));
+        assert_eq!(both.brightness().map(|spread| (spread.frames, spread.mean)), Some((3, 20.0)));
+        assert_eq!(both.focus(), Some(Spread::of([5.0])));
     }
 
     #[test]
@@ -334,8 +484,20 @@ mod tests {
             Calibration::new(vec![1.0], vec![], ""),
             Err(CalibrationError::Lengths { scores: 1, distances: 0 })
         );
-        let json = r#"{"scores":[1.0],"distances":[],"source":""}"#;
-        assert!(serde_json::from_str::<Calibration>(json).is_err());
+        for json in [
+            r#"{"scores":[1.0],"distances":[],"source":""}"#,
+            r#"{"scores":[1.0],"distances":[1.0],"source":"","excluded":18446744073709551615}"#,
+            r#"{"scores":[1.0],"distances":[1.0],"source":"","excluded":-1}"#,
+            r#"{"scores":[1.0],"distances":[1.0],"source":"","focus":{"frames":0,"mean":1.0,"standard_deviation":1.0}}"#,
+            r#"{"scores":[1.0],"distances":[1.0],"source":"","sharpness":1.0}"#,
+        ] {
+            assert!(serde_json::from_str::<Calibration>(json).is_err(), "{json}");
+        }
+        // As files were before there was anything to exclude.
+        let json = r#"{"scores":[1.0],"distances":[1.0],"source":""}"#;
+        let old: Calibration = serde_json::from_str(json).unwrap();
+        assert_eq!((old.excluded(), old.brightness()), (0, None));
+        assert_eq!(serde_json::to_string(&old).unwrap(), json);
     }
 
     proptest! {
@@ -357,9 +519,13 @@ mod tests {
 
         #[test]
         fn a_frame_of_the_calibration_itself_is_refused_at_most_at_the_rate(
-            // Some are confused.
+            // Some are confused, and a person would exclude some.
             parts in prop::collection::vec(
-                (0.0_f32..1.0, (0.0_f32..1.1).prop_map(|d| if d < 1.0 { d } else { CONFUSED })),
+                (
+                    0.0_f32..1.0,
+                    (0.0_f32..1.1).prop_map(|d| if d < 1.0 { d } else { CONFUSED }),
+                    prop::bool::weighted(0.03),
+                ),
                 5..200,
             ),
             share in 0.05_f64..0.5,
@@ -368,11 +534,14 @@ mod tests {
             let refused = (0..parts.len())
                 .filter(|&out| {
                     let mut rest = parts.clone();
-                    let (score, distance) = rest.remove(out);
-                    let (scores, distances) = rest.into_iter().unzip();
+                    let (score, distance, is_bad) = rest.remove(out);
+                    let scores = rest.iter().map(|part| part.0).collect();
+                    let distances = rest.iter().map(|part| part.1).collect();
+                    let bad: Vec<_> = rest.iter().filter(|p| p.2).map(|p| (p.0, p.1)).collect();
                     let calibration = Calibration::new(scores, distances, "test").unwrap();
+                    let Some(calibration) = calibration.excluding(&bad) else { return false };
                     calibration.limits(rate(share)).is_ok_and(|limits| {
-                        score > limits.threshold || distance > limits.radius
+                        is_bad || score > limits.threshold || distance > limits.radius
                     })
                 })
                 .count();

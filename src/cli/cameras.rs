@@ -57,6 +57,21 @@ pub(super) fn demo() -> Result<Settings, Fault> {
     config::demo(folder).map_err(|error| Fault::new(Class::Bug, format!("the demo line: {error}")))
 }
 
+/// The camera of that name among those of the configuration that `shown` names; the first where none is wanted.
+pub(super) fn pick(
+    cameras: Vec<CameraSettings>,
+    wanted: Option<&str>,
+    shown: &str,
+) -> Result<CameraSettings, Fault> {
+    let names: Vec<_> = cameras.iter().map(|camera| camera.name.clone()).collect();
+    let mut cameras = cameras.into_iter();
+    cameras.find(|camera| wanted.is_none_or(|name| *name == camera.name)).ok_or_else(|| {
+        let (wanted, names) = (wanted.unwrap_or(""), names.join(", "));
+        let line = format!("{shown} has no camera \"{wanted}\": it has {names}");
+        Fault::new(Class::Configuration, line)
+    })
+}
+
 /// What a camera is to do.
 pub(super) fn options(
     settings: &CameraSettings,

@@ -138,20 +138,8 @@ fn settings(arguments: &Arguments) -> Result<CameraSettings, Fault> {
         });
     }
     let path = arguments.config.as_deref().unwrap_or(Path::new(""));
-    let cameras = cameras::read(path)?.cameras;
-    let names: Vec<_> = cameras.iter().map(|camera| camera.name.clone()).collect();
-    let wanted = arguments.camera.as_ref();
-    cameras.into_iter().find(|camera| wanted.is_none_or(|name| *name == camera.name)).ok_or_else(
-        || {
-            let wanted = wanted.map_or("", String::as_str);
-            let line = format!(
-                "{} has no camera \"{wanted}\": it has {}",
-                path.display(),
-                names.join(", ")
-            );
-            Fault::new(Class::Configuration, line)
-        },
-    )
+    let shown = path.display().to_string();
+    cameras::pick(cameras::read(path)?.cameras, arguments.camera.as_deref(), &shown)
 }
 
 fn size(text: &str) -> Result<Size, String> {

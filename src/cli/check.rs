@@ -48,6 +48,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     checks.tell("configuration", Ok(format!("{} camera(s)", settings.cameras.len())))?;
     let model = load::Model::read(&settings.model);
     if let Ok(model) = &model {
+        checks.tell("calibration", Ok(calibrated(model)))?;
         judges(&mut checks, &settings, model)?;
         checks.tell("engine", engine(model, &settings, global))?;
     }
@@ -112,6 +113,24 @@ fn wanted(recipe: &Recipe) -> Vec<String> {
         ));
     }
     told
+}
+
+/// Where each product's calibration comes from, and the lowest rate that it supports.
+fn calibrated(model: &load::Model) -> String {
+    let products = model.products.iter().map(|product| match &product.calibration {
+        Some(calibration) => format!(
+            "{} from {:.4} % ({} frames)",
+            product.name,
+            calibration.smallest_rate() * 100.0,
+            calibration.count()
+        ),
+        None => format!("{} none", product.name),
+    });
+    let products: Vec<_> = products.collect();
+    let file = model.calibration.as_ref().map_or("the model's own".into(), |path| {
+        format!("{} over the model's own", path.display())
+    });
+    format!("{file}; false-reject rates: {}", products.join(", "))
 }
 
 fn rated(judge: &Judge, recipe: &Recipe) -> String {

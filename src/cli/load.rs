@@ -50,18 +50,24 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn read(settings: &ModelSettings) -> Result<Self, Fault> {
+        let mut model = Self::bare(settings)?;
+        model.calibration = calibration_path(settings);
+        if let Some(path) = &model.calibration {
+            let site = CalibrationFile::read(path).or_fault(Class::Model)?;
+            site.apply(&model.file.sha256, &mut model.products).or_fault(Class::Model)?;
+        }
+        Ok(model)
+    }
+
+    /// Without the site's calibration: for whoever is about to make one.
+    pub(super) fn bare(settings: &ModelSettings) -> Result<Self, Fault> {
         let path = &settings.path;
         let bytes = read(path)?;
         let file = model_file::read_bytes(&bytes).map_err(|error| {
             Fault::new(Class::Model, format!("model {}: {error}", path.display()))
         })?;
-        let mut products = file.document.classes.clone();
-        let calibration = calibration_path(settings);
-        if let Some(path) = &calibration {
-            let site = CalibrationFile::read(path).or_fault(Class::Model)?;
-            site.apply(&file.sha256, &mut products).or_fault(Class::Model)?;
-        }
-        Ok(Self { path: path.clone(), file, products, calibration, bytes })
+        let products = file.document.classes.clone();
+        Ok(Self { path: path.clone(), file, products, calibration: None, bytes })
     }
 
     pub(super) fn label(&self) -> ModelLabel {
@@ -288,11 +294,15 @@ fn search(global: &Global, settings: &EngineSettings) -> Search {
 
 fn calibration_path(settings: &ModelSettings) -> Option<PathBuf> {
     // One that is named must be there; the one beside the model may be.
-    settings.calibration.clone().or_else(|| {
-        // In any form: a link to nowhere is a calibration that is missing, not none.
-        let beside = settings.path.with_extension("calibration.json");
-        beside.symlink_metadata().is_ok().then_some(beside)
-    })
+    // In any form: a link to nowhere is a calibration that is missing, not none.
+    let is_named = settings.calibration.is_some();
+    Some(calibration_target(settings)).filter(|path| is_named || path.symlink_metadata().is_ok())
+}
+
+/// Where the site's calibration is, or is to be.
+pub(super) fn calibration_target(settings: &ModelSettings) -> PathBuf {
+    let beside = || settings.path.with_extension("calibration.json");
+    settings.calibration.clone().unwrap_or_else(beside)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {

@@ -3,6 +3,7 @@
 //! Owns arguments, environment variables and files; no other module reads them. The only place of `anyhow`.
 
 mod cameras;
+mod calibrate;
 mod capture;
 mod check;
 mod inspect;
@@ -48,6 +49,8 @@ enum Command {
     Run(run::Arguments),
     /// Record good parts through a camera's own pipeline into a training folder.
     Capture(capture::Arguments),
+    /// Measure good parts of a product, and write the calibration that verdicts rest on.
+    Calibrate(calibrate::Arguments),
     /// Judge images and folders, without a camera.
     Inspect(inspect::Arguments),
     /// Say whether a configuration, its model and its pipelines hold together.
@@ -92,6 +95,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<()> {
     match command {
         Command::Run(arguments) => run::run(arguments, global),
         Command::Capture(arguments) => capture::run(arguments, global),
+        Command::Calibrate(arguments) => calibrate::run(arguments, global),
         Command::Inspect(arguments) => inspect::run(arguments, global),
         Command::Check(arguments) => check::run(arguments, global),
         Command::Ledger(command) => ledger::run(command),

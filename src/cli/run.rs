@@ -14,10 +14,11 @@ use std::{
 use bundle::geometry::{Geometry, Size};
 
 use super::{
-    Global, cameras, load, print,
+    Global, calibrate, cameras, load, print,
     reload::{Reload, Reloading},
 };
 use crate::{
+    calibration::desk::{Desk, Listener, Means},
     camera::{Camera, CameraOptions},
     channel::Overflow,
     clock::{Clock, SystemClock},
@@ -111,6 +112,11 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         notes: notes.clone(),
         clock: Arc::clone(&clock),
     };
+    // Without HTTP nobody could ask for anything.
+    let config = arguments.config.clone();
+    let desk = settings.http.map(|_| desk(config, &accounts, &judging, notes.clone(), &clock));
+    let (desk, ledger) = or_close(desk.transpose(), ledger)?;
+    let (desk, listener) = desk.unzip();
     let served = Served {
         telemetry: Arc::clone(&telemetry),
         board: Arc::clone(&board),
@@ -118,6 +124,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         changed: changed(notes.clone(), &clock),
         // Nobody yet: `Control` knows whom to ask.
         act: Arc::new(|_action| false),
+        calibration: desk.map(Arc::new),
         clock: Arc::clone(&clock),
     };
     let control = Control::start(reload, settings.http, served);
@@ -154,6 +161,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         telemetry,
         judging,
         commands,
+        listener,
         golden_every: settings.engine.golden_every,
         batch_wait: settings.engine.batch_wait,
         manager,
@@ -234,6 +242,7 @@ fn open(
 struct Control {
     reloading: Reloading,
     server: Option<Server>,
+    desk: Option<Arc<Desk>>,
 }
 
 impl Control {
@@ -245,6 +254,7 @@ impl Control {
         let golden = reload.commands.clone();
         let reloading =
             reload.start(requests).map_err(|error| bug("a thread cannot be started", error))?;
+        let desk = served.calibration.clone();
         let act = move |action| match action {
             Action::Golden => golden.try_send(Command::Golden).is_ok(),
             // Full: one is about to begin.
@@ -264,16 +274,48 @@ impl Control {
             }
             None => None,
         };
-        Ok(Self { reloading, server })
+        Ok(Self { reloading, server, desk })
     }
 
     fn finish(self) -> Result<(), Fault> {
         self.reloading.finish();
-        if self.server.is_none_or(Server::stop) {
-            return Ok(());
+        if !self.server.is_none_or(Server::stop) {
+            return Err(Fault::new(Class::Bug, "the thread http panicked; please report it"));
         }
-        Err(Fault::new(Class::Bug, "the thread http panicked; please report it"))
+        // With the server's routes the last other handle is gone.
+        if !self.desk.and_then(Arc::into_inner).is_none_or(Desk::join) {
+            return Err(Fault::new(Class::Bug, "the thread calibrate panicked; please report it"));
+        }
+        Ok(())
     }
+}
+
+/// Where people have a product calibrated while the line runs, and the engine's end of it.
+fn desk(
+    config: Option<PathBuf>,
+    accounts: &[Arc<Account>],
+    judging: &Arc<Mutex<Judging>>,
+    notes: Option<Notes>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Desk, Listener), Fault> {
+    let cameras = accounts.iter().map(|account| account.camera().clone()).collect();
+    let (judging, noting) = (Arc::clone(judging), Arc::clone(clock));
+    let means = Means {
+        basis: Box::new(move |camera| calibrate::basis(config.as_deref(), camera)),
+        judging: Box::new(move || {
+            let judging = judging.lock().unwrap_or_else(PoisonError::into_inner);
+            judging.engine.model_sha256.clone()
+        }),
+        note: Box::new(move |kind, camera, detail| {
+            tracing::info!(camera, "{kind}: {detail}");
+            let Some(notes) = &notes else { return };
+            let (time, subject) = (noting.wall(), camera.to_owned());
+            notes.note(book::Event { time, kind, who: "http".into(), subject, detail });
+        }),
+        clock: Arc::clone(clock),
+    };
+    Desk::start(cameras, means)
+        .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))
 }
 
 /// Puts a change of the mode into the log and the audit trail.

@@ -166,9 +166,10 @@ pub enum RecipeError {
 /// A product whose calibration cannot support the operator's rate.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error(
-    "product \"{product}\" has {have} calibration frames{}, but a false-reject rate of {rate} needs {need}: \
+    "product \"{product}\" has {have} calibration frames{}{}, but a false-reject rate of {rate} needs {need}: \
      calibrate on more good parts, choose a higher judge.false_reject_rate, or set judge.allow_unrated = true",
-    if *confused > 0 { format!(", {confused} of them taken for another product") } else { String::new() }
+    if *confused > 0 { format!(", {confused} of them taken for another product") } else { String::new() },
+    if *excluded > 0 { format!(", {excluded} of them excluded") } else { String::new() }
 )]
 pub struct ClassTooSmall {
     /// The product.
@@ -179,6 +180,8 @@ pub struct ClassTooSmall {
     pub have: usize,
     /// Of these, frames that were taken for another product.
     pub confused: usize,
+    /// Of these, frames that a person excluded.
+    pub excluded: usize,
     /// Calibration frames that the rate needs.
     pub need: usize,
 }
@@ -190,6 +193,7 @@ impl ClassTooSmall {
             rate: rate.get(),
             have: cause.have,
             confused: cause.confused,
+            excluded: cause.excluded,
             need: cause.need,
         }
     }

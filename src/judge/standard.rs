@@ -35,7 +35,14 @@ impl Standard {
         let unrated = if is_expected { recipe.unrated } else { Unrated::Allowed };
         let calibration = class.calibration.as_ref();
         let held = calibration.map_or_else(
-            || Err(CalibrationTooSmall { have: 0, confused: 0, need: frames_needed(rate, 0) }),
+            || {
+                Err(CalibrationTooSmall {
+                    have: 0,
+                    confused: 0,
+                    excluded: 0,
+                    need: frames_needed(rate, 0),
+                })
+            },
             |calibration| calibration.limits(rate),
         );
         let (limits, is_unrated) = match (held, unrated) {

@@ -24,14 +24,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, select};
 
 use self::{aside::Aside, golden::Golden, watch::Watch};
 use crate::{
+    calibration::desk::{Heard, Listener},
     camera::{Camera, CameraError, CameraEvent, Playing},
     channel::Overflow,
     clock::Clock,
-    engine::{Deviations, Engine as _, EngineError, Refusal},
+    engine::{Deviations, Engine as _, EngineError, Inference, Refusal},
     fault::{Class, Fault, one_line},
     frame::{CameraId, Frame, Picture},
-    inspector::{InspectError, Inspector},
-    judge::{Judge, appearance::Appearance},
+    inspector::{InspectError, Inspection, Inspector},
+    judge::Judge,
     ledger::{Account, Balance, FaultReason, Ledger, Parts, book::Event, writer::Notes},
     record::{Origin, Record},
     service::Manager,
@@ -64,6 +65,8 @@ pub struct Station {
     pub judging: Arc<Mutex<Judging>>,
     /// Where the engine's thread is told to swap its inspector or to run its golden frames.
     pub commands: (Sender<Command>, Receiver<Command>),
+    /// Who collects good parts beside; `None` where nobody does.
+    pub listener: Option<Listener>,
     /// How often the golden frames are run.
     pub golden_every: Duration,
     /// How long a frame may wait for others to fill its batch.
@@ -123,6 +126,7 @@ impl Station {
             telemetry,
             judging,
             commands,
+            listener,
             golden_every,
             batch_wait,
             manager,
@@ -156,6 +160,7 @@ impl Station {
             telemetry,
             judging,
             commands,
+            listener,
             golden: Golden::new(golden_every, clock.monotonic()),
             batch_wait,
             dead: None,
@@ -464,6 +469,7 @@ struct Worker {
     telemetry: Arc<Telemetry>,
     judging: Arc<Mutex<Judging>>,
     commands: Receiver<Command>,
+    listener: Option<Listener>,
     golden: Golden,
     batch_wait: Duration,
     /// What the GPU said when it failed for good: it is not asked again.
@@ -498,7 +504,11 @@ impl Worker {
             let lane = lanes.remove(closed);
             self.conclude_lane(&lane);
         }
-        let Self { inspector, sink, summary, lines_lost, engine_failure, dead, .. } = self;
+        let Self { inspector, sink, summary, lines_lost, engine_failure, dead, listener, .. } =
+            self;
+        if let Some(listener) = listener {
+            listener.close();
+        }
         Done { inspector, sink, summary, lines_lost, engine_failure, gpu_failure: dead }
     }
 
@@ -633,7 +643,7 @@ impl Worker {
                 }
                 (Picture::Pixels(_), Some(why)) => Err((why.clone(), FaultReason::Engine)),
                 (Picture::Pixels(_), None) => match outcomes.next() {
-                    Some(Ok(inspection)) => Ok((inspection.verdict, inspection.appearance)),
+                    Some(Ok(inspection)) => Ok(inspection),
                     Some(Err(error)) => {
                         self.bury(&error);
                         Err((one_line(&error), FaultReason::Engine))
@@ -666,18 +676,23 @@ impl Worker {
         &mut self,
         frame: &Frame,
         lane: &Lane,
-        outcome: Result<(Verdict, Option<Appearance>), (String, FaultReason)>,
+        outcome: Result<Inspection, (String, FaultReason)>,
         started: Duration,
         ended: Duration,
     ) {
         let reject_rate = self.inspector.judges().get(lane.camera).map_or(0.0, Judge::reject_rate);
-        let (verdict, appearance, is_inferred, fault) = match outcome {
-            Ok((verdict, appearance)) => {
-                let fault = (verdict.decision == Decision::Fault).then_some(FaultReason::Engine);
-                (verdict, appearance, true, fault)
+        let is_inferred = outcome.is_ok();
+        let (Inspection { verdict, inferences, appearance }, fault) = match outcome {
+            Ok(inspection) => {
+                let is_fault = inspection.verdict.decision == Decision::Fault;
+                (inspection, is_fault.then_some(FaultReason::Engine))
             }
-            Err((reason, fault)) => (Verdict::fault(reject_rate, reason), None, false, Some(fault)),
+            Err((reason, fault)) => {
+                let verdict = Verdict::fault(reject_rate, reason);
+                (Inspection { verdict, inferences: Vec::new(), appearance: None }, Some(fault))
+            }
         };
+        let wanted = self.listener.as_ref().and_then(|it| it.wants(&frame.id.camera));
         let latency = ended.saturating_sub(frame.stamp.monotonic);
         let inference = is_inferred.then(|| ended.saturating_sub(started));
         self.summary.latency.add(latency);
@@ -718,6 +733,31 @@ impl Worker {
         // What the ledger calls judged has been handed over.
         lane.account.judged(record, fault);
         self.conclude(frame, lane, &verdict, appearance);
+        if let Some(collection) = wanted {
+            self.tell_listener(collection, frame, verdict, inferences);
+        }
+    }
+
+    /// A calibration wants this frame: a copy of it, after its verdict has left.
+    fn tell_listener(
+        &self,
+        collection: u64,
+        frame: &Frame,
+        verdict: Verdict,
+        inferences: Vec<Inference>,
+    ) {
+        let Some(listener) = &self.listener else { return };
+        match &frame.picture {
+            Picture::Pixels(pixels) if verdict.decision != Decision::Fault => {
+                if !listener.has_room(collection) {
+                    return;
+                }
+                let (id, picture) = (frame.id.clone(), pixels.view().to_image());
+                let model = Arc::clone(self.inspector.model());
+                listener.hear(Heard { collection, id, picture, inferences, verdict, model });
+            }
+            Picture::Pixels(_) | Picture::Unreadable(_) => listener.fault(collection),
+        }
     }
 
     fn print(&mut self, line: Line, when_full: WhenFull) {

@@ -178,10 +178,10 @@ fn after_kill_9_every_verdict_that_left_is_in_the_ledger_or_in_a_range_of_half_a
 }
 
 /// A file system of its own, gone with the value; `None` where the test may not mount one.
-struct SmallDisk<'a>(&'a Path);
+pub struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
-    fn mount(at: &'a Path, kilobytes: u32) -> Option<Self> {
+    pub fn mount(at: &'a Path, kilobytes: u32) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         let size = format!("size={kilobytes}k");
         let mounted =

@@ -133,6 +133,7 @@ pub fn station_with(
         board,
         judging,
         commands: crossbeam_channel::bounded(1),
+        listener: None,
         golden_every: Duration::from_hours(1),
         batch_wait: Duration::ZERO,
         manager: Manager::from_environment(),

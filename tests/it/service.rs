@@ -60,12 +60,13 @@ impl Running {
         let mut answer = Vec::new();
         // A server that refuses a body may reset the connection after its answer.
         let _reset = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8(answer).unwrap();
+        // A picture is no text.
+        let answer = String::from_utf8_lossy(&answer);
         let status = answer.split(' ').nth(1).map_or(0, |status| status.parse().unwrap());
         (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
     }
 
-    fn request(&self, first: &str, headers: &str, body: &str) -> (u16, String) {
+    pub fn request(&self, first: &str, headers: &str, body: &str) -> (u16, String) {
         let length = body.len();
         self.raw(
             format!(
@@ -93,7 +94,7 @@ impl Running {
         whole(value.unwrap_or_else(|| panic!("{name} is not in {text}")))
     }
 
-    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    pub fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let began = Instant::now();
         while !is_so(self) {
             assert!(began.elapsed() < PATIENCE, "{what}");

@@ -7,12 +7,14 @@ const FOLDERS: [&str; 6] =
     ["src", "bundle/src", "network/src", "synth/src", "trainer/src", "tests"];
 
 /// Modules that decide and never act.
-const PURE: [&str; 43] = [
+const PURE: [&str; 46] = [
     "src/frame.rs",
     "src/channel.rs",
     "src/camera/packages.rs",
     "src/camera/trigger.rs",
     "src/camera/view.rs",
+    "src/calibration/collection.rs",
+    "src/calibration/doubt.rs",
     "src/preprocess.rs",
     "src/verdict.rs",
     "src/fault.rs",
@@ -39,6 +41,7 @@ const PURE: [&str; 43] = [
     "src/config/example.rs",
     "src/ledger/balance.rs",
     "bundle/src/calibration.rs",
+    "bundle/src/look.rs",
     "bundle/src/precision.rs",
     "bundle/src/prototype.rs",
     "trainer/src/dataset/audit/mod.rs",

@@ -3,11 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context as _, bail};
-use bundle::{
-    calibration_file::{self, CalibrationFile},
-    model_file,
-    schema::ModelName,
-};
+use bundle::{calibration_file::CalibrationFile, model_file, schema::ModelName};
 
 use super::{RateArgument, bars, data::DataArguments};
 use crate::{
@@ -148,11 +144,7 @@ pub(super) fn calibrate(arguments: &CalibrateArguments) -> anyhow::Result<()> {
     }
     if arguments.site {
         let out = path.with_extension("calibration.json");
-        let site = CalibrationFile {
-            format: calibration_file::FORMAT,
-            model_sha256: file.sha256,
-            classes: site,
-        };
+        let site = CalibrationFile { classes: site, ..CalibrationFile::of_model(file.sha256) };
         return files::write_atomically(&out, &serde_json::to_vec(&site)?);
     }
     let bytes = std::fs::read(path).with_context(|| format!("model {}", path.display()))?;
