@@ -10,10 +10,12 @@
 
 mod blueprint;
 mod capture;
+pub mod clip;
 mod packages;
 mod pipeline;
 pub mod pixels;
 pub mod preset;
+pub mod probe;
 pub mod reconnect;
 mod secret;
 mod serial;
@@ -158,6 +160,11 @@ impl Camera {
     /// Where its frames come out; closed after the last one.
     pub fn frames(&self) -> &Receiver<Frame> {
         &self.frames
+    }
+
+    /// Times its frames from stage to stage, which costs a little; for those who measure.
+    pub fn probe(&self, clock: &Arc<dyn Clock>) -> Arc<probe::StageTimes> {
+        probe::attach(self.parts.pipeline(), clock)
     }
 
     /// Lets it play. `events` must have room for one event of each camera.

@@ -23,7 +23,7 @@ use super::{
     CameraError, CameraEvent, CameraOptions,
     blueprint::{Blueprint, Built},
     capture::{Capture, Signs},
-    pipeline,
+    pipeline::{self, Pipeline},
     reconnect::{Next, Policy, Reconnect},
 };
 use crate::{
@@ -166,6 +166,11 @@ impl Parts {
 
     pub(super) fn stop(&self) -> Stop {
         self.stop.clone()
+    }
+
+    /// The pipeline that plays first.
+    pub(super) fn pipeline(&self) -> &Pipeline {
+        &self.built.pipeline
     }
 
     /// Plays to the end, and says how it went.

@@ -52,6 +52,11 @@ impl Model {
         Ok(Self { path: path.clone(), file, products, calibration, bytes })
     }
 
+    /// The file itself, as it was read.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(super) fn label(&self) -> ModelLabel {
         let Self { file, .. } = self;
         let name = &file.document.model;

@@ -8,6 +8,7 @@
 pub mod golden;
 pub mod inference;
 pub mod library;
+pub mod meter;
 pub mod onnx;
 pub mod provider;
 

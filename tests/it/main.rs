@@ -14,6 +14,7 @@ mod line;
 mod support;
 
 mod bad_input;
+mod bench;
 mod check_and_capture;
 mod demo;
 mod golden_refusal;
