@@ -140,7 +140,7 @@ impl io::Write for Lines {
 }
 
 /// Plays until the end, with a ledger in `folder`.
-pub(super) fn play(subject: &Subject, play: Play, folder: &Path) -> Result<Played, Fault> {
+pub(super) fn play(subject: &Subject, play: &Play, folder: &Path) -> Result<Played, Fault> {
     let clock = Arc::clone(&subject.clock);
     let board = Arc::new(Board::new(play.cameras.len()));
     board.post(state::Event::Mode(play.mode));
@@ -150,12 +150,12 @@ pub(super) fn play(subject: &Subject, play: Play, folder: &Path) -> Result<Playe
     let (ledger, accounts, _found) =
         Ledger::open(options, &names, Arc::clone(&clock)).or_fault(Class::Output)?;
     let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
-    let (cameras, stages) = open(&play, &accounts, &board, &clock)?;
+    let (cameras, stages) = open(play, &accounts, &board, &clock)?;
     let null = std::fs::OpenOptions::new().write(true).open("/dev/null");
     let null = null.map_err(|error| Fault::new(Class::Output, format!("/dev/null: {error}")))?;
     let kept = play.stages.then(Arc::default);
     let lines = Lines { kept: kept.clone(), null: Arc::new(null) };
-    let sink = Stdout::start(lines, Style::Json, None).map_err(no_thread)?;
+    let sink = Stdout::start(lines, Style::Json, None).map_err(|error| no_thread(&error))?;
     let judging = Arc::new(Mutex::new(Judging {
         engine: EngineLabels {
             providers: String::new(),
@@ -233,7 +233,7 @@ fn open(
     Ok((cameras, stages))
 }
 
-fn no_thread(error: io::Error) -> Fault {
+fn no_thread(error: &io::Error) -> Fault {
     Fault::new(Class::Bug, format!("a thread cannot be started: {error}"))
 }
 
@@ -258,7 +258,7 @@ impl Observer {
                         let _asked = request.try_send(StopRequested);
                     })
                 })
-                .map_err(no_thread)?;
+                .map_err(|error| no_thread(&error))?;
             let report = station.run(&stop);
             is_over.store(true, Ordering::Release);
             let observed = observing

@@ -76,7 +76,12 @@ impl Subject {
 }
 
 /// What is measured on, before anything is.
-pub fn machine(label: &ModelLabel, input: String, onnxruntime: String, threads: Option<usize>) -> Machine {
+pub fn machine(
+    label: &ModelLabel,
+    input: String,
+    onnxruntime: String,
+    threads: Option<usize>,
+) -> Machine {
     Machine {
         processor: process::processor(),
         cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

@@ -99,9 +99,9 @@ impl Row {
     }
 
     fn cells(&self) -> [String; 4] {
-        let range = self.range.map_or(String::new(), |[low, high]| {
-            format!("{} to {}", figure(low), figure(high))
-        });
+        let range = self
+            .range
+            .map_or(String::new(), |[low, high]| format!("{} to {}", figure(low), figure(high)));
         let target = self.target.map_or(String::new(), |target| target.told(self.value));
         [self.what.clone(), format!("{} {}", figure(self.value), self.unit), range, target]
     }
@@ -176,10 +176,10 @@ impl Section {
         let mut text = format!("{}\n\n| what | figure | range | target |\n", self.method);
         text.push_str("| --- | ---: | --- | --- |\n");
         for [what, value, range, target] in self.rows.iter().map(Row::cells) {
-            text.push_str(&format!("| {what} | {value} | {range} | {target} |\n"));
+            text.extend(["| ", &what, " | ", &value, " | ", &range, " | ", &target, " |\n"]);
         }
         for note in &self.notes {
-            text.push_str(&format!("\n{note}\n"));
+            text.extend(["\n", note, "\n"]);
         }
         text
     }
@@ -208,7 +208,8 @@ mod tests {
             ],
             notes: Vec::new(),
         };
-        let expected = "own: Ten frames.\n  p50          0.123 ms  0.100 to 12.3\n  the longest    123 ms\n";
+        let expected =
+            "own: Ten frames.\n  p50          0.123 ms  0.100 to 12.3\n  the longest    123 ms\n";
         assert_eq!(section.to_string(), expected);
         assert!(section.markdown().ends_with("| the longest | 123 ms |  |  |\n"));
     }

@@ -115,7 +115,7 @@ impl Bench<'_> {
             self.progress.set_message(format!("round {} of {rounds}", round + 1));
             let mut run_bare = || self.bare_rate(&mut bare, frames);
             let run_station = || {
-                let played = self.play(self.raw_play(frames)?)?;
+                let played = self.play(&self.raw_play(frames)?)?;
                 played.visits.rate(WARM_UP_FRAMES).ok_or_else(too_short)
             };
             // Whoever comes second finds a warmer machine: they take turns.
@@ -146,7 +146,8 @@ impl Bench<'_> {
     }
 
     fn bare_rate(&self, bare: &mut crate::engine::onnx::Bare, frames: u32) -> Result<f64, Fault> {
-        let engine = |error: crate::engine::EngineError| Fault::new(error.class(), one_line(&error));
+        let engine =
+            |error: crate::engine::EngineError| Fault::new(error.class(), one_line(&error));
         for _ in 0..WARM_UP_FRAMES {
             bare.run().map_err(engine)?;
         }
@@ -162,7 +163,7 @@ impl Bench<'_> {
         // A percentile wants many.
         let frames = self.extent.frames.saturating_mul(OWN_ROUNDS);
         self.progress.set_message(format!("{frames} frames"));
-        let played = self.play(self.raw_play(frames)?)?;
+        let played = self.play(&self.raw_play(frames)?)?;
         let own: Vec<_> = played.visits.own.iter().skip(WARM_UP_FRAMES).map(millis).collect();
         let quantile = |q| statistics::quantile(&own, q).unwrap_or(f64::NAN);
         let mut rows = vec![
@@ -188,15 +189,18 @@ impl Bench<'_> {
     fn video(&self) -> Result<Figures, Fault> {
         let Some((clip, encoder)) = self.clip()? else { return Ok(no_encoder()) };
         self.progress.set_message("plays".to_owned());
-        let played = self.play(Play { stages: true, ..self.timed(vec![self.video_camera(&clip)?]) })?;
+        let played =
+            self.play(&Play { stages: true, ..self.timed(vec![self.video_camera(&clip)?]) })?;
         let lines: Vec<serde_json::Value> = std::str::from_utf8(&played.lines)
             .unwrap_or_default()
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect();
-        let field = |name: &str| lines.iter().filter_map(|line| line[name].as_f64()).collect::<Vec<_>>();
+        let field =
+            |name: &str| lines.iter().filter_map(|line| line[name].as_f64()).collect::<Vec<_>>();
         let (latency, inspect) = (field("latency_ms"), field("inference_ms"));
-        let waited: Vec<_> = std::iter::zip(&latency, &inspect).map(|(all, part)| all - part).collect();
+        let waited: Vec<_> =
+            std::iter::zip(&latency, &inspect).map(|(all, part)| all - part).collect();
         let seen = played.stages.as_ref().map(|stages| stages.seen()).unwrap_or_default();
         let in_millis = |durations: &[Duration]| durations.iter().map(millis).collect::<Vec<_>>();
         let mut rows = Vec::new();
@@ -213,7 +217,7 @@ impl Bench<'_> {
             }
         }
         rows.extend(shares(&played.observed));
-        rows.extend(dropped("frames dropped", &played));
+        rows.push(dropped("frames dropped", &played));
         let method = format!(
             "{}x{} H.264 at 30 frames/s ({encoder}, 8 Mbit/s) in real time for {} s, scaled in the pipeline; time within a \
              stage, and each stage's share of one core.",
@@ -233,12 +237,13 @@ impl Bench<'_> {
         for count in CAMERAS {
             self.progress.set_message(format!("{count} at once"));
             let cameras = vec![self.test_camera(self.extent.camera_rate)?; count];
-            let played = self.play(self.timed(cameras))?;
+            let played = self.play(&self.timed(cameras))?;
             let observed = &played.observed;
             let share = share(observed);
             let frames = observed.frames(|look| look.captured) as f64;
             let busy = share / 100.0 * observed.seconds();
-            let resident = observed.looks.last().map_or(f64::NAN, |look| look.resident_bytes as f64) / MB;
+            let resident =
+                observed.looks.last().map_or(f64::NAN, |look| look.resident_bytes as f64) / MB;
             let row = |what: &str, value, unit| Row::new(format!("{count}: {what}"), value, unit);
             rows.push(row("processor per camera", share / count as f64, "% of a core"));
             rows.push(row("processor per frame", 1e3 * busy / frames.max(1.0), "ms"));
@@ -248,7 +253,7 @@ impl Bench<'_> {
                 let more = (resident - one) / (count - 1) as f64;
                 rows.push(row("resident memory for each further camera", more, "MB"));
             }
-            rows.extend(dropped(&format!("{count}: frames dropped"), &played));
+            rows.push(dropped(&format!("{count}: frames dropped"), &played));
             one.get_or_insert(resident);
         }
         let Extent { seconds, camera_rate, .. } = self.extent;
@@ -262,27 +267,32 @@ impl Bench<'_> {
         self.progress.set_message("a raw camera".to_owned());
         let paused = |camera| -> Result<f64, Fault> {
             let play = Play { mode: Mode::Pause, ..self.timed(vec![camera]) };
-            Ok(share(&self.play(play)?.observed))
+            Ok(share(&self.play(&play)?.observed))
         };
         let unit = "% of a core";
         let mut rows = vec![Row::new("raw 640x480, scaled", paused(self.test_camera(30)?)?, unit)];
         let mut notes = Vec::new();
         if let Some((clip, _)) = self.clip()? {
             self.progress.set_message("an H.264 camera".to_owned());
-            rows.push(Row::new("1080p H.264, decoded and scaled", paused(self.video_camera(&clip)?)?, unit));
+            rows.push(Row::new(
+                "1080p H.264, decoded and scaled",
+                paused(self.video_camera(&clip)?)?,
+                unit,
+            ));
         } else {
             notes = no_encoder().2;
         }
         let seconds = self.extent.seconds;
-        let method =
-            format!("One camera at 30 frames/s in `pause` for {seconds} s: frames are counted and not judged.");
+        let method = format!(
+            "One camera at 30 frames/s in `pause` for {seconds} s: frames are counted and not judged."
+        );
         Ok((method, rows, notes))
     }
 
     fn memory(&self) -> Result<Figures, Fault> {
         let frames = self.extent.memory_frames;
         self.progress.set_message(format!("{frames} frames"));
-        let played = self.play(self.raw_play(frames)?)?;
+        let played = self.play(&self.raw_play(frames)?)?;
         let looks = &played.observed.looks;
         // The first tenth fills pools, caches and the ledger's pages.
         let steady: Vec<_> = looks
@@ -291,13 +301,12 @@ impl Bench<'_> {
             .map(|look| (look.judged as f64, look.resident_bytes as f64))
             .collect();
         let highest = looks.iter().map(|look| look.resident_bytes).max().unwrap_or(0) as f64 / MB;
-        let mut rows = vec![Row::new("resident memory, highest", highest, "MB").target(RESIDENT_MB)];
+        let mut rows =
+            vec![Row::new("resident memory, highest", highest, "MB").target(RESIDENT_MB)];
         let mut notes = Vec::new();
         match (Line::through(&steady), steady.first(), steady.last()) {
             (Some(line), Some(first), Some(last)) => {
-                rows.push(
-                    Row::new("slope", line.slope, "bytes/frame").within(line.slope_within),
-                );
+                rows.push(Row::new("slope", line.slope, "bytes/frame").within(line.slope_within));
                 rows.push(Row::new("after a tenth of the frames", first.1 / MB, "MB"));
                 rows.push(Row::new("at the end", last.1 / MB, "MB"));
             }
@@ -310,7 +319,7 @@ impl Bench<'_> {
         Ok((method, rows, notes))
     }
 
-    fn play(&self, play: Play) -> Result<Played, Fault> {
+    fn play(&self, play: &Play) -> Result<Played, Fault> {
         // Every station has a new ledger.
         let folder = self.folder.join("station");
         let played = line::play(self.subject, play, make(&folder)?);
@@ -326,6 +335,7 @@ impl Bench<'_> {
         let camera = CameraOptions {
             overflow: Overflow::Every,
             realtime: false,
+            repeat: false,
             ..self.camera("test", &[("caps", &caps), ("frames", &total.to_string())])?
         };
         Ok(Play {
@@ -414,11 +424,12 @@ fn p99(latencies: &Latencies) -> f64 {
     latencies.quantile(0.99).as_ref().map_or(f64::NAN, millis)
 }
 
-fn dropped(what: &str, played: &Played) -> Option<Row> {
-    let dropped: u64 = played.report.balances.iter().map(|(_, balance)| balance.dropped_total()).sum();
+fn dropped(what: &str, played: &Played) -> Row {
+    let dropped: u64 =
+        played.report.balances.iter().map(|(_, balance)| balance.dropped_total()).sum();
     let captured: u64 = played.report.balances.iter().map(|(_, balance)| balance.captured).sum();
     let percent = 100.0 * dropped as f64 / (captured as f64).max(1.0);
-    Some(Row::new(what, percent, "%"))
+    Row::new(what, percent, "%")
 }
 
 /// The stage that a thread works for; `None` for those that measure.

@@ -33,8 +33,9 @@ pub fn h264(path: &Path, size: Size, frames: u32) -> Result<Option<&'static str>
     );
     let wrong = |cause: String| CameraError::Launch { cause };
     let element = gst::parse::launch(&line).map_err(|error| wrong(error.to_string()))?;
-    let pipeline =
-        element.downcast::<gst::Pipeline>().map_err(|_element| wrong("it is one element".into()))?;
+    let pipeline = element
+        .downcast::<gst::Pipeline>()
+        .map_err(|_element| wrong("it is one element".into()))?;
     if let Some(file) = pipeline.by_name("file") {
         // As a property: a path may hold anything that a launch line would misread.
         file.set_property("location", path.display().to_string());

@@ -75,7 +75,7 @@ impl Seen {
 /// Hangs probes into a pipeline that does not play yet.
 pub(super) fn attach(pipeline: &Pipeline, clock: &Arc<dyn Clock>) -> Arc<StageTimes> {
     let times = Arc::new(StageTimes::default());
-    on_buffers(&pipeline.tail, &times, clock, |seen, pts, now| seen.leave(pts, now));
+    on_buffers(&pipeline.tail, &times, clock, Seen::leave);
     if let Some(pad) = pipeline.sink.static_pad("sink") {
         on_buffers(&pad, &times, clock, |seen, _pts, now| seen.arrive(now));
     }

@@ -183,7 +183,11 @@ fn tell(arguments: &Arguments, report: &Report) -> Result<(), Fault> {
     }
     let is_markdown = arguments.markdown;
     let machine = &report.machine;
-    print::line(&if is_markdown { format!("Measured on {machine}.\n") } else { format!("{machine}\n") })?;
+    print::line(&if is_markdown {
+        format!("Measured on {machine}.\n")
+    } else {
+        format!("{machine}\n")
+    })?;
     for section in &report.sections {
         let text = if is_markdown { section.markdown() } else { section.to_string() };
         print::line(&text)?;

@@ -187,12 +187,12 @@ impl Bare {
         let failed = |cause: String| EngineError::Run { cause: first_line(&cause) };
         let tensor = ArrayView4::from_shape(tensor_shape(self.input), &self.pixels)
             .map_err(|error| failed(error.to_string()))?;
-        run_only(&mut self.session, tensor).map_err(|error| failed(error.message().to_owned()))
+        run_only(&mut self.session, &tensor).map_err(|error| failed(error.message().to_owned()))
     }
 }
 
-fn run_only(session: &mut Session, input: ArrayView4<'_, u8>) -> Result<(), ort::Error> {
-    let tensor = TensorRef::from_array_view(input)?;
+fn run_only(session: &mut Session, input: &ArrayView4<'_, u8>) -> Result<(), ort::Error> {
+    let tensor = TensorRef::from_array_view(*input)?;
     session.run(ort::inputs![INPUT => tensor])?;
     Ok(())
 }

@@ -48,9 +48,13 @@ fn own_code_has_a_p99_and_memory_a_bound() {
 #[test]
 fn a_video_has_latencies_and_shares_stage_by_stage() {
     let rows = report("video");
-    for stage in
-        ["decode", "convert and scale", "wait for the engine", "network and judge", "capture to verdict"]
-    {
+    for stage in [
+        "decode",
+        "convert and scale",
+        "wait for the engine",
+        "network and judge",
+        "capture to verdict",
+    ] {
         let [p50, p99, p999] =
             ["p50", "p99", "p99.9"].map(|name| value(&rows, &format!("{stage}, {name}")));
         assert!(0.0 <= p50 && p50 <= p99 && p99 <= p999, "{stage}: {rows:?}");
@@ -76,7 +80,8 @@ fn cameras_and_a_pause_have_their_cost() {
 fn people_get_tables_and_mistakes_a_line() {
     let scratch = Scratch::new();
     let run = |more: &[&str]| {
-        scratch.run(&[&["bench", "--model", "model.onnx", "--quick", "--only", "own"], more].concat())
+        scratch
+            .run(&[&["bench", "--model", "model.onnx", "--quick", "--only", "own"], more].concat())
     };
     let text = stdout(&run(&[]));
     assert!(text.contains("\nown: ") && text.contains("at most 1: "), "{text}");
