@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # A rustup of this user need not be on the PATH; one on the PATH comes first.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: run test check-style docs soak install-run install-test build
+.PHONY: run test check-style docs soak bench bench-report install-run install-test build
 
 ## run: the demo line, once, in real time
 run: build
@@ -30,6 +30,14 @@ docs: install-test
 ## soak: what takes too long for every change
 soak: install-test
 	tools/soak
+
+## bench: our own code, stage by stage
+bench: install-run
+	cargo bench --locked --package sightline --bench stages
+
+## bench-report: everything that docs/performance.md shows, on a machine that does nothing else
+bench-report: install-test
+	tools/bench-report
 
 install-run:
 	@tools/install-packages run

@@ -4,6 +4,13 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+/// Processor time that the calling thread has taken so far, in the kernel too.
+pub fn thread_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    // Neither is negative, and nanoseconds are fewer than a second's.
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+}
+
 /// A source of time.
 pub trait Clock: Send + Sync {
     /// Time since this clock was started; never goes back.

@@ -33,6 +33,7 @@ pub mod station;
 pub mod summary;
 pub mod overlay;
 pub mod images;
+pub mod bench;
 pub mod config;
 pub mod cli;
 pub mod clock;

@@ -11,12 +11,14 @@
 
 mod blueprint;
 mod capture;
+pub mod clip;
 mod crop;
 mod packages;
 mod packets;
 mod pipeline;
 pub mod pixels;
 pub mod preset;
+pub mod probe;
 pub mod reconnect;
 mod secret;
 mod serial;
@@ -171,6 +173,11 @@ impl Camera {
     /// Where its frames come out; closed after the last one.
     pub fn frames(&self) -> &Receiver<Frame> {
         &self.frames
+    }
+
+    /// Times its frames from stage to stage, which costs a little; for those who measure.
+    pub fn probe(&self, clock: &Arc<dyn Clock>) -> Arc<probe::StageTimes> {
+        probe::attach(self.parts.pipeline(), clock)
     }
 
     /// Lets it play. `events` must have room for one event of each camera.

@@ -24,7 +24,7 @@ use super::{
     blueprint::{Blueprint, Built},
     capture::{Capture, Signs},
     packets::Packets,
-    pipeline,
+    pipeline::{self, Pipeline},
     reconnect::{Next, Policy, Reconnect},
     trigger::Trigger,
 };
@@ -188,6 +188,11 @@ impl Parts {
 
     pub(super) fn stop(&self) -> Stop {
         self.stop.clone()
+    }
+
+    /// The pipeline that plays first.
+    pub(super) fn pipeline(&self) -> &Pipeline {
+        &self.built.pipeline
     }
 
     /// Plays to the end, and says how it went.

@@ -70,6 +70,11 @@ impl Model {
         Ok(Self { path: path.clone(), file, products, calibration: None, bytes })
     }
 
+    /// The file itself, as it was read.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(super) fn label(&self) -> ModelLabel {
         let Self { file, .. } = self;
         let name = &file.document.model;
@@ -111,7 +116,7 @@ impl Model {
         } else {
             Gpu::default()
         };
-        let cache = Cache::at(&settings.cache.clone().unwrap_or_else(cache_folder));
+        let cache = cache(settings);
         let load = |attempt: &Attempt| {
             let session = |folder: Option<&Path>| {
                 let input = document.geometry.input;
@@ -136,6 +141,18 @@ impl Model {
             print::note(&format!("{} is not used: {why}", refused.attempt));
         }
         Ok(built)
+    }
+
+    /// Where an engine lies that `TensorRT` built; `None` for those that are not built.
+    pub(super) fn engine_folder(
+        &self,
+        runtime: &Runtime,
+        settings: &EngineSettings,
+        attempt: &Attempt,
+    ) -> Option<PathBuf> {
+        let gpu = || Gpu::probe(&Places::default(), settings.onnx.device);
+        let key = || self.key(runtime, settings, attempt, gpu());
+        attempt.builds().then(|| cache(settings).folder(&key()))
     }
 
     fn key(
@@ -228,6 +245,10 @@ impl Building {
 
 fn last_took(expected: Option<Duration>) -> String {
     expected.map_or(String::new(), |took| format!(" (the last one took {} s)", took.as_secs()))
+}
+
+fn cache(settings: &EngineSettings) -> Cache {
+    Cache::at(&settings.cache.clone().unwrap_or_else(cache_folder))
 }
 
 /// What a service manager gives us, or the user's own.

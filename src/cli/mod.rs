@@ -2,6 +2,7 @@
 //!
 //! Owns arguments, environment variables and files; no other module reads them. The only place of `anyhow`.
 
+mod bench;
 mod cameras;
 mod calibrate;
 mod capture;
@@ -55,6 +56,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Say whether a configuration, its model and its pipelines hold together.
     Check(check::Arguments),
+    /// Measure what this machine makes of a model.
+    Bench(bench::Arguments),
     /// Look at what became of every frame.
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -98,6 +101,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Calibrate(arguments) => calibrate::run(arguments, global),
         Command::Inspect(arguments) => inspect::run(arguments, global),
         Command::Check(arguments) => check::run(arguments, global),
+        Command::Bench(arguments) => bench::run(arguments, global),
         Command::Ledger(command) => ledger::run(command),
         Command::Model(command) => model::run(command, global),
     }

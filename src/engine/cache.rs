@@ -128,9 +128,14 @@ impl Cache {
         Self { root: std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf()) }
     }
 
+    /// The folder of an engine, whether or not there is one.
+    pub fn folder(&self, key: &Key) -> PathBuf {
+        self.root.join(format!("{PREFIX}{}", key.id()))
+    }
+
     /// The place of an engine. What an interrupted build left there is gone.
     pub fn place(&self, key: &Key) -> Result<Place, CacheError> {
-        let folder = self.root.join(format!("{PREFIX}{}", key.id()));
+        let folder = self.folder(key);
         let built =
             read(&folder).filter(|manifest| manifest.key == *key && manifest.is_whole(&folder));
         if built.is_none() && folder.exists() {

@@ -14,6 +14,7 @@ pub mod golden;
 pub mod gpu;
 pub mod inference;
 pub mod library;
+pub mod meter;
 pub mod onnx;
 pub mod plan;
 pub mod provider;

@@ -24,6 +24,7 @@ use ort::{
 use super::{
     Attempt, Candidate, Engine, EngineError, Inference, Provider, fatal,
     library::{self, Probed, Search, Version},
+    meter,
     plan::{self, Flags},
 };
 
@@ -131,10 +132,7 @@ impl Onnx {
         attempt: &Attempt,
         cache: Option<&Path>,
     ) -> Result<Candidate<Self>, EngineError> {
-        let session = session_builder(runtime, input, options, attempt, cache)?
-            .commit_from_memory(model)
-            .map_err(|error| failed(&error, |cause| EngineError::Load { cause }))?;
-        let embedding_len = check_interface(&session, input)?;
+        let (session, embedding_len) = session(runtime, model, input, options, attempt, cache)?;
         let memory = memory(&session, options, attempt);
         let buffers = (0..options.batch_max.max(1)).map(|_| None).collect();
         Ok(Candidate::new(Self { session, input, embedding_len, memory, buffers }))
@@ -156,7 +154,7 @@ impl Onnx {
         buffers.fill(inputs)?;
         // Every time: a tensor is sent to the GPU when it is bound.
         buffers.binding.bind_input(INPUT, &buffers.frames)?;
-        let outputs = self.session.run_binding(&buffers.binding)?;
+        let outputs = meter::around(|| self.session.run_binding(&buffers.binding))?;
         let output = |name: &str| outputs[name].try_extract_array::<f32>();
         let shape = |error: ndarray::ShapeError| ort::Error::new(error.to_string());
         let [maps, scores, embeddings] =
@@ -247,6 +245,40 @@ impl Engine for Onnx {
     }
 }
 
+/// `session.run` on one input over and over, with nothing of ours around it: what a station is measured against.
+#[derive(Debug)]
+pub struct Bare {
+    session: Session,
+    frames: Tensor<u8>,
+}
+
+impl Bare {
+    /// A session as [`Onnx::load`] builds it. No golden frame is run: nobody looks at what it says.
+    pub fn load(
+        runtime: &Runtime,
+        model: &[u8],
+        input: Size,
+        options: &OnnxOptions,
+        attempt: &Attempt,
+        cache: Option<&Path>,
+    ) -> Result<Self, EngineError> {
+        let (session, _embedding_len) = session(runtime, model, input, options, attempt, cache)?;
+        let shape = [1, input.height as usize, input.width as usize, 3];
+        let pixels: Vec<u8> = (0..=250_u8).cycle().take(shape.iter().product()).collect();
+        let frames = Tensor::from_array((shape, pixels))
+            .map_err(|error| failed(&error, |cause| EngineError::Run { cause }))?;
+        Ok(Self { session, frames })
+    }
+
+    /// Runs the network once.
+    pub fn run(&mut self) -> Result<(), EngineError> {
+        self.session
+            .run(ort::inputs![INPUT => &self.frames])
+            .map(drop)
+            .map_err(|error| failed(&error, |cause| EngineError::Run { cause }))
+    }
+}
+
 /// A GPU reads and writes pinned memory without a copy in between; the processor takes any.
 fn memory(session: &Session, options: &OnnxOptions, attempt: &Attempt) -> Allocator {
     if attempt.providers.iter().all(|provider| *provider == Provider::Cpu) {
@@ -285,6 +317,22 @@ pub fn check_available(runtime: &Runtime, attempt: &Attempt) -> Result<(), Engin
         }
     }
     Ok(())
+}
+
+/// A session for the model, and the length of its embedding.
+fn session(
+    runtime: &Runtime,
+    model: &[u8],
+    input: Size,
+    options: &OnnxOptions,
+    attempt: &Attempt,
+    cache: Option<&Path>,
+) -> Result<(Session, usize), EngineError> {
+    let session = session_builder(runtime, input, options, attempt, cache)?
+        .commit_from_memory(model)
+        .map_err(|error| failed(&error, |cause| EngineError::Load { cause }))?;
+    let embedding_len = check_interface(&session, input)?;
+    Ok((session, embedding_len))
 }
 
 fn session_builder(

@@ -51,6 +51,13 @@ pub struct DriftOptions {
     pub reference_frames: usize,
 }
 
+impl Default for DriftOptions {
+    /// Ten seconds at 30 frames per second.
+    fn default() -> Self {
+        Self { reference_frames: 300 }
+    }
+}
+
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Figure {

@@ -16,6 +16,7 @@ mod peak;
 mod support;
 
 mod bad_input;
+mod bench;
 mod calibrate;
 mod check_and_capture;
 mod demo;

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 /// The crates' source folders, and the tests.
-const FOLDERS: [&str; 6] =
-    ["src", "bundle/src", "network/src", "synth/src", "trainer/src", "tests"];
+const FOLDERS: [&str; 7] =
+    ["src", "bundle/src", "network/src", "synth/src", "trainer/src", "tests", "benches"];
 
 /// Modules that decide and never act.
-const PURE: [&str; 46] = [
+const PURE: [&str; 48] = [
     "src/frame.rs",
     "src/channel.rs",
     "src/camera/packages.rs",
@@ -19,6 +19,8 @@ const PURE: [&str; 46] = [
     "src/verdict.rs",
     "src/fault.rs",
     "src/summary.rs",
+    "src/bench/report.rs",
+    "src/bench/statistics.rs",
     "src/overlay.rs",
     "src/sinks/line.rs",
     "src/engine/inference.rs",
