@@ -22,13 +22,15 @@ pub enum Class {
     Data,
     /// Standard output or a file that cannot be written.
     Output,
+    /// A GPU that only a new process can use again.
+    Gpu,
     /// A bug in Sightline.
     Bug,
 }
 
 impl Class {
     /// Every class, in the order of the exit codes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Rejected,
         Self::Usage,
         Self::Configuration,
@@ -37,6 +39,7 @@ impl Class {
         Self::Camera,
         Self::Data,
         Self::Output,
+        Self::Gpu,
         Self::Bug,
     ];
 
@@ -51,6 +54,8 @@ impl Class {
             Self::Camera => 6,
             Self::Data => 7,
             Self::Output => 8,
+            // 9 is the trainer's.
+            Self::Gpu => 10,
             // EX_SOFTWARE of sysexits.h.
             Self::Bug => 70,
         }
@@ -67,6 +72,7 @@ impl Class {
             Self::Camera => "camera",
             Self::Data => "data",
             Self::Output => "output",
+            Self::Gpu => "gpu",
             Self::Bug => "bug",
         }
     }
@@ -82,11 +88,31 @@ pub struct Fault {
     line: String,
 }
 
+/// More is not read by anybody: what is beyond was the input's, not ours.
+const LINE_CHARS_MAX: usize = 2_000;
+
 impl Fault {
-    /// A fault of `class`, told in `line`.
+    /// A fault of `class`, told in `line`; what an input brought into it cannot break the line nor steer a terminal.
     pub fn new(class: Class, line: impl Into<String>) -> Self {
-        Self { class, line: line.into() }
+        Self { class, line: plain(&line.into(), LINE_CHARS_MAX) }
     }
+}
+
+/// The text as one line of at most `chars_max` characters: control characters escaped, the end cut off.
+pub fn plain(text: &str, chars_max: usize) -> String {
+    let mut line = String::with_capacity(text.len().min(4 * chars_max));
+    for (index, c) in text.chars().enumerate() {
+        if index == chars_max {
+            line.push('…');
+            break;
+        }
+        match c {
+            '\n' => line.push(' '),
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line
 }
 
 impl std::fmt::Display for Fault {
@@ -136,6 +162,16 @@ mod tests {
             let row = format!("| {} | {} |", class.exit_code(), class.name());
             assert!(page.contains(&row), "docs/exit-codes.md lacks `{row}`");
         }
+    }
+
+    #[test]
+    fn a_line_stays_one_line_of_bounded_length_whatever_is_in_it() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(Fault::new(Class::Usage, text).to_string(), expected);
+        };
+        check("a\nb\r\0\u{1b}[31mü", "a b\\r\\u{0}\\u{1b}[31mü");
+        let long = Fault::new(Class::Usage, "ü".repeat(1 << 20)).to_string();
+        assert_eq!(long.chars().count(), LINE_CHARS_MAX + 1);
     }
 
     #[test]

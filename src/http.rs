@@ -10,7 +10,7 @@ use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, uri::Authority},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{get, post},
@@ -34,8 +34,12 @@ use crate::{
 const CONNECTIONS_MAX: usize = 64;
 /// The largest body of any route.
 const BODY_MAX_BYTES: usize = 16 * 1024;
+/// The largest head: a request line and what a browser or a scraper sends with it.
+const HEAD_MAX_BYTES: usize = 16 * 1024;
 /// How long the head of a request may take: a client that dribbles must not hold a connection.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// How long its body and its answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How long a connection may live, with all its requests.
 const CONNECTION_WITHIN: Duration = Duration::from_mins(1);
 /// The engine's thread comes round twice a second; a frame takes less than the rest.
@@ -140,6 +144,9 @@ async fn accept(
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_WITHIN)
+                .max_buf_size(HEAD_MAX_BYTES)
+                // Who has said all there is to say still wants the answer.
+                .half_close(true)
                 .serve_connection(TokioIo::new(stream), service);
             // A client that goes away, or breaks the protocol, is its own business.
             let _ended = tokio::time::timeout(CONNECTION_WITHIN, connection).await;
@@ -163,25 +170,43 @@ fn routes(served: Served) -> Router {
         .with_state(served)
 }
 
-/// A page of another site that a browser on this machine shows must not reach these routes by a name of its own.
+/// A page of another site that a browser on this machine shows must not reach these routes by a name of its own, nor
+/// change anything by ours.
 async fn guard(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let name = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _port)| name));
-    let is_local = name.is_some_and(|name| {
-        name == "localhost"
-            || name
-                .trim_matches(['[', ']'])
-                .parse()
-                .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-    });
-    if !is_local {
+    let Some(host) = only(request.headers(), &header::HOST).filter(|host| is_local(host)) else {
         return (StatusCode::MISDIRECTED_REQUEST, "this host is not served here\n").into_response();
+    };
+    // Browsers send it with whatever is not a plain look; other clients do not.
+    let is_foreign = request.headers().contains_key(header::ORIGIN)
+        && only(request.headers(), &header::ORIGIN) != Some(&format!("http://{host}"));
+    if is_foreign && !request.method().is_safe() {
+        return (StatusCode::FORBIDDEN, "no other site may change anything here\n").into_response();
     }
-    let mut response = next.run(request).await;
+    let Ok(mut response) = tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await else {
+        let close = [(header::CONNECTION, "close")];
+        return (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response();
+    };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// A header's value, where it is there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
+/// Whether a `Host` names this machine's loopback.
+fn is_local(host: &str) -> bool {
+    let authority = host.parse::<Authority>().ok().filter(|_| !host.contains('@'));
+    authority.is_some_and(|authority| {
+        let name = authority.host();
+        let ip = name.trim_start_matches('[').trim_end_matches(']').parse();
+        name == "localhost" || ip.is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    })
 }
 
 async fn metrics(State(served): State<Served>) -> Response {

@@ -8,7 +8,11 @@ use bundle::geometry::{Geometry, Map, RgbView, Size};
 
 use crate::{
     engine::{Deviations, Engine as _, EngineError, Inference, Verified},
-    judge::{Evidence, Judge},
+    judge::{
+        Judge,
+        appearance::Appearance,
+        attention::{AttentionError, Gaze},
+    },
     preprocess::Inputs,
     record::ModelLabel,
     verdict::Verdict,
@@ -21,6 +25,8 @@ pub struct Inspector {
     geometry: Geometry,
     /// One for each camera.
     judges: Vec<Judge>,
+    /// Each judge's attention over the frames of the size that its camera last gave.
+    gazes: Vec<Option<(Size, Gaze)>>,
     model: Arc<ModelLabel>,
 }
 
@@ -31,6 +37,8 @@ pub struct Inspection {
     pub verdict: Verdict,
     /// What the network said: one inference, or one for each tile.
     pub inferences: Vec<Inference>,
+    /// How the picture looks, where it is watched whether it drifts.
+    pub appearance: Option<Appearance>,
 }
 
 /// Why a frame could not be judged.
@@ -45,6 +53,9 @@ pub enum InspectError {
         /// Its index.
         camera: usize,
     },
+    /// Nothing is left to look at in frames of that size.
+    #[error(transparent)]
+    Attention(#[from] AttentionError),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -58,7 +69,8 @@ impl Inspector {
         judges: Vec<Judge>,
         model: ModelLabel,
     ) -> Self {
-        Self { engine, geometry, judges, model: Arc::new(model) }
+        let gazes = vec![None; judges.len()];
+        Self { engine, geometry, judges, gazes, model: Arc::new(model) }
     }
 
     /// Judges one frame of a camera.
@@ -67,12 +79,64 @@ impl Inspector {
         frame: RgbView<'_>,
         camera: usize,
     ) -> Result<Inspection, InspectError> {
-        let judge = self.judges.get(camera).ok_or(InspectError::NoJudge { camera })?;
-        let inputs = Inputs::from_frame(&self.geometry, frame)?;
-        let inferences =
-            inputs.views().map(|input| self.engine.infer(&input)).collect::<Result<Vec<_>, _>>()?;
-        let verdict = judge.decide(&Evidence::of(&inferences));
-        Ok(Inspection { verdict, inferences })
+        self.inspect_batch(&[(frame, camera)])
+            .pop()
+            .unwrap_or(Err(InspectError::NoJudge { camera }))
+    }
+
+    /// Judges frames of several cameras, each by its own judge: an outcome for each, in their order.
+    ///
+    /// As many inputs as the engine takes run at once. Where such a run fails each of its inputs is tried alone, so that
+    /// one frame's failure, or a batch too large for the memory that is left, costs no other frame its verdict.
+    pub fn inspect_batch(
+        &mut self,
+        frames: &[(RgbView<'_>, usize)],
+    ) -> Vec<Result<Inspection, InspectError>> {
+        let inputs: Vec<_> =
+            frames.iter().map(|(frame, _)| Inputs::from_frame(&self.geometry, *frame)).collect();
+        let views: Vec<_> = inputs.iter().flatten().flat_map(Inputs::views).collect();
+        let mut inferences = infer_all(&mut self.engine, &views).into_iter();
+        let mut outcomes = Vec::with_capacity(frames.len());
+        for (inputs, (frame, camera)) in std::iter::zip(&inputs, frames) {
+            outcomes.push(match inputs {
+                // A frame that does not fit has no inputs among the views.
+                Err(error) => Err(error.clone().into()),
+                Ok(inputs) => {
+                    // All of them, even behind one that failed: what follows is another frame's.
+                    let own: Vec<_> = inferences.by_ref().take(inputs.views().count()).collect();
+                    own.into_iter()
+                        .collect::<Result<Vec<_>, _>>()
+                        .map_err(InspectError::from)
+                        .and_then(|own| self.decide(own, inputs, frame.size(), *camera))
+                }
+            });
+        }
+        outcomes
+    }
+
+    fn decide(
+        &mut self,
+        inferences: Vec<Inference>,
+        inputs: &Inputs<'_>,
+        frame: Size,
+        camera: usize,
+    ) -> Result<Inspection, InspectError> {
+        let no_judge = InspectError::NoJudge { camera };
+        let (Some(judge), Some(gaze)) = (self.judges.get(camera), self.gazes.get_mut(camera))
+        else {
+            return Err(no_judge);
+        };
+        let gaze = match gaze {
+            Some((size, gaze)) if *size == frame => gaze,
+            other => {
+                let gaze = judge.recipe().attention.over(&self.geometry, frame)?;
+                &mut other.insert((frame, gaze)).1
+            }
+        };
+        let verdict = judge.decide(&gaze.evidence(&inferences));
+        let is_watched = judge.recipe().drift.is_some() && verdict.decision.is_pass();
+        let appearance = is_watched.then(|| Appearance::of(inputs.views())).flatten();
+        Ok(Inspection { verdict, inferences, appearance })
     }
 
     /// The anomaly map laid over a frame of that size.
@@ -105,4 +169,25 @@ impl Inspector {
     pub fn judges(&self) -> &[Judge] {
         &self.judges
     }
+}
+
+/// An outcome for each input.
+fn infer_all(engine: &mut Verified, inputs: &[RgbView<'_>]) -> Vec<Result<Inference, EngineError>> {
+    let mut outcomes = Vec::with_capacity(inputs.len());
+    for batch in inputs.chunks(engine.batch_max().max(1)) {
+        match engine.infer_batch(batch) {
+            Ok(inferences) => outcomes.extend(inferences.into_iter().map(Ok)),
+            Err(error) if batch.len() == 1 => outcomes.push(Err(error)),
+            Err(error @ EngineError::Fatal { .. }) => {
+                let cause = error.to_string();
+                outcomes
+                    .extend(batch.iter().map(|_| Err(EngineError::Fatal { cause: cause.clone() })));
+            }
+            Err(error) => {
+                tracing::warn!("a batch of {} failed, each is tried alone: {error}", batch.len());
+                outcomes.extend(batch.iter().map(|input| engine.infer(input)));
+            }
+        }
+    }
+    outcomes
 }

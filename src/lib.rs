@@ -24,6 +24,7 @@ pub mod verdict;
 pub mod record;
 pub mod ledger;
 pub mod state;
+pub mod machine;
 pub mod telemetry;
 pub mod http;
 pub mod service;

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::verdict::Verdict;
+use crate::{judge::part::Part, verdict::Verdict};
 
 /// Where a frame came from and how long it took.
 #[derive(Clone, Debug)]
@@ -53,4 +53,19 @@ pub struct Record {
     pub model: Arc<ModelLabel>,
     /// What the judge says about it.
     pub verdict: Verdict,
+}
+
+/// One part with its verdict.
+#[derive(Clone, Debug)]
+pub struct PartRecord {
+    /// The camera's name.
+    pub camera: Arc<str>,
+    /// Which numbering its frames are of.
+    pub epoch: u64,
+    /// When the part was told.
+    pub time: SystemTime,
+    /// The model in charge.
+    pub model: Arc<ModelLabel>,
+    /// What its frames amount to.
+    pub part: Part,
 }

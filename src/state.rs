@@ -7,13 +7,13 @@ use std::{
     collections::BTreeSet,
     fmt,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use crate::frame::CameraId;
+use crate::{frame::CameraId, judge::drift::Figure};
 
 /// What people want the station to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,8 +50,19 @@ pub enum Trouble {
     Engine,
     /// The engine's golden frames no longer agree: it must not be trusted.
     Golden,
+    /// Another provider than the first one runs the network.
+    Provider,
     /// The ledger's file takes no rows.
     Ledger,
+    /// What passes at this camera is no longer as it was: an alarm, and no doubt about verdicts.
+    Drift {
+        /// Where.
+        camera: CameraId,
+        /// Which of its products.
+        product: Arc<str>,
+        /// What of it.
+        figure: Figure,
+    },
 }
 
 impl fmt::Display for Trouble {
@@ -60,7 +71,11 @@ impl fmt::Display for Trouble {
             Self::Camera(id) => write!(f, "camera {id} gives no frames"),
             Self::Engine => f.write_str("the engine fails"),
             Self::Golden => f.write_str("the golden frames no longer agree"),
+            Self::Provider => f.write_str("the engine fell back to another provider"),
             Self::Ledger => f.write_str("the ledger cannot be written"),
+            Self::Drift { camera, product, figure } => {
+                write!(f, "drift at camera {camera}: {figure} of {product}")
+            }
         }
     }
 }
@@ -68,6 +83,8 @@ impl fmt::Display for Trouble {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// An engine is being built before the station is ready; how far, for people.
+    Building(String),
     /// The engine is verified and the cameras play.
     Ready,
     /// Somebody wants another mode.
@@ -85,6 +102,8 @@ pub enum Event {
 pub enum State {
     /// Loading and verifying.
     Starting,
+    /// Building an engine for this GPU, which takes minutes.
+    Building,
     /// Every camera and everything else does what it should.
     Running,
     /// Parts are judged, but something is wrong.
@@ -101,8 +120,9 @@ pub enum State {
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Starting,
+        Self::Building,
         Self::Running,
         Self::Degraded,
         Self::Fault,
@@ -115,6 +135,7 @@ impl State {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Starting => "starting",
+            Self::Building => "building",
             Self::Running => "running",
             Self::Degraded => "degraded",
             Self::Fault => "fault",
@@ -135,6 +156,8 @@ impl State {
 pub struct Condition {
     /// How many cameras there are.
     pub cameras: usize,
+    /// What is being built, and how far that is; empty where nothing is.
+    pub building: String,
     /// The engine is verified and the cameras play.
     pub is_ready: bool,
     /// The station drains.
@@ -155,6 +178,7 @@ impl Condition {
     #[must_use]
     pub fn next(mut self, event: Event) -> Self {
         match event {
+            Event::Building(how_far) => self.building = how_far,
             Event::Ready => self.is_ready = true,
             Event::Mode(mode) => self.mode = mode,
             Event::Begins(trouble) => {
@@ -173,6 +197,7 @@ impl Condition {
         let lost = self.troubles.iter().filter(|t| matches!(t, Trouble::Camera(_))).count();
         match self.mode {
             _ if self.is_stopping => State::Stopping,
+            _ if !self.is_ready && !self.building.is_empty() => State::Building,
             _ if !self.is_ready => State::Starting,
             Mode::Pause => State::Paused,
             Mode::Maintenance => State::Maintenance,
@@ -187,7 +212,11 @@ impl Condition {
 
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.state().name())?;
+        let state = self.state();
+        f.write_str(state.name())?;
+        if state == State::Building {
+            write!(f, " {}", self.building)?;
+        }
         for (index, trouble) in self.troubles.iter().enumerate() {
             write!(f, "{} {trouble}", if index == 0 { ":" } else { "," })?;
         }
@@ -263,6 +292,10 @@ mod tests {
             assert_eq!(condition.to_string(), expected);
         };
         check(vec![], "starting");
+        let building = || Event::Building("tensorrt in fp16, 5 s so far".into());
+        check(vec![building()], "building tensorrt in fp16, 5 s so far");
+        check(vec![building(), Event::Building(String::new())], "starting");
+        check(vec![building(), Ready], "running");
         check(vec![Ready], "running");
         check(vec![Ready, Begins(camera("top"))], "degraded: camera top gives no frames");
         check(
@@ -271,6 +304,11 @@ mod tests {
         );
         check(vec![Ready, Begins(camera("top")), Ends(camera("top"))], "running");
         check(vec![Ready, Begins(Trouble::Ledger)], "degraded: the ledger cannot be written");
+        let (camera, product) = (CameraId("top".into()), "cap".into());
+        check(
+            vec![Ready, Begins(Trouble::Drift { camera, product, figure: Figure::Focus })],
+            "degraded: drift at camera top: focus of cap",
+        );
         check(vec![Ready, Begins(Trouble::Engine)], "fault: the engine fails");
         check(vec![Ready, Wants(Mode::Pause)], "paused");
         check(

@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use prometheus_client::{
         MetricType,
         counter::Counter,
         family::{Family, MetricConstructor},
+        gauge::Gauge,
         histogram::Histogram,
     },
     registry::Registry,
@@ -27,7 +28,9 @@ use crate::{
     clock::Clock,
     engine::Deviations,
     frame::{CameraId, Frame},
+    judge::{drift::Figure, part::Part},
     ledger::{Account, DropReason, FaultReason, writer::Health},
+    machine::{self, Machine},
     state::{Board, State, Trouble},
     verdict::Verdict,
 };
@@ -45,6 +48,10 @@ pub struct Telemetry {
     verdicts: Family<VerdictLabels, Counter>,
     stages: Family<StageLabels, Histogram, Buckets>,
     losses: Family<CameraLabels, Counter>,
+    batches: Counter,
+    parts: Family<PartLabels, Counter>,
+    drift: Family<DriftLabels, Gauge>,
+    drift_capital: Family<DriftLabels, Gauge<f64, AtomicU64>>,
 }
 
 /// Where a scrape reads what others keep.
@@ -99,6 +106,19 @@ struct StageLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartLabels {
+    camera: String,
+    decision: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DriftLabels {
+    camera: String,
+    product: String,
+    of: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CameraLabels {
     camera: String,
 }
@@ -143,8 +163,20 @@ impl Telemetry {
         );
         let losses = Family::default();
         registry.register("camera_losses", "How often a camera was lost", losses.clone());
+        let parts = Family::default();
+        registry.register("parts", "Verdicts about parts", parts.clone());
+        let drift = Family::default();
+        registry.register("drift", "1 while passed frames are not as they were", drift.clone());
+        let drift_capital = Family::default();
+        registry.register(
+            "drift_capital",
+            "What was won by betting that passed frames are not as they were; the alarm begins at 1e8",
+            drift_capital.clone(),
+        );
+        let batches = Counter::default();
+        registry.register("batches", "Batches that the engine was given", batches.clone());
         registry.register_collector(Box::new(sources));
-        Self { registry, verdicts, stages, losses }
+        Self { registry, verdicts, stages, losses, batches, parts, drift, drift_capital }
     }
 
     /// The stages of a camera's frames.
@@ -156,6 +188,11 @@ impl Telemetry {
         Stages { wait: of("wait"), inspect: of("inspect"), verdict: of("verdict") }
     }
 
+    /// Frames were given to the engine together.
+    pub fn batched(&self) {
+        self.batches.inc();
+    }
+
     /// A frame has its verdict.
     pub fn judged(&self, camera: &CameraId, verdict: &Verdict) {
         let product = verdict.recognition.as_ref().map_or("", |nearest| &*nearest.product);
@@ -165,6 +202,27 @@ impl Telemetry {
             decision: verdict.decision.name(),
         };
         self.verdicts.get_or_create(&labels).inc();
+    }
+
+    /// A part has its verdict, or several had none.
+    pub fn part(&self, camera: &CameraId, part: &Part) {
+        let labels = PartLabels { camera: camera.to_string(), decision: part.decision.name() };
+        self.parts.get_or_create(&labels).inc_by(part.parts);
+    }
+
+    /// How the watch over a product's figure stands.
+    pub fn drift(
+        &self,
+        camera: &CameraId,
+        product: &str,
+        figure: Figure,
+        capital: f64,
+        is_alarmed: bool,
+    ) {
+        let labels =
+            DriftLabels { camera: camera.to_string(), product: product.into(), of: figure.name() };
+        self.drift.get_or_create(&labels).set(i64::from(is_alarmed));
+        self.drift_capital.get_or_create(&labels).set(capital);
     }
 
     /// A camera was lost.
@@ -251,6 +309,27 @@ impl Sources {
         for (camera, balance, _) in &balances {
             count(&mut lost, &[("camera", camera)], balance.lost_upstream)?;
         }
+        let parts: Vec<_> = balances
+            .iter()
+            .filter_map(|(camera, balance, _)| Some((camera.as_str(), balance.parts?)))
+            .collect();
+        if !parts.is_empty() {
+            let help = "Parts that the software trigger saw";
+            let mut seen = family(encoder, "parts_seen", help, MetricType::Counter)?;
+            for (camera, parts) in &parts {
+                count(&mut seen, &[("camera", camera)], parts.seen)?;
+            }
+            let help = "Parts that the software trigger saw and nobody judged";
+            let mut missed = family(encoder, "parts_missed", help, MetricType::Counter)?;
+            for (camera, parts) in &parts {
+                count(&mut missed, &[("camera", camera)], parts.missed)?;
+            }
+            let help = "How often a part had stayed for as long as none does";
+            let mut long = family(encoder, "parts_too_long", help, MetricType::Counter)?;
+            for (camera, parts) in &parts {
+                count(&mut long, &[("camera", camera)], parts.too_long)?;
+            }
+        }
         let mut flying = family(
             encoder,
             "frames_in_flight",
@@ -322,18 +401,30 @@ impl Sources {
                 family(encoder, "resident_bytes", "Memory of the process", MetricType::Gauge)?;
             gauge_alone(&mut resident, bytes as f64)?;
         }
-        let zones = machine::temperatures();
-        if zones.is_empty() {
-            return Ok(());
+        let machine = Machine::default();
+        let zones = machine.temperatures();
+        if !zones.is_empty() {
+            let help = "Of each thermal zone of the machine";
+            let mut temperature = family(encoder, "temperature_celsius", help, MetricType::Gauge)?;
+            for (zone, celsius) in zones {
+                gauge(&mut temperature, &[("zone", &*zone)], celsius)?;
+            }
         }
-        let mut temperature = family(
-            encoder,
-            "temperature_celsius",
-            "Of each thermal zone of the machine",
-            MetricType::Gauge,
-        )?;
-        for (zone, celsius) in zones {
-            gauge(&mut temperature, &[("zone", &*zone)], celsius)?;
+        let devices = machine.cooling();
+        if !devices.is_empty() {
+            let help = "How far a cooling device is up, from 0 to 1; a clock above 0 is throttled";
+            let mut cooling = family(encoder, "cooling_share", help, MetricType::Gauge)?;
+            for device in devices {
+                gauge(&mut cooling, &[("device", &*device.device)], device.share)?;
+            }
+        }
+        let events = machine.over_currents();
+        if !events.is_empty() {
+            let help = "How often an over-current guard slowed the board down since its start";
+            let mut guards = family(encoder, "over_currents", help, MetricType::Counter)?;
+            for (guard, count_since_start) in events {
+                count(&mut guards, &[("guard", &*guard)], count_since_start)?;
+            }
         }
         Ok(())
     }
@@ -366,34 +457,4 @@ fn gauge<const N: usize>(
 
 fn gauge_alone(metric: &mut MetricEncoder<'_>, value: f64) -> fmt::Result {
     metric.encode_gauge(&value)
-}
-
-/// What Linux tells about the process and the board.
-mod machine {
-    use std::{fs, path::Path};
-
-    /// More zones than any board has.
-    const ZONES_MAX: usize = 32;
-
-    /// Resident memory; `None` where there is no /proc.
-    pub(super) fn resident_bytes() -> Option<u64> {
-        let status = fs::read_to_string("/proc/self/status").ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
-        Some(kilobytes * 1024)
-    }
-
-    /// Name and temperature of each thermal zone: on a Jetson CPU, GPU and the others that throttle.
-    pub(super) fn temperatures() -> Vec<(String, f64)> {
-        let read = |path: &Path| fs::read_to_string(path).ok();
-        (0..ZONES_MAX)
-            .map(|zone| Path::new("/sys/class/thermal").join(format!("thermal_zone{zone}")))
-            .take_while(|folder| folder.is_dir())
-            .filter_map(|folder| {
-                let name = read(&folder.join("type"))?.trim().to_owned();
-                let millis: f64 = read(&folder.join("temp"))?.trim().parse().ok()?;
-                Some((name, millis / 1e3))
-            })
-            .collect()
-    }
 }

@@ -14,10 +14,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{calibration::Calibration, schema::Class};
+use crate::{bounded, calibration::Calibration, schema::Class};
 
 /// The version of the file that this program reads and writes.
 pub const FORMAT: u32 = 1;
+
+/// Some ten million frames.
+pub const BYTES_MAX: u64 = 1 << 28;
 
 /// The file's content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -206,9 +209,14 @@ pub enum CalibrationFileError {
 impl CalibrationFile {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, CalibrationFileError> {
-        let bytes = std::fs::read(path)
+        let bytes = bounded::bytes(path, BYTES_MAX)
             .map_err(|source| CalibrationFileError::Read { path: path.to_path_buf(), source })?;
-        let file: Self = serde_json::from_slice(&bytes)
+        Self::parse(path, &bytes)
+    }
+
+    /// The content of the file at `path`, which errors name.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, CalibrationFileError> {
+        let file: Self = serde_json::from_slice(bytes)
             .map_err(|source| CalibrationFileError::Json { path: path.to_path_buf(), source })?;
         if file.format != FORMAT {
             let path = path.to_path_buf();
@@ -300,7 +308,7 @@ impl CalibrationFile {
         beside(folder_of(path)).map(drop).map_err(failed)
     }
 
-    /// Lays it over the classes of the model with that SHA-256.
+    /// Lays it over the classes of the model with that SHA-256: all of it, or an error and nothing.
     pub fn apply(
         &self,
         model_sha256: &str,
@@ -310,12 +318,14 @@ impl CalibrationFile {
             let expected = self.model_sha256.clone();
             return Err(CalibrationFileError::OtherModel { expected, found: model_sha256.into() });
         }
-        for (name, calibration) in &self.classes {
-            let class = classes
-                .iter_mut()
-                .find(|class| class.name == *name)
-                .ok_or_else(|| CalibrationFileError::UnknownClass { class: name.clone() })?;
-            class.calibration = Some(calibration.clone());
+        let is_known = |name: &&String| classes.iter().any(|class| class.name == **name);
+        if let Some(name) = self.classes.keys().find(|name| !is_known(name)) {
+            return Err(CalibrationFileError::UnknownClass { class: name.clone() });
+        }
+        for class in classes {
+            if let Some(calibration) = self.classes.get(&class.name) {
+                class.calibration = Some(calibration.clone());
+            }
         }
         Ok(())
     }
@@ -482,6 +492,13 @@ mod tests {
         assert!(matches!(error, CalibrationFileError::OtherModel { .. }));
         let error = file("lid").apply("aa", &mut classes).unwrap_err().to_string();
         assert!(error.contains("\"lid\""), "{error}");
+        // Nor is the half of it applied that the model knows.
+        let mut half = file("cap");
+        half.classes.insert("lid".into(), site);
+        let before = document().classes;
+        let mut classes = before.clone();
+        assert!(half.apply("aa", &mut classes).is_err());
+        assert_eq!(classes, before);
     }
 
     #[test]

@@ -333,6 +333,34 @@ impl Geometry {
         Ok(tiles.into_iter().map(mask_of).collect())
     }
 
+    /// For each input, whether the centre of each of its pixels lies on what `is_marked` says of a point of the frame,
+    /// which it gets in shares of the frame's sides. Where no part of the frame is, as in a letterbox's bars, nothing is.
+    pub fn input_from_points(
+        &self,
+        frame: Size,
+        is_marked: impl Fn(f64, f64) -> bool,
+    ) -> Result<Vec<Vec<bool>>, GeometryError> {
+        let row = self.input.width as usize;
+        let mask_of = |tile| {
+            let Placement { source, target } = self.placement(tile);
+            let share = |at: u32, (from, len): (u32, u32), count: u32, side: u32| {
+                let pixel = (f64::from(at) + 0.5) * f64::from(len) / f64::from(count);
+                (f64::from(from) + pixel) / f64::from(side)
+            };
+            let mut input = vec![false; row * self.input.height as usize];
+            for y in 0..target.height {
+                let down = share(y, (source.y, source.height), target.height, frame.height);
+                let start = (target.y + y) as usize * row + target.x as usize;
+                for x in 0..target.width {
+                    let across = share(x, (source.x, source.width), target.width, frame.width);
+                    input[start + x as usize] = is_marked(across, down);
+                }
+            }
+            input
+        };
+        Ok(self.tiles_of(frame)?.into_iter().map(mask_of).collect())
+    }
+
     /// Maps laid back over the frame: tiles stitched by their maximum, 0 where nothing was looked at.
     pub fn frame_from_map(&self, maps: &[Map], frame: Size) -> Map {
         let count = frame.width as usize * frame.height as usize;
@@ -642,6 +670,25 @@ mod tests {
         let middle: Vec<bool> = (0..10).map(|x| x == 5).collect();
         let seen = tiles.input_from_mask(Size { width: 10, height: 1 }, &middle).unwrap();
         assert!(seen.iter().all(|tile| tile.contains(&true)), "{seen:?}");
+    }
+
+    #[test]
+    fn points_of_the_frame_are_found_in_every_fit() {
+        let right_half = |x: f64, _y: f64| x > 0.5;
+        let marked = |geometry: &Geometry, frame: Size| -> Vec<usize> {
+            let inputs = geometry.input_from_points(frame, right_half).unwrap();
+            inputs.iter().map(|input| input.iter().filter(|on| **on).count()).collect()
+        };
+        let wide = Size { width: 40, height: 20 };
+        assert_eq!(marked(&Geometry::square(20), wide), [200]);
+        let letterbox = Geometry { fit: Fit::Letterbox, ..Geometry::square(20) };
+        assert_eq!(marked(&letterbox, wide), [100]);
+        let crop = Geometry { fit: Fit::Crop, ..Geometry::square(20) };
+        assert_eq!(marked(&crop, wide), [200]);
+        let region = Some(Region { x: 20, y: 0, width: 20, height: 20 });
+        assert_eq!(marked(&Geometry { region, ..Geometry::square(8) }, wide), [64]);
+        let tiles = Some(Tiles { columns: 2, rows: 1, overlap: 0.0 });
+        assert_eq!(marked(&Geometry { tiles, ..Geometry::square(8) }, wide), [0, 64]);
     }
 
     fn any_geometry() -> impl Strategy<Value = Geometry> {

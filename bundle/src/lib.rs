@@ -9,7 +9,7 @@
 pub mod geometry;
 pub mod heat;
 pub mod still;
-pub mod look;
+pub mod spread;
 pub mod calibration;
 pub mod prototype;
 pub mod golden;
@@ -18,3 +18,4 @@ pub mod schema;
 pub mod model_file;
 pub mod calibration_file;
 pub mod fingerprint;
+pub mod bounded;

@@ -10,9 +10,12 @@ use std::{
 };
 
 use crate::{
-    fingerprint,
+    bounded, fingerprint,
     schema::{Document, KEY, SchemaError},
 };
+
+/// No protobuf message is larger.
+pub const BYTES_MAX: u64 = (1 << 31) - 1;
 
 const IR_VERSION: u64 = 1;
 const GRAPH: u64 = 7;
@@ -62,7 +65,7 @@ pub enum ModelFileError {
 
 /// Reads a model file's document.
 pub fn read(path: &Path) -> Result<ModelFile, ModelFileError> {
-    let bytes = std::fs::read(path)
+    let bytes = bounded::bytes(path, BYTES_MAX)
         .map_err(|source| ModelFileError::Read { path: path.to_path_buf(), source })?;
     read_bytes(&bytes)
 }
@@ -111,7 +114,8 @@ enum WireError {
     Malformed,
 }
 
-fn fields_of_model(bytes: &[u8]) -> Result<Vec<Field>, ModelFileError> {
+/// The top-level fields of a model, all of which can be read.
+fn fields_of_model(bytes: &[u8]) -> Result<impl Iterator<Item = Field>, ModelFileError> {
     if bytes.is_empty() {
         return Err(ModelFileError::Empty);
     }
@@ -119,39 +123,47 @@ fn fields_of_model(bytes: &[u8]) -> Result<Vec<Field>, ModelFileError> {
     if bytes[0] != u8::try_from(IR_VERSION << 3).unwrap_or_default() {
         return Err(ModelFileError::NotOnnx);
     }
-    let fields = fields(bytes).map_err(|error| match error {
-        WireError::Ends => ModelFileError::Truncated { have: bytes.len() },
-        WireError::Malformed => ModelFileError::NotOnnx,
-    })?;
-    let has_graph = fields.iter().any(|field| field.number == GRAPH);
-    if has_graph { Ok(fields) } else { Err(ModelFileError::NotOnnx) }
+    let mut has_graph = false;
+    for field in fields(bytes) {
+        let field = field.map_err(|error| match error {
+            WireError::Ends => ModelFileError::Truncated { have: bytes.len() },
+            WireError::Malformed => ModelFileError::NotOnnx,
+        })?;
+        has_graph |= field.number == GRAPH;
+    }
+    if has_graph { Ok(fields(bytes).flatten()) } else { Err(ModelFileError::NotOnnx) }
 }
 
-/// The fields of one message, in their order.
-fn fields(bytes: &[u8]) -> Result<Vec<Field>, WireError> {
-    let mut fields = Vec::new();
+/// The fields of one message, in their order, up to the first that cannot be read. Never collected: a file of
+/// two-byte fields would ask for twenty times its size.
+fn fields(bytes: &[u8]) -> impl Iterator<Item = Result<Field, WireError>> {
     let mut at = 0;
-    while at < bytes.len() {
-        let start = at;
-        let key = varint(bytes, &mut at)?;
-        let len = match key & 7 {
-            0 => {
-                let from = at;
-                varint(bytes, &mut at)?;
-                let len = at - from;
-                at = from;
-                len
-            }
-            1 => 8,
-            2 => usize::try_from(varint(bytes, &mut at)?).map_err(|_too_long| WireError::Ends)?,
-            5 => 4,
-            _ => return Err(WireError::Malformed),
-        };
-        let end = at.checked_add(len).filter(|end| *end <= bytes.len()).ok_or(WireError::Ends)?;
-        fields.push(Field { number: key >> 3, whole: start..end, content: at..end });
-        at = end;
-    }
-    Ok(fields)
+    std::iter::from_fn(move || {
+        let field = (at < bytes.len()).then(|| field(bytes, at))?;
+        at = field.as_ref().map_or(bytes.len(), |field| field.whole.end);
+        Some(field)
+    })
+}
+
+/// The field that begins at `start`.
+fn field(bytes: &[u8], start: usize) -> Result<Field, WireError> {
+    let mut at = start;
+    let key = varint(bytes, &mut at)?;
+    let len = match key & 7 {
+        0 => {
+            let from = at;
+            varint(bytes, &mut at)?;
+            let len = at - from;
+            at = from;
+            len
+        }
+        1 => 8,
+        2 => usize::try_from(varint(bytes, &mut at)?).map_err(|_too_long| WireError::Ends)?,
+        5 => 4,
+        _ => return Err(WireError::Malformed),
+    };
+    let end = at.checked_add(len).filter(|end| *end <= bytes.len()).ok_or(WireError::Ends)?;
+    Ok(Field { number: key >> 3, whole: start..end, content: at..end })
 }
 
 fn varint(bytes: &[u8], at: &mut usize) -> Result<u64, WireError> {
@@ -169,10 +181,9 @@ fn varint(bytes: &[u8], at: &mut usize) -> Result<u64, WireError> {
 
 /// The value of a metadata entry if its key is ours.
 fn our_value(entry: &[u8]) -> Option<&str> {
-    let fields = fields(entry).ok()?;
     let text = |number| {
-        let field = fields.iter().find(|field| field.number == number)?;
-        std::str::from_utf8(&entry[field.content.clone()]).ok()
+        let field = fields(entry).flatten().find(|field| field.number == number)?;
+        std::str::from_utf8(&entry[field.content]).ok()
     };
     if text(1)? == KEY { text(2) } else { None }
 }

@@ -113,6 +113,19 @@ impl Document {
         if let Err(error) = self.geometry.validate() {
             return wrong(error.to_string());
         }
+        for (what, text) in self.texts() {
+            if text.chars().any(char::is_control) {
+                return wrong(format!("{what} has a control character"));
+            }
+        }
+        let Tolerance { score, embedding, map } = self.tolerance;
+        // Written so that a NaN is refused; an infinite one would agree with everything.
+        if ![score, embedding, map]
+            .iter()
+            .all(|tolerance| *tolerance >= 0.0 && tolerance.is_finite())
+        {
+            return wrong("a tolerance is no finite number from 0".into());
+        }
         let len = self.classes.first().map_or(0, |class| class.prototype.direction.len());
         for (index, Class { name, prototype, .. }) in self.classes.iter().enumerate() {
             if name.is_empty() {
@@ -134,8 +147,34 @@ impl Document {
             if golden.map.len() != BLOCKS * BLOCKS {
                 return wrong(format!("the map of golden frame {} has another size", index + 1));
             }
+            if !self.classes.is_empty() && golden.embedding.len() != len {
+                return wrong(format!(
+                    "the embedding of golden frame {} has another length",
+                    index + 1
+                ));
+            }
+            let mut answers = golden.map.iter().chain(&golden.embedding).chain([&golden.score]);
+            if !answers.all(|value| value.is_finite()) {
+                return wrong(format!("an answer of golden frame {} is not finite", index + 1));
+            }
         }
         Ok(())
+    }
+
+    /// Every text that is told to people and machines: in lines, on terminals, as labels.
+    fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let fixed = [
+            ("the model's name", &self.model.name),
+            ("the model's version", &self.model.version),
+            ("the data's fingerprint", &self.data_fingerprint),
+            ("the time of creation", &self.created),
+        ];
+        let classes = self.classes.iter().map(|class| ("a class's name", &class.name));
+        let golden = self.golden.iter().map(|golden| ("a golden frame's class", &golden.class));
+        let sources = self.classes.iter().filter_map(|class| class.calibration.as_ref());
+        let sources = sources.map(|calibration| ("a calibration's source", calibration.source()));
+        let texts = fixed.into_iter().chain(classes).chain(golden);
+        texts.map(|(what, text)| (what, text.as_str())).chain(sources)
     }
 
     /// The class of that name.
@@ -203,6 +242,20 @@ pub(crate) mod tests {
         check("0.8]},", "0.9]},", "prototype of \"cap\"");
         check("\"name\":\"cap\"", "\"name\":\"\"", "has no name");
         check("\"width\":4", "\"width\":0", "inconsistent");
+        check(
+            "\"name\":\"cap\"",
+            "\"name\":\"c\\u001bap\"",
+            "class's name has a control character",
+        );
+        // Beyond f32, which serde rounds to infinity.
+        check("\"tolerance\":{\"score\":0.001", "\"tolerance\":{\"score\":1e39", "tolerance");
+        check("\"tolerance\":{\"score\":0.001", "\"tolerance\":{\"score\":-1", "tolerance");
+        check("\"score\":0.1,", "\"score\":1e39,", "golden frame 1 is not finite");
+        check(
+            "\"embedding\":[0.6,0.8]",
+            "\"embedding\":[0.6]",
+            "golden frame 1 has another length",
+        );
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! The appsink's callback: a frame gets its number, its stamp and its place in the channel.
 //!
-//! Owns the numbering and the pusher for as long as the camera lives, whatever becomes of its pipelines; and the signs by
+//! Owns the numbering, the trigger and the pusher for as long as the camera lives, whatever becomes of its pipelines; the
+//! frame that the trigger holds until it knows whether a later one shows the part better; and the signs by
 //! which the watcher sees whether frames come, whether they change, and whether the callback gave up.
 //! Must not wait for anything but the channel under `every`.
 
@@ -17,9 +18,10 @@ use gstreamer::{self as gst, prelude::*};
 use gstreamer_app::{AppSink, AppSinkCallbacks};
 
 use super::{
-    CameraError,
+    CameraError, pipeline,
     pixels::{FullBuffer, MappedFrame},
     stills::Notes,
+    trigger::{Cells, This, Trigger},
 };
 use crate::{
     channel::{Pushed, Pusher},
@@ -41,6 +43,12 @@ pub(super) struct Capture {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) board: Arc<Board>,
     pub(super) signs: Arc<Signs>,
+    /// Which frames are handed over; `None` for all of them.
+    pub(super) trigger: Option<Trigger>,
+    /// Shows the part best so far.
+    pub(super) held: Option<Frame>,
+    /// The last frame's time in the stream.
+    pub(super) last_pts: Option<gst::ClockTime>,
 }
 
 /// What the watcher sees of the callback.
@@ -52,6 +60,8 @@ pub(super) struct Signs {
     last_change: AtomicU64,
     /// The callback waits for the channel: silence is then nobody's fault.
     is_held_back: AtomicBool,
+    /// Frames for which there was time between two that came.
+    gap_frames: AtomicU64,
     /// The last picture's sampled bytes.
     print: AtomicU64,
     /// Why the callback gave up.
@@ -61,7 +71,8 @@ pub(super) struct Signs {
 impl Signs {
     /// A new attempt begins.
     pub(super) fn clear(&self) {
-        for sign in [&self.first_frame, &self.last_frame, &self.last_change, &self.print] {
+        let Self { first_frame, last_frame, last_change, gap_frames, print, .. } = self;
+        for sign in [first_frame, last_frame, last_change, gap_frames, print] {
             sign.store(0, Ordering::Release);
         }
         self.take_failure();
@@ -76,6 +87,11 @@ impl Signs {
     /// When the picture last changed.
     pub(super) fn last_change(&self) -> Option<Duration> {
         time(&self.last_change)
+    }
+
+    /// Frames of this attempt for which there was time and that did not come; a camera may have skipped them itself.
+    pub(super) fn gap_frames(&self) -> u64 {
+        self.gap_frames.load(Ordering::Acquire)
     }
 
     pub(super) fn is_held_back(&self) -> bool {
@@ -167,13 +183,18 @@ impl Capture {
         // First of all: from here on this frame exists.
         let id = self.numbering.give();
         self.account.captured(id.number);
-        let pts = sample.buffer().and_then(gst::BufferRef::pts).map(Duration::from);
+        let pts = sample.buffer().and_then(gst::BufferRef::pts);
+        self.look_for_gap(pts, sample.caps().and_then(pipeline::frame_duration));
+        let pts = pts.map(Duration::from);
         let stamp = Stamp { monotonic: self.clock.monotonic(), wall: self.clock.wall(), pts };
         let note = self.notes.as_ref().and_then(Notes::take);
         let (origin, unreadable) =
             note.map_or((None, None), |note| (Some(note.origin), note.unreadable));
         let picture = match unreadable {
             Some(reason) => Picture::Unreadable(reason),
+            None if is_damaged(&sample) => {
+                Picture::Unreadable("the decoder says that the picture is damaged".into())
+            }
             None => match MappedFrame::of(&sample) {
                 Ok(mapped) => Picture::Pixels(Box::new(mapped)),
                 Err(error) => Picture::Unreadable(error.to_string()),
@@ -187,13 +208,84 @@ impl Capture {
         };
         if let Some(reason) = not_wanted {
             self.account.dropped(id.number, reason);
-            return Ok(gst::FlowSuccess::Ok);
+            // The part came before the pause.
+            return self.release();
         }
         let full = full.and_then(|latest| {
             let sample = latest.lock().unwrap_or_else(PoisonError::into_inner).take()?;
             Some(Arc::new(FullBuffer { sample }) as Arc<dyn FullResolution>)
         });
-        self.push(Frame { id, stamp, origin, picture, full })
+        self.choose(Frame { id, stamp, origin, picture, full })
+    }
+
+    fn look_for_gap(&mut self, pts: Option<gst::ClockTime>, frame: Option<gst::ClockTime>) {
+        let last = std::mem::replace(&mut self.last_pts, pts);
+        let (Some(last), Some(pts), Some(frame)) = (last, pts, frame) else { return };
+        let since = pts.saturating_sub(last) + frame / 2;
+        let gap = (since.nseconds() / frame.nseconds().max(1)).saturating_sub(1);
+        self.signs.gap_frames.fetch_add(gap, Ordering::AcqRel);
+    }
+
+    /// The pipeline plays no more.
+    pub(super) fn rest(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.last_pts = None;
+        self.release()
+    }
+
+    /// Asks the trigger, where there is one, whether the frame is handed over.
+    fn choose(&mut self, frame: Frame) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let (Some(trigger), Picture::Pixels(pixels)) = (&mut self.trigger, &frame.picture) else {
+            // Nobody knows what a picture shows that cannot be read: it becomes a fault.
+            return self.push(frame);
+        };
+        let at = frame.stamp.pts.unwrap_or(frame.stamp.monotonic);
+        let step = trigger.see(Cells::of(&pixels.view(), trigger.area()), at);
+        if step.is_new {
+            self.account.part_seen();
+        }
+        if step.is_long {
+            self.account.part_too_long();
+            tracing::warn!(
+                camera = %frame.id.camera, frame = frame.id.number,
+                "a part stays for longer than any does: do two touch, did the belt stop?"
+            );
+        }
+        let released = match self.held.take_if(|_| step.releases) {
+            Some(held) => self.push(held),
+            None => Ok(gst::FlowSuccess::Ok),
+        };
+        let number = frame.id.number;
+        match step.this {
+            This::Learned => self.account.dropped(number, DropReason::Learning),
+            This::NotWanted => self.account.dropped(number, DropReason::NotTriggered),
+            This::Held => {
+                if let Some(before) = self.held.replace(frame) {
+                    self.account.dropped(before.id.number, DropReason::NotTriggered);
+                }
+            }
+        }
+        released
+    }
+
+    /// Hands over what the trigger holds: no frame follows that could show the part better.
+    fn release(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let is_a_parts = self.trigger.as_mut().is_some_and(Trigger::end);
+        match self.held.take() {
+            Some(held) if is_a_parts => self.push(held),
+            Some(held) => {
+                self.account.dropped(held.id.number, DropReason::NotTriggered);
+                Ok(gst::FlowSuccess::Ok)
+            }
+            None => Ok(gst::FlowSuccess::Ok),
+        }
+    }
+
+    /// A frame that the trigger chose is not judged.
+    fn missed(&self, frame: u64, why: &'static str) {
+        if self.trigger.is_some() {
+            self.account.part_missed();
+            tracing::warn!(camera = %self.account.camera(), frame, "a part is not judged: {why}");
+        }
     }
 
     fn push(&mut self, frame: Frame) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -204,7 +296,10 @@ impl Capture {
             Pushed::Accepted => Ok(gst::FlowSuccess::Ok),
             Pushed::Displaced(Frame { id, picture, .. }) => {
                 match picture {
-                    Picture::Pixels(_) => self.account.dropped(id.number, DropReason::QueueFull),
+                    Picture::Pixels(_) => {
+                        self.account.dropped(id.number, DropReason::QueueFull);
+                        self.missed(id.number, "the queue is full");
+                    }
                     // Nobody would have judged it anyway.
                     Picture::Unreadable(_) => self.account.faulted(id.number, FaultReason::Decode),
                 }
@@ -212,6 +307,9 @@ impl Capture {
             }
             Pushed::Refused(frame) => {
                 self.account.faulted(frame.id.number, FaultReason::Abandoned);
+                if matches!(frame.picture, Picture::Pixels(_)) {
+                    self.missed(frame.id.number, "the engine is gone");
+                }
                 self.signs.fail(CameraError::EngineGone);
                 Err(gst::FlowError::Error)
             }
@@ -219,11 +317,28 @@ impl Capture {
     }
 }
 
+/// Whether the decoder, or the driver, marked the buffer as incomplete.
+fn is_damaged(sample: &gst::Sample) -> bool {
+    sample.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::CORRUPTED))
+}
+
 #[cfg(test)]
 mod tests {
     use bundle::geometry::{RgbImage, Size};
 
     use super::*;
+
+    #[test]
+    fn an_incomplete_buffer_is_no_picture() {
+        gst::init().unwrap();
+        let sample = |flags| {
+            let mut buffer = gst::Buffer::with_size(12).unwrap();
+            buffer.get_mut().unwrap().set_flags(flags);
+            gst::Sample::builder().buffer(&buffer).build()
+        };
+        assert!(is_damaged(&sample(gst::BufferFlags::CORRUPTED)));
+        assert!(!is_damaged(&sample(gst::BufferFlags::DISCONT)));
+    }
 
     #[test]
     fn a_picture_that_repeats_is_seen_not_to_change() {

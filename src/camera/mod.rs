@@ -1,8 +1,9 @@
 //! Cameras: GStreamer pipelines whose frames are numbered, counted and put into a channel.
 //!
 //! Owns GStreamer: no other module knows it. `preset` is the text of a pipeline, `pipeline` the elements made of
-//! it, `blueprint` what is built anew after a failure, `capture` the callback, `pixels` the mapped buffers, `stills` feeds
-//! decoded images, `supervisor` is the thread that watches, `reconnect` decides when a lost camera is tried again.
+//! it, `blueprint` what is built anew after a failure, `view` and `crop` the part of the picture that is looked at,
+//! `capture` the callback, `trigger` which frames show a part, `pixels` the mapped buffers, `packets` what the network
+//! lost, `stills` feeds decoded images, `supervisor` is the thread that watches, `reconnect` decides when a lost camera is tried again.
 //! Invariants: a frame is numbered in the appsink's callback, before anything of ours can fail or drop; a pipeline
 //! that ends, fails or is stopped says so exactly once; its channel closes after its last frame; a live camera that fails
 //! is tried again for ever, and no other camera notices.
@@ -10,7 +11,9 @@
 
 mod blueprint;
 mod capture;
+mod crop;
 mod packages;
+mod packets;
 mod pipeline;
 pub mod pixels;
 pub mod preset;
@@ -20,6 +23,8 @@ mod serial;
 mod stills;
 mod supervisor;
 pub mod tail;
+pub mod trigger;
+pub mod view;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -29,6 +34,8 @@ use crossbeam_channel::{Receiver, Sender};
 pub use self::{
     preset::{Platform, Preset, PresetError},
     reconnect::Policy,
+    trigger::Rule,
+    view::View,
 };
 use crate::{
     channel::Overflow,
@@ -45,9 +52,13 @@ pub struct CameraOptions {
     pub preset: Preset,
     /// The preset's parameters that are not left at their defaults.
     pub parameters: BTreeMap<String, String>,
+    /// The part of the picture that is looked at, and which way up.
+    pub view: View,
+    /// Which frames show a part; `None` takes every frame for one.
+    pub trigger: Option<Rule>,
     /// The size that the pipeline scales to; `None` leaves frames in the camera's own.
     pub scale_to: Option<Size>,
-    /// Whether a frame carries the buffer that it was scaled from.
+    /// Whether a frame carries the buffer that it was scaled from: the same view in full resolution.
     pub keep_full: bool,
     /// What happens when the engine is slower than the camera.
     pub overflow: Overflow,
@@ -69,6 +80,8 @@ impl fmt::Debug for CameraOptions {
         f.debug_struct("CameraOptions")
             .field("preset", &self.preset.description)
             .field("parameters", &self.parameters.keys())
+            .field("view", &self.view)
+            .field("trigger", &self.trigger)
             .field("scale_to", &self.scale_to)
             .field("overflow", &self.overflow)
             .finish_non_exhaustive()

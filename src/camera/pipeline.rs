@@ -34,7 +34,7 @@ impl Pipeline {
             "{source} ! identity name={TAIL} silent=true ! {tail} ! capsfilter caps=video/x-raw,format=RGB \
              ! appsink name={FRAMES} max-buffers=1 drop=false sync={paced} qos=false enable-last-sample=false"
         );
-        let wrong = |cause: &str| CameraError::Launch { cause: cause.into() };
+        let wrong = |cause: &str| CameraError::Launch { cause: secret::masked(cause) };
         let mut context = gst::ParseContext::new();
         let built =
             gst::parse::launch_full(&line, Some(&mut context), gst::ParseFlags::FATAL_ERRORS);
@@ -52,6 +52,7 @@ impl Pipeline {
         let (Some(sink), Some(tail)) = (sink, tail) else {
             return Err(wrong("its ends are not there"));
         };
+        wait_for_key_pictures(&pipeline);
         Ok(Self { elements: pipeline, sink, tail })
     }
 
@@ -67,11 +68,7 @@ impl Pipeline {
 
     /// How long a frame lasts at the rate that was negotiated; `None` where frames come as they like.
     pub(super) fn frame_duration(&self) -> Option<gst::ClockTime> {
-        let caps = self.tail.current_caps()?;
-        let rate = caps.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
-        let (frames, seconds) =
-            (u64::try_from(rate.numer()).ok()?, u64::try_from(rate.denom()).ok()?);
-        gst::ClockTime::SECOND.mul_div_round(seconds, frames)
+        frame_duration(&*self.tail.current_caps()?)
     }
 
     /// Lets it play; why it does not is told by the bus, if anywhere.
@@ -111,6 +108,28 @@ impl Pipeline {
     }
 }
 
+/// How long a frame of that format lasts; `None` where frames come as they like.
+pub(super) fn frame_duration(caps: &gst::CapsRef) -> Option<gst::ClockTime> {
+    let rate = caps.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
+    let (frames, seconds) = (u64::try_from(rate.numer()).ok()?, u64::try_from(rate.denom()).ok()?);
+    // 0/1 is GStreamer's word for a rate that varies.
+    if frames == 0 { None } else { gst::ClockTime::SECOND.mul_div_round(seconds, frames) }
+}
+
+/// After a lost packet a decoder fills in what is missing, and says nothing: what looks like a part then is half an
+/// older one. The depayloader is told to give nothing until the next whole picture, which is then counted as lost.
+fn wait_for_key_pictures(pipeline: &gst::Pipeline) {
+    // GStreamer 1.20 and later, H.264 and H.265.
+    const WAIT: &str = "wait-for-keyframe";
+    let tell = |element: &gst::Element| {
+        if element.find_property(WAIT).is_some() {
+            element.set_property(WAIT, true);
+        }
+    };
+    pipeline.iterate_recurse().into_iter().flatten().for_each(|element| tell(&element));
+    pipeline.connect_deep_element_added(move |_pipeline, _bin, element| tell(element));
+}
+
 /// What an error message says to a person.
 pub(super) fn failure(message: &gst::Message) -> Option<CameraError> {
     let gst::MessageView::Error(error) = message.view() else { return None };
@@ -142,4 +161,23 @@ pub(super) fn wake(bus: &gst::Bus) {
     let message = gst::message::Application::new(gst::Structure::new_empty(STOP));
     // A bus that flushes belongs to a pipeline that has ended.
     let _ended = bus.post(message);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_that_varies_has_no_duration() {
+        init().unwrap();
+        let check = |rate: (i32, i32), expected| {
+            let caps = gst::Caps::builder("video/x-raw")
+                .field("framerate", gst::Fraction::new(rate.0, rate.1))
+                .build();
+            assert_eq!(frame_duration(&caps).map(gst::ClockTime::mseconds), expected, "{rate:?}");
+        };
+        check((25, 1), Some(40));
+        check((1, 2), Some(2000));
+        check((0, 1), None);
+    }
 }

@@ -6,10 +6,11 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     path::{Path, PathBuf},
 };
 
-use bundle::geometry::Size;
+use bundle::{bounded, geometry::Size};
 use serde::Deserialize;
 
 use super::secret;
@@ -24,6 +25,9 @@ const BUILT_IN: [(&str, Platform, &str); 7] = [
     ("csi", Platform::Any, include_str!("../../pipelines/csi.toml")),
     ("gige", Platform::Any, include_str!("../../pipelines/gige.toml")),
 ];
+
+/// A launch line and its parameters; what is larger is another file.
+const BYTES_MAX: u64 = 1 << 16;
 
 /// The scaler whose result is nearest to the antialiased triangle that training used (`sightline check` measures it).
 /// Without `add-borders=false` it would letterbox a frame of another shape, where training stretched it.
@@ -59,6 +63,9 @@ pub struct Preset {
     remedy: Option<String>,
     launch: String,
     stills: Option<String>,
+    /// Brings the source's buffers to where elements of the processor can read them, where they are not there already:
+    /// a region is cut out and a picture is turned after it.
+    download: Option<String>,
     #[serde(default = "scale_default")]
     scale: String,
     #[serde(default = "convert_default")]
@@ -123,6 +130,22 @@ pub enum PresetError {
         /// What it means.
         meaning: String,
     },
+    /// A value that no launch line can carry. It is not told: it may be a password.
+    #[error("the preset's parameter \"{name}\" {expected}")]
+    Value {
+        /// The parameter.
+        name: String,
+        /// What it takes.
+        expected: &'static str,
+    },
+    /// The launch line has a parameter where a value would be more pipeline.
+    #[error(
+        "the preset uses {{{name}}} beside a property: write property={{{name}}}, or capsfilter caps={{{name}}}"
+    )]
+    Misplaced {
+        /// The parameter.
+        name: String,
+    },
     /// The launch line names a parameter that the preset does not declare.
     #[error("the preset uses {{{name}}} and does not declare it")]
     Undeclared {
@@ -151,7 +174,7 @@ impl Preset {
         if path.extension().is_none() {
             return Err(PresetError::Unknown { name: name.into() });
         }
-        let text = std::fs::read_to_string(path)
+        let text = bounded::text(path, BYTES_MAX)
             .map_err(|error| PresetError::Read { path: path.into(), cause: error.to_string() })?;
         Self::parse(name, &text)
     }
@@ -161,7 +184,8 @@ impl Preset {
         BUILT_IN.iter().map(|(name, _, text)| (*name, Self::parse(name, text)))
     }
 
-    fn parse(name: &str, text: &str) -> Result<Self, PresetError> {
+    /// The preset of that text; errors name it `name`.
+    pub fn parse(name: &str, text: &str) -> Result<Self, PresetError> {
         toml::from_str(text).map_err(|error| PresetError::Syntax {
             name: name.into(),
             cause: error.message().replace('\n', ", "),
@@ -182,6 +206,10 @@ impl Preset {
                 name: name.clone(),
                 meaning: parameter.meaning.clone(),
             })?;
+            if value.chars().any(char::is_control) {
+                let expected = "may have no control characters, such as line breaks";
+                return Err(PresetError::Value { name: name.clone(), expected });
+            }
             values.insert(name.clone(), value.clone());
         }
         Ok(Filled { preset: self, values })
@@ -203,12 +231,12 @@ impl Filled<'_> {
 
     /// What to look at when it fails.
     pub fn remedy(&self) -> Option<String> {
-        self.preset.remedy.as_ref().map(|remedy| {
-            let fill = |text: String, (name, value): (&String, &String)| {
-                text.replace(&format!("{{{name}}}"), value)
-            };
-            secret::masked(&self.values.iter().fold(remedy.clone(), fill))
-        })
+        let remedy = self.preset.remedy.as_ref()?;
+        let told = substituted(remedy, |_, name| match self.value(name) {
+            Some(value) => Ok::<_, Infallible>(value.into()),
+            None => Ok(format!("{{{name}}}")),
+        });
+        told.ok().map(|told| secret::masked(&told))
     }
 
     /// The launch line of the source.
@@ -221,49 +249,116 @@ impl Filled<'_> {
         self.preset.stills.as_ref().map(|launch| self.fill(launch, None))
     }
 
+    /// The launch line that brings the source's buffers into the processor's memory, where it takes one.
+    pub fn download(&self) -> Result<Option<String>, PresetError> {
+        self.preset.download.as_ref().map(|launch| self.fill(launch, None)).transpose()
+    }
+
     /// The launch line of what comes after the source: to that size, or in the source's own.
     pub fn tail(&self, size: Option<Size>) -> Result<String, PresetError> {
         self.fill(if size.is_some() { &self.preset.scale } else { &self.preset.convert }, size)
     }
 
     fn fill(&self, template: &str, size: Option<Size>) -> Result<String, PresetError> {
-        let mut line = String::new();
-        let mut rest = template;
-        while let Some((before, after)) = rest.split_once('{') {
-            let Some((name, after)) = after.split_once('}') else { break };
-            line.push_str(before);
-            match (name, size) {
-                ("width", Some(size)) => line.push_str(&size.width.to_string()),
-                ("height", Some(size)) => line.push_str(&size.height.to_string()),
-                _ => {
-                    let value = self
-                        .value(name)
-                        .ok_or_else(|| PresetError::Undeclared { name: name.into() })?;
-                    line.push_str(&quoted(value));
+        substituted(template, |place, name| match (name, size) {
+            ("width", Some(size)) => Ok(size.width.to_string()),
+            ("height", Some(size)) => Ok(size.height.to_string()),
+            _ => {
+                let name_of = || name.to_owned();
+                let value =
+                    self.value(name).ok_or_else(|| PresetError::Undeclared { name: name_of() })?;
+                match place {
+                    Place::Whole => Ok(escaped(value)),
+                    Place::Part if !value.is_empty() && value.chars().all(is_word) => {
+                        Ok(value.into())
+                    }
+                    Place::Part => {
+                        let expected =
+                            "is a part of a property here: letters, digits and _ - + . / only";
+                        Err(PresetError::Value { name: name_of(), expected })
+                    }
+                    Place::Beside => Err(PresetError::Misplaced { name: name_of() }),
                 }
             }
-            rest = after;
-        }
-        line.push_str(rest);
-        Ok(line)
+        })
     }
 }
 
-/// One value of a launch line, whatever is in it: a `!` in a file name must not become a link.
-fn quoted(value: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+./:,=()".contains(c);
-    if !value.is_empty() && value.chars().all(plain) {
-        return value.into();
+/// Where a parameter stands in a launch line.
+#[derive(Clone, Copy)]
+enum Place {
+    /// It is all of a property's value.
+    Whole,
+    /// It is some of a property's value, or of a field of caps.
+    Part,
+    /// Anywhere else: the value would be an element, a link or a property's name.
+    Beside,
+}
+
+impl Place {
+    fn between(before: &str, after: &str) -> Self {
+        let token = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+        let Some((property, begun)) = token.split_once('=') else { return Self::Beside };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == ':';
+        let ends = after.chars().next().is_none_or(char::is_whitespace);
+        match (property.chars().all(is_name), begun.is_empty(), ends) {
+            (true, true, true) => Self::Whole,
+            // Within quotes other rules hold.
+            _ if token.contains(['"', '\'']) => Self::Beside,
+            _ => Self::Part,
+        }
     }
-    let mut text = String::from('"');
+}
+
+/// The template with each `{name}` replaced, once: what stands in a value is no parameter.
+fn substituted<E>(
+    template: &str,
+    mut value: impl FnMut(Place, &str) -> Result<String, E>,
+) -> Result<String, E> {
+    let mut line = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((name, after)) = after.split_once('}') else { break };
+        line.push_str(before);
+        let until = template.len() - name.len() - after.len() - 2;
+        line.push_str(&value(Place::between(&template[..until], after), name)?);
+        rest = after;
+    }
+    line.push_str(rest);
+    Ok(line)
+}
+
+/// What means nothing but itself, wherever in a launch line it stands.
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_-+./".contains(c)
+}
+
+/// One value of a launch line, whatever is in it: a `!` in a file name must not become a link.
+///
+/// Each special character has a backslash of its own, but for backslashes and quotes: GStreamer's scanner takes the
+/// longest match it can find, so that a backslash at a value's end joins it with what comes next, and between quotes
+/// with the next value, whatever lies between. These are written as numbers.
+fn escaped(value: &str) -> String {
+    if value.is_empty() {
+        return "\"\"".into();
+    }
+    // The word is read as no text at all.
+    let value =
+        if value == "NULL" || value.contains(['"', '\\']) { &in_octal(value) } else { value };
+    let mut text = String::with_capacity(value.len());
     for c in value.chars() {
-        if c == '"' || c == '\\' {
+        if c.is_ascii() && !is_word(c) && !":,=()".contains(c) {
             text.push('\\');
         }
         text.push(c);
     }
-    text.push('"');
     text
+}
+
+/// A text in the notation of `gst_value_deserialize`: in quotes, each byte as `\ooo`.
+fn in_octal(value: &str) -> String {
+    let bytes: String = value.bytes().map(|byte| format!("\\{byte:03o}")).collect();
+    format!("\"{bytes}\"")
 }
 
 #[cfg(test)]
@@ -282,10 +377,49 @@ mod tests {
             assert_eq!(filled.unwrap(), format!("filesrc location={expected} ! decodebin"));
         };
         check("belt.webm", "belt.webm");
-        check("my parts.webm", "\"my parts.webm\"");
-        check("a ! fakesink", "\"a ! fakesink\"");
-        check("say \"no\"\\", "\"say \\\"no\\\"\\\\\"");
+        check("my parts.webm", "my\\ parts.webm");
+        check("a ! fakesink", "a\\ \\!\\ fakesink");
+        check("\"\\", "\\\"\\\\042\\\\134\\\"");
+        check("Würfel.webm", "Würfel.webm");
         check("", "\"\"");
+        check("NULL", "\\\"\\\\116\\\\125\\\\114\\\\114\\\"");
+        // What `substituted` puts in is not looked at again.
+        check("{rate}", "\\{rate\\}");
+    }
+
+    #[test]
+    fn a_value_stands_where_it_cannot_become_pipeline() {
+        let check = |launch: &str, value: &str, expected: &str| {
+            let text = format!(
+                "description = \"\"\nlive = false\nlaunch = {launch:?}\n[parameters.x]\nmeaning = \"\"\n"
+            );
+            let preset = Preset::parse("own", &text).unwrap();
+            let line = preset.with(&parameters(&[("x", value)])).and_then(|filled| filled.source());
+            assert_eq!(line.unwrap_or_else(|error| error.to_string()), expected, "{launch}");
+        };
+        check("a b={x} ! c", "1 2", "a b=1\\ 2 ! c");
+        check("a b::c={x}", "1", "a b::c=1");
+        check("a b=u://{x}/1 ! c", "host", "a b=u://host/1 ! c");
+        check(
+            "a ! video/x-raw,width={x},height=1 ! c",
+            "8",
+            "a ! video/x-raw,width=8,height=1 ! c",
+        );
+        let part = "the preset's parameter \"x\" is a part of a property here: letters, digits and _ - + . / only";
+        check("a b=u://{x}/1", "h ! fakesink", part);
+        check("a b=u://{x}/1", "", part);
+        let beside =
+            "the preset uses {x} beside a property: write property={x}, or capsfilter caps={x}";
+        for launch in
+            ["a ! {x} ! c", "{x}", "a {x}=1", "a b=\"{x}\"", "a b=\"u {x}\"", "a b='x{x}'"]
+        {
+            check(launch, "identity", beside);
+        }
+        check(
+            "a b={x}",
+            "two\nlines",
+            "the preset's parameter \"x\" may have no control characters, such as line breaks",
+        );
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(super) struct Feed {
 impl Feed {
     /// Feeds until the end or until the pipeline is stopped.
     pub(super) fn run(&self) {
-        let mut index = 0;
+        let mut index: u64 = 0;
         loop {
             for path in &self.paths {
                 if self.one(path, index).is_err() {
@@ -88,12 +88,13 @@ impl Feed {
         }
     }
 
-    fn one(&self, path: &Path, index: u32) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn one(&self, path: &Path, index: u64) -> Result<gst::FlowSuccess, gst::FlowError> {
         let origin = Arc::from(path.display().to_string());
         let decoded = images::decode(path);
         let unreadable = decoded.as_ref().err().cloned();
         let image = decoded.unwrap_or_else(|_told_by_the_note| placeholder());
-        let pts = gst::ClockTime::from_seconds_f64(f64::from(index) / self.per_second);
+        // The bounds of the rate keep it far below what a time can hold.
+        let pts = gst::ClockTime::from_seconds_f64(index as f64 / self.per_second);
         let sample = sample(&image, pts).map_err(|_no_memory| gst::FlowError::Error)?;
         self.notes.add(Note { origin, unreadable });
         self.source.push_sample(&sample)

@@ -23,8 +23,10 @@ use super::{
     CameraError, CameraEvent, CameraOptions,
     blueprint::{Blueprint, Built},
     capture::{Capture, Signs},
+    packets::Packets,
     pipeline,
     reconnect::{Next, Policy, Reconnect},
+    trigger::Trigger,
 };
 use crate::{
     channel,
@@ -95,6 +97,20 @@ impl Stop {
     }
 }
 
+/// What the network lost in one attempt to play.
+struct Network {
+    /// Frames that had come before it.
+    captured_before: u64,
+    /// Lost frames that have been counted.
+    told: u64,
+}
+
+impl Network {
+    fn since(captured_before: u64) -> Self {
+        Self { captured_before, told: 0 }
+    }
+}
+
 /// How one attempt to play went.
 #[derive(Debug)]
 pub(super) enum Played {
@@ -144,9 +160,15 @@ impl Parts {
             clock: Arc::clone(&clock),
             board,
             signs: Arc::clone(&signs),
+            trigger: options.trigger.map(Trigger::new),
+            held: None,
+            last_pts: None,
         }));
+        if options.trigger.is_some() {
+            account.triggered();
+        }
         let blueprint = Blueprint::new(options);
-        let built = blueprint.build(&capture)?;
+        let built = blueprint.first(&capture)?;
         let parts = Self {
             id,
             blueprint,
@@ -206,7 +228,7 @@ impl Parts {
         self.signs.clear();
         let renewed = match elements {
             Elements::Same => Ok(()),
-            Elements::New => self.blueprint.build(&self.capture).map(|built| self.built = built),
+            Elements::New => self.blueprint.again(&self.capture).map(|built| self.built = built),
         };
         let played = match renewed.and_then(|()| self.play(back)) {
             _ if self.stop.is_asked() => Played::Stopped,
@@ -225,11 +247,15 @@ impl Parts {
 
     fn play(&mut self, back: &mut dyn FnMut(Duration)) -> Result<Played, CameraError> {
         self.stop.listen_on(self.built.pipeline.bus());
+        let mut network = Network::since(self.account.balance().captured);
         let (watched, feeding) = match self.built.pipeline.play().and_then(|()| self.feed()) {
-            Ok(feeding) => (self.watch(back), feeding),
+            Ok(feeding) => (self.watch(back, &mut network), feeding),
             Err(error) => (Err(error), None),
         };
+        self.count_packets(&mut network);
         self.built.pipeline.rest();
+        // Its threads have ended: nothing follows what the trigger holds. That nobody takes it is told by the signs.
+        let _refused = self.capture.lock().unwrap_or_else(PoisonError::into_inner).rest();
         if let Some(Err(panic)) = feeding.map(JoinHandle::join) {
             // A bug there is a bug here: whoever joins this thread is told.
             std::panic::resume_unwind(panic);
@@ -244,7 +270,11 @@ impl Parts {
         thread.spawn(move || feed.run()).map(Some).map_err(CameraError::Thread)
     }
 
-    fn watch(&self, back: &mut dyn FnMut(Duration)) -> Result<Played, CameraError> {
+    fn watch(
+        &self,
+        back: &mut dyn FnMut(Duration),
+        network: &mut Network,
+    ) -> Result<Played, CameraError> {
         let Some(bus) = self.built.pipeline.bus() else { return Ok(Played::Ended) };
         let started = self.clock.monotonic();
         let mut lost: BTreeMap<String, u64> = BTreeMap::new();
@@ -260,6 +290,7 @@ impl Parts {
             }
             let Some(message) = bus.timed_pop(LOOK_UP_EVERY) else {
                 self.look_for_silence(started)?;
+                self.count_packets(network);
                 continue;
             };
             #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is GStreamer's own talk")]
@@ -328,6 +359,20 @@ impl Parts {
             tracing::warn!(camera = %self.id, "the source cannot start again: it cannot be sought in");
         }
         sought.is_ok()
+    }
+
+    /// A network camera's jitter buffer tells how many packets it waited for in vain; without their rest, pictures are
+    /// not decoded until the next whole one, which shows as a gap in the stream's time.
+    fn count_packets(&self, network: &mut Network) {
+        let packets = Packets::of(&self.built.pipeline.elements);
+        let came = self.account.balance().captured.saturating_sub(network.captured_before);
+        let gaps = if packets.lost() > 0 { self.signs.gap_frames() } else { 0 };
+        let frames = packets.lost_frames(came).max(gaps);
+        if network.told == 0 && frames > 0 {
+            tracing::warn!(camera = %self.id, packets = packets.lost(), "the network loses packets");
+        }
+        self.account.lost_upstream(frames.saturating_sub(network.told));
+        network.told = network.told.max(frames);
     }
 
     /// Sources and decoders tell how many frames they dropped so far.

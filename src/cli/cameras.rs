@@ -3,28 +3,34 @@
 //! Owns reading the configuration file, the demo line's place, and the prefix that names a camera in a failure.
 
 use std::{
+    env::VarError,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use bundle::geometry::Size;
+use bundle::{bounded, geometry::Size};
 
 use crate::{
     camera::{CameraError, CameraOptions, Platform, Preset},
     config::{self, CameraSettings, LedgerSettings, Settings},
     fault::{Class, Fault, one_line},
     frame::CameraId,
-    judge::Recipe,
+    images,
+    judge::{Attention, Recipe, attention::Mask},
     ledger::{Account, LedgerError},
 };
 
 /// How far above the executable a checkout's `models` may lie: `target/release/sightline` is two levels down.
 const LEVELS_UP: usize = 4;
 
+/// What systemd allows all credentials of a unit together.
+const CREDENTIAL_BYTES_MAX: u64 = 1 << 20;
+
 /// Reads a configuration file; relative paths in it start at its folder.
 pub(super) fn read(path: &Path) -> Result<Settings, Fault> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = bounded::text(path, config::BYTES_MAX).map_err(|error| {
         let line = format!(
             "configuration {shown} cannot be read: {error}; sightline.example.toml shows every key"
         );
@@ -81,6 +87,8 @@ pub(super) fn options(
     Ok(CameraOptions {
         preset,
         parameters,
+        view: settings.view,
+        trigger: settings.trigger,
         scale_to,
         keep_full: false,
         overflow: settings.overflow,
@@ -139,24 +147,52 @@ fn secret(camera: &str, parameter: &str, value: &str) -> Result<String, Fault> {
         Fault::new(Class::Configuration, line)
     };
     if let Some(name) = value.strip_prefix("env:") {
-        return std::env::var(name)
-            .map_err(|error| refused(format!("the environment's {name} cannot be read: {error}")));
+        return std::env::var(name).map_err(|error| {
+            // The library's own text for the second would tell the password.
+            let why = match error {
+                VarError::NotPresent => "is not there",
+                VarError::NotUnicode(_) => "is not UTF-8",
+            };
+            refused(format!("the environment's {name} {why}"))
+        });
     }
     let Some(name) = value.strip_prefix("credential:") else { return Ok(value.into()) };
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        return Err(refused("a credential has a name and no path".into()));
+    }
     let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
         let remedy = format!("LoadCredential={name}:/path in the unit gives one");
         return Err(refused(format!("systemd gave this process no credentials; {remedy}")));
     };
     let path = Path::new(&folder).join(name);
-    std::fs::read_to_string(&path)
+    bounded::text(&path, CREDENTIAL_BYTES_MAX)
         .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
         .map_err(|error| refused(format!("{} cannot be read: {error}", path.display())))
 }
 
 /// What the parts of each camera are held against.
-pub(super) fn recipes(settings: &Settings) -> Vec<Recipe> {
-    let cameras = settings.cameras.iter();
-    cameras.map(|camera| settings.judge.recipe(camera.products.as_ref())).collect()
+pub(super) fn recipes(settings: &Settings) -> Result<Vec<Recipe>, Fault> {
+    let recipe = |camera: &CameraSettings| {
+        let mask =
+            camera.ignore_mask.as_deref().map(|path| mask(&camera.name, path)).transpose()?;
+        let attention = Attention {
+            rectangles: camera.ignore.clone(),
+            mask: mask.map(Arc::new),
+            area_min_px: camera.defect_area_min_px,
+        };
+        let wanted = settings.judge.recipe(camera.products.as_ref());
+        Ok(Recipe { attention, part: camera.part, ..wanted })
+    };
+    settings.cameras.iter().map(recipe).collect()
+}
+
+fn mask(camera: &str, path: &Path) -> Result<Mask, Fault> {
+    let mask = images::decode(path)
+        .and_then(|picture| Mask::new(&picture).map_err(|error| one_line(&error)));
+    mask.map_err(|why| {
+        let line = format!("camera {camera}: ignore_mask {}: {why}", path.display());
+        Fault::new(Class::Configuration, line)
+    })
 }
 
 /// A camera's name as frames carry it.

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, select};
 
 use super::{Global, cameras, print};
 use crate::{
-    camera::{Camera, CameraEvent, Policy},
+    camera::{Camera, CameraEvent, Policy, View},
     channel::Overflow,
     clock::{Clock, SystemClock},
     config::{CameraSettings, Scaling},
@@ -129,6 +129,12 @@ fn settings(arguments: &Arguments) -> Result<CameraSettings, Fault> {
             repeat: false,
             reconnect: Policy::default(),
             products: None,
+            view: View::default(),
+            trigger: None,
+            ignore: Vec::new(),
+            ignore_mask: None,
+            defect_area_min_px: 1,
+            part: None,
         });
     }
     let path = arguments.config.as_deref().unwrap_or(Path::new(""));

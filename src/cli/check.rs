@@ -9,7 +9,7 @@ use bundle::geometry::{Geometry, RgbImage, Size};
 
 use super::{Global, cameras, load, print};
 use crate::{
-    camera::{Camera, CameraEvent, CameraOptions, tail},
+    camera::{Camera, CameraEvent, CameraOptions, View, tail},
     clock::{Clock as _, SystemClock},
     config::{CameraSettings, Settings},
     fault::{Class, Fault, OrFault as _},
@@ -49,10 +49,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let model = load::Model::read(&settings.model);
     if let Ok(model) = &model {
         checks.tell("calibration", Ok(calibrated(model)))?;
-        for (camera, recipe) in std::iter::zip(&settings.cameras, cameras::recipes(&settings)) {
-            let judge = model.judge(&recipe).map(|judge| rated(&judge, &recipe));
-            checks.tell(&format!("judge of camera {}", camera.name), judge)?;
-        }
+        judges(&mut checks, &settings, model)?;
         checks.tell("engine", engine(model, &settings, global))?;
     }
     let known = model.as_ref().ok().map(known_pictures);
@@ -97,6 +94,45 @@ fn calibrated(model: &load::Model) -> String {
     format!("{file}; false-reject rates: {}", products.join(", "))
 }
 
+fn judges(checks: &mut Checks, settings: &Settings, model: &load::Model) -> anyhow::Result<()> {
+    let recipes = match cameras::recipes(settings) {
+        Ok(recipes) => recipes,
+        Err(fault) => return Ok(checks.tell("judge", Err(fault))?),
+    };
+    for (camera, recipe) in std::iter::zip(&settings.cameras, recipes) {
+        let what = format!("judge of camera {}", camera.name);
+        checks.tell(&what, model.judge(&recipe).map(|judge| rated(&judge, &recipe)))?;
+        for told in wanted(&recipe) {
+            checks.tell(&what, Ok(told))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a recipe wants beside a rate.
+fn wanted(recipe: &Recipe) -> Vec<String> {
+    let Recipe { attention, part, .. } = recipe;
+    let mut told = Vec::new();
+    if attention.ignores_anything() {
+        let percent = attention.ignored_share() * 100.0;
+        told.push(format!("{percent:.1} % of the frame are ignored"));
+    }
+    if attention.area_min_px > 1 {
+        let pixels = attention.area_min_px;
+        told.push(format!("a defect counts from {pixels} pixels of the model's input on"));
+    }
+    if let Some(part) = part {
+        let rate = part.reject_rate_bound(recipe.rate.get()) * 100.0;
+        told.push(format!(
+            "a part has {} frames within {} ms and is refused with {} of them: at most {rate} % of good parts are",
+            part.frames,
+            part.within.as_millis(),
+            part.fails
+        ));
+    }
+    told
+}
+
 fn rated(judge: &Judge, recipe: &Recipe) -> String {
     let percent = recipe.rate.get() * 100.0;
     let own: Vec<_> = recipe
@@ -119,14 +155,19 @@ fn rated(judge: &Judge, recipe: &Recipe) -> String {
 
 fn engine(model: &load::Model, settings: &Settings, global: &Global) -> Result<String, Fault> {
     let runtime = load::runtime(global, &settings.engine)?;
-    let agreed = model.engine(&runtime, &settings.engine)?.deviation();
+    let built = model.engine(&runtime, &settings.engine, &load::Building::default())?;
+    let agreed = built.engine.deviation();
+    let refused: Vec<_> =
+        built.refused.iter().map(|refused| format!("; {} is not used", refused.attempt)).collect();
     Ok(format!(
-        "ONNX Runtime {} ({}): {} golden frames agree, score within {:.1e}, map within {:.1e}",
+        "ONNX Runtime {} ({}), {}: {} golden frames agree, score within {:.1e}, map within {:.1e}{}",
         runtime.version(),
         runtime.library().display(),
+        built.attempt,
         agreed.frames,
         agreed.score,
-        agreed.map
+        agreed.map,
+        refused.concat()
     ))
 }
 
@@ -222,7 +263,10 @@ fn play(camera: &CameraSettings, known: Option<&Known>) -> Result<String, Fault>
         Fault::new(Class::Camera, format!("a thread cannot be started: {error}"))
     };
     let scale_to = known.and_then(|known| camera.scaling.pipeline_size(&known.geometry));
-    let options = cameras::options(camera, scale_to)?;
+    // The first frame, whatever it shows, and what it was scaled from.
+    let keep_full = scale_to.is_some();
+    let options = CameraOptions { trigger: None, keep_full, ..cameras::options(camera, scale_to)? };
+    let view = options.view;
     let camera = open(camera, &options)?;
     let frames = camera.frames().clone();
     let (event, events) = crossbeam_channel::bounded(1);
@@ -230,7 +274,12 @@ fn play(camera: &CameraSettings, known: Option<&Known>) -> Result<String, Fault>
     // A camera that is silent fails by itself, and its channel closes.
     let first = frames.recv().map(|frame| match frame.picture {
         Picture::Pixels(pixels) => {
-            Ok(format!("plays: the first frame has {} pixels", pixels.view().size()))
+            let size = pixels.view().size();
+            let full = frame.full.and_then(|full| Some(full.to_rgb().ok()?.size));
+            let full = full.map_or(String::new(), |full| format!(", scaled from {full}"));
+            let is_changed = view != View::default();
+            let view = if is_changed { format!("; {view}") } else { String::new() };
+            Ok(format!("plays: the first frame has {size} pixels{full}{view}"))
         }
         Picture::Unreadable(reason) => {
             let line = format!("the first frame cannot be decoded: {reason}");

@@ -106,6 +106,8 @@ fn load(arguments: &Arguments, global: &Global) -> anyhow::Result<Inspector> {
         reject_rate: rate,
         rates: BTreeMap::new(),
         unrated: if arguments.allow_unrated { Unrated::Allowed } else { Unrated::Refused },
+        // Images of anything are no camera that could drift.
+        drift: None,
     };
     let onnx = OnnxOptions { threads: arguments.threads, ..OnnxOptions::default() };
     let engine = EngineSettings::without_file(onnx);
@@ -145,7 +147,9 @@ impl Work<'_> {
                 return self.unjudged(number, image, crate::fault::one_line(&error));
             }
             Err(InspectError::Engine(error)) => return Err(error).or_fault(Class::Engine)?,
-            Err(error @ InspectError::NoJudge { .. }) => return Err(error).or_fault(Class::Bug)?,
+            Err(error @ (InspectError::NoJudge { .. } | InspectError::Attention(_))) => {
+                return Err(error).or_fault(Class::Bug)?;
+            }
         };
         let ended = self.clock.monotonic();
         let inference = ended.saturating_sub(began);

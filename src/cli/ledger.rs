@@ -9,12 +9,14 @@ use std::{
     time::SystemTime,
 };
 
+use serde::Serialize;
+
 use super::{cameras, print};
 use crate::{
     fault::{Class, Fault},
     ledger::{
         LedgerError,
-        audit::{Audit, Exported, Wanted},
+        audit::{Audit, Wanted},
     },
 };
 
@@ -54,6 +56,10 @@ pub(super) struct Export {
     #[command(flatten)]
     which: Which,
 
+    /// What a row is.
+    #[arg(long, value_enum, default_value = "frames")]
+    rows: ExportRows,
+
     /// How rows are written.
     #[arg(long, value_enum, default_value = "csv")]
     format: ExportFormat,
@@ -61,6 +67,14 @@ pub(super) struct Export {
     /// Where they are written; standard output when left out.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ExportRows {
+    /// A frame, or a run of frames without verdict.
+    Frames,
+    /// A part of several frames.
+    Parts,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -139,7 +153,7 @@ fn verify(file: &Path) -> anyhow::Result<()> {
 }
 
 fn export(arguments: &Export) -> anyhow::Result<()> {
-    let Export { file, which, format, out } = arguments;
+    let Export { file, which, rows, format, out } = arguments;
     let audit = open(file)?;
     let shown = out.as_ref().map_or("standard output".into(), |out| out.display().to_string());
     let failed =
@@ -148,28 +162,45 @@ fn export(arguments: &Export) -> anyhow::Result<()> {
         Some(path) => Box::new(BufWriter::new(File::create(path).map_err(failed)?)),
         None => Box::new(BufWriter::new(io::stdout().lock())),
     };
+    let mut table = match format {
+        ExportFormat::Csv => Table::Csv(Box::new(csv::Writer::from_writer(sink))),
+        ExportFormat::Json => Table::Json(sink),
+    };
     let wanted = which.wanted();
-    let wrong = |error: Wrong| match error {
+    let given = match rows {
+        ExportRows::Frames => audit.export(&wanted, |row| table.row(&row)),
+        ExportRows::Parts => audit.parts(&wanted, |row| table.row(&row)),
+    };
+    given.map_err(|error: Wrong| match error {
         Wrong::Ledger(error) => cameras::ledger_failed(file, &error),
         Wrong::Out(error) => failed(error),
-    };
-    match format {
-        ExportFormat::Csv => {
-            let mut table = csv::Writer::from_writer(sink);
-            audit.export(&wanted, |row| Ok(table.serialize(&row)?)).map_err(wrong)?;
-            Ok(table.flush().map_err(failed)?)
-        }
-        ExportFormat::Json => {
-            let mut sink = sink;
-            audit.export(&wanted, |row| json_line(&mut sink, &row)).map_err(wrong)?;
-            Ok(sink.flush().map_err(failed)?)
-        }
-    }
+    })?;
+    Ok(table.finish().map_err(failed)?)
 }
 
-fn json_line(sink: &mut dyn Write, row: &Exported) -> Result<(), Wrong> {
-    let line = serde_json::to_string(row).map_err(io::Error::other)?;
-    Ok(writeln!(sink, "{line}")?)
+/// Where rows go, in the form that they are wanted in.
+enum Table {
+    Csv(Box<csv::Writer<Box<dyn Write>>>),
+    Json(Box<dyn Write>),
+}
+
+impl Table {
+    fn row(&mut self, row: &impl Serialize) -> Result<(), Wrong> {
+        match self {
+            Self::Csv(table) => Ok(table.serialize(row)?),
+            Self::Json(sink) => {
+                let line = serde_json::to_string(row).map_err(io::Error::other)?;
+                Ok(writeln!(sink, "{line}")?)
+            }
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Csv(mut table) => table.flush(),
+            Self::Json(mut sink) => sink.flush(),
+        }
+    }
 }
 
 fn stats(file: &Path, which: &Which) -> anyhow::Result<()> {
@@ -197,6 +228,10 @@ fn stats(file: &Path, which: &Which) -> anyhow::Result<()> {
         }
         for ((disposition, reason), frames) in &stats.unjudged {
             print::line(&format!("  {frames} {disposition}: {reason}"))?;
+        }
+        if !stats.parts.is_empty() {
+            let parts = stats.parts.iter().map(|(decision, parts)| format!("{parts} {decision}"));
+            print::line(&format!("  parts: {}", parts.collect::<Vec<_>>().join(", ")))?;
         }
     }
     Ok(())

@@ -3,22 +3,34 @@
 //! Owns the environment variables and the search for ONNX Runtime's library. The model file is read once, so
 //! that its document and its network are of one and the same file even if it is replaced meanwhile.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use bundle::{
+    bounded,
     calibration_file::CalibrationFile,
     model_file::{self, ModelFile},
     schema::Class as Product,
 };
 
-use super::Global;
+use super::{Global, print};
 use crate::{
     config::{EngineSettings, ModelSettings},
-    engine::{Onnx, Runtime, Verified, library::Search},
-    fault::{Class, Fault, OrFault as _},
+    engine::{
+        self, Attempt, Built, EngineError, Onnx, Provider, Runtime, Verified,
+        cache::{Cache, Key},
+        gpu::{Gpu, Places},
+        library::Search,
+        onnx, plan,
+    },
+    fault::{Class, Fault, OrFault as _, one_line},
     inspector::Inspector,
     judge::{Judge, Recipe},
     record::ModelLabel,
+    state::{Event, Trouble},
     telemetry::EngineLabels,
 };
 
@@ -69,26 +81,163 @@ impl Model {
     }
 
     pub(super) fn judge(&self, recipe: &Recipe) -> Result<Judge, Fault> {
+        let geometry = &self.file.document.geometry;
+        recipe.attention.check_geometry(geometry).or_fault(Class::Configuration)?;
         Judge::new(&self.products, recipe).or_fault(Class::Configuration)
     }
 
+    /// Puts everything together that judges a frame.
+    pub(super) fn inspector(&self, engine: Verified, judges: Vec<Judge>) -> Inspector {
+        Inspector::new(engine, self.file.document.geometry.clone(), judges, self.label())
+    }
+
+    /// A judge for each recipe.
+    pub(super) fn judges(&self, recipes: &[Recipe]) -> Result<Vec<Judge>, Fault> {
+        recipes.iter().map(|recipe| self.judge(recipe)).collect()
+    }
+
+    /// The first engine of the wish that agrees with the golden frames. What `TensorRT` has to build for it is told to
+    /// `building`, and kept for the next start.
     pub(super) fn engine(
         &self,
         runtime: &Runtime,
         settings: &EngineSettings,
-    ) -> Result<Verified, Fault> {
+        building: &Building,
+    ) -> Result<Built, Fault> {
         let document = &self.file.document;
-        let told = |text: String| format!("model {}: {text}", self.path.display());
-        let candidate = Onnx::load(runtime, &self.bytes, document.geometry.input, &settings.onnx)
-            .map_err(|error| {
-            let is_models = error.class() == Class::Model;
-            let text = error.to_string();
-            Fault::new(error.class(), if is_models { told(text) } else { text })
+        let attempts = plan::attempts(&settings.wish, &document.precision);
+        let gpu = if attempts.iter().any(Attempt::builds) {
+            Gpu::probe(&Places::default(), settings.onnx.device)
+        } else {
+            Gpu::default()
+        };
+        let cache = Cache::at(&settings.cache.clone().unwrap_or_else(cache_folder));
+        let load = |attempt: &Attempt| {
+            let session = |folder: Option<&Path>| {
+                let input = document.geometry.input;
+                Onnx::load(runtime, &self.bytes, input, &settings.onnx, attempt, folder)
+            };
+            if !attempt.builds() {
+                return session(None);
+            }
+            onnx::check_available(runtime, attempt)?;
+            let key = self.key(runtime, settings, attempt, gpu.clone());
+            with_cache(&cache, &key, attempt, building, |folder| session(Some(folder)))
+        };
+        let tell = |progress| tracing::debug!("{progress:?}");
+        let built = engine::build::build(&attempts, document, load, tell).map_err(|error| {
+            let (class, text) = (error.class(), one_line(&error));
+            let is_models = class == Class::Model;
+            let prefix = format!("model {}: ", self.path.display());
+            Fault::new(class, if is_models { prefix + &text } else { text })
         })?;
-        candidate
-            .verify(document)
-            .map_err(|refusal| Fault::new(Class::Model, told(refusal.to_string())))
+        for refused in &built.refused {
+            let why = one_line(&refused.why);
+            print::note(&format!("{} is not used: {why}", refused.attempt));
+        }
+        Ok(built)
     }
+
+    fn key(
+        &self,
+        runtime: &Runtime,
+        settings: &EngineSettings,
+        attempt: &Attempt,
+        gpu: Gpu,
+    ) -> Key {
+        Key {
+            model_sha256: self.file.sha256.clone(),
+            onnxruntime: runtime.version().to_string(),
+            gpu,
+            arithmetic: attempt.arithmetic.to_string(),
+            providers: attempt.providers.iter().map(ToString::to_string).collect(),
+            batch_max: settings.onnx.batch_max,
+            gpu_memory_max: settings.onnx.gpu_memory_max,
+        }
+    }
+}
+
+/// Whether another provider runs the network than the operator wants most, for the station's state.
+pub(super) fn fell_back(built: &Built, settings: &EngineSettings) -> Event {
+    if built.attempt.providers.first() == settings.wish.providers.first() {
+        return Event::Ends(Trouble::Provider);
+    }
+    Event::Begins(Trouble::Provider)
+}
+
+/// Loads with the engine of the cache, or has it built and keeps it.
+fn with_cache<T>(
+    cache: &Cache,
+    key: &Key,
+    attempt: &Attempt,
+    building: &Building,
+    load: impl FnOnce(&Path) -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    let why = cache.why_anew(key);
+    let place = cache.place(key)?;
+    if place.built.is_none() {
+        building.begin(attempt, place.expected, why);
+    }
+    let started = Instant::now();
+    let loaded = load(&place.folder);
+    building.end();
+    let loaded = loaded?;
+    let surprises = place.surprises();
+    if !surprises.is_empty() {
+        tracing::warn!(
+            "TensorRT built {} although the cache has an engine: the next start may take as long again",
+            surprises.join(", ")
+        );
+    }
+    if place.built.is_none() || !surprises.is_empty() {
+        place.finish(started.elapsed())?;
+    }
+    cache.sweep(&place)?;
+    Ok(loaded)
+}
+
+/// An engine that is being built, for whoever wants to know how far that is.
+#[derive(Debug, Default)]
+pub(super) struct Building(Mutex<Option<(String, Instant, Option<Duration>)>>);
+
+impl Building {
+    fn begin(&self, attempt: &Attempt, expected: Option<Duration>, why: Option<String>) {
+        let why = why.map_or(String::new(), |why| format!(", for {why}"));
+        let last = last_took(expected);
+        print::note(&format!(
+            "the engine for {attempt} is being built{why}; this takes minutes{last}"
+        ));
+        *self.now() = Some((attempt.to_string(), Instant::now(), expected));
+    }
+
+    fn end(&self) {
+        *self.now() = None;
+    }
+
+    /// In words, while one is being built.
+    pub(super) fn how_far(&self) -> Option<String> {
+        self.now().as_ref().map(|(what, since, expected)| {
+            format!("{what}, {} s so far{}", since.elapsed().as_secs(), last_took(*expected))
+        })
+    }
+
+    fn now(&self) -> MutexGuard<'_, Option<(String, Instant, Option<Duration>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn last_took(expected: Option<Duration>) -> String {
+    expected.map_or(String::new(), |took| format!(" (the last one took {} s)", took.as_secs()))
+}
+
+/// What a service manager gives us, or the user's own.
+fn cache_folder() -> PathBuf {
+    let folder =
+        |variable| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    folder("CACHE_DIRECTORY")
+        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("sightline")))
+        .or_else(|| Some(folder("HOME")?.join(".cache/sightline")))
+        .unwrap_or_else(|| std::env::temp_dir().join("sightline"))
 }
 
 /// Everything that judges a frame, with a judge for each recipe.
@@ -100,17 +249,16 @@ pub(super) fn inspector(
 ) -> Result<(Inspector, Model), Fault> {
     let model = Model::read(model)?;
     // Before the engine: it is the cheaper thing to be wrong.
-    let judges = recipes.iter().map(|recipe| model.judge(recipe)).collect::<Result<_, _>>()?;
+    let judges = model.judges(recipes)?;
     let runtime = runtime(global, engine)?;
-    let engine = model.engine(&runtime, engine)?;
-    let geometry = model.file.document.geometry.clone();
-    Ok((Inspector::new(engine, geometry, judges, model.label()), model))
+    let built = model.engine(&runtime, engine, &Building::default())?;
+    Ok((model.inspector(built.engine, judges), model))
 }
 
-/// What judges, by name.
-pub(super) fn engine_labels(settings: &EngineSettings, inspector: &Inspector) -> EngineLabels {
-    let providers: Vec<_> = settings.onnx.providers.iter().map(ToString::to_string).collect();
-    let ModelLabel { name, version, sha256 } = (**inspector.model()).clone();
+/// What judges, by name: with these providers.
+pub(super) fn engine_labels(providers: &[Provider], model: ModelLabel) -> EngineLabels {
+    let providers: Vec<_> = providers.iter().map(ToString::to_string).collect();
+    let ModelLabel { name, version, sha256 } = model;
     EngineLabels {
         providers: providers.join(","),
         onnxruntime: Runtime::started()
@@ -122,7 +270,11 @@ pub(super) fn engine_labels(settings: &EngineSettings, inspector: &Inspector) ->
 }
 
 pub(super) fn runtime(global: &Global, settings: &EngineSettings) -> Result<Runtime, Fault> {
-    Runtime::start(&search(global, settings)).or_fault(Class::Engine)
+    let runtime = Runtime::start(&search(global, settings)).or_fault(Class::Engine)?;
+    if let Some(warning) = runtime.version().warning(std::env::consts::ARCH) {
+        tracing::warn!("ONNX Runtime {}: {warning}", runtime.version());
+    }
+    Ok(runtime)
 }
 
 fn search(global: &Global, settings: &EngineSettings) -> Search {
@@ -142,8 +294,10 @@ fn search(global: &Global, settings: &EngineSettings) -> Search {
 
 fn calibration_path(settings: &ModelSettings) -> Option<PathBuf> {
     // One that is named must be there; the one beside the model may be.
+    // In any form: a link to nowhere is a calibration that is missing, not none.
+    let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
     let is_named = settings.calibration.is_some();
-    Some(calibration_target(settings)).filter(|path| is_named || path.is_file())
+    Some(calibration_target(settings)).filter(|path| is_named || is_there(path))
 }
 
 /// Where the site's calibration is, or is to be.
@@ -157,7 +311,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Fault> {
         let line = format!("model {} is a folder; name the .onnx file in it", path.display());
         return Err(Fault::new(Class::Model, line));
     }
-    std::fs::read(path).map_err(|error| {
+    bounded::bytes(path, model_file::BYTES_MAX).map_err(|error| {
         let is_absent = error.kind() == std::io::ErrorKind::NotFound;
         let remedy =
             if is_absent { "; name an .onnx file that sightline-train exported" } else { "" };
@@ -166,4 +320,49 @@ fn read(path: &Path) -> Result<Vec<u8>, Fault> {
             format!("model {} cannot be read: {error}{remedy}", path.display()),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_built_once_and_people_hear_of_it_while_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        let attempt =
+            Attempt { providers: vec![Provider::TensorRt], arithmetic: engine::Arithmetic::Fp16 };
+        let key = |batch_max| Key {
+            model_sha256: "a".repeat(64),
+            onnxruntime: "1.23.2".into(),
+            gpu: Gpu::default(),
+            arithmetic: "fp16".into(),
+            providers: vec!["tensorrt".into()],
+            batch_max,
+            gpu_memory_max: None,
+        };
+        let building = Building::default();
+        // What `TensorRT` does: it builds what is not in the folder.
+        let load = |batch_max, fails: bool| {
+            with_cache(&cache, &key(batch_max), &attempt, &building, |folder| {
+                let engine = folder.join("graph.engine");
+                let is_there = engine.is_file();
+                let told = building.how_far();
+                if fails {
+                    return Err(EngineError::Load { cause: "no memory".into() });
+                }
+                std::fs::write(engine, "engine").unwrap();
+                Ok((is_there, told))
+            })
+        };
+        load(1, true).unwrap_err();
+        assert_eq!(building.how_far(), None);
+        let (is_there, told) = load(1, false).unwrap();
+        assert!(!is_there);
+        assert_eq!(told.as_deref(), Some("tensorrt in fp16, 0 s so far"));
+        assert_eq!(load(1, false).unwrap(), (true, None));
+        let (is_there, told) = load(2, false).unwrap();
+        assert!(!is_there);
+        assert!(told.unwrap().ends_with("(the last one took 0 s)"));
+    }
 }

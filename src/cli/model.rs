@@ -42,8 +42,8 @@ pub(super) fn run(command: &Command, global: &Global) -> anyhow::Result<()> {
             let model = read(file)?;
             let settings = EngineSettings::without_file(OnnxOptions::default());
             let runtime = load::runtime(global, &settings)?;
-            let engine = model.engine(&runtime, &settings)?;
-            let deviation = engine.deviation();
+            let built = model.engine(&runtime, &settings, &load::Building::default())?;
+            let deviation = built.engine.deviation();
             let tolerance = &model.file.document.tolerance;
             let line = format!(
                 "{}: {} golden frames agree on ONNX Runtime {}: score within {:.1e} (tolerance {:.0e}), \

@@ -20,6 +20,7 @@ use crate::{
     inspector::Inspector,
     ledger::{book::Event, writer::Notes},
     shutdown::ReloadRequested,
+    state::Board,
     station::Command,
     telemetry::Judging,
 };
@@ -39,6 +40,7 @@ pub(super) struct Reload {
     pub(super) cameras: Vec<(String, Option<Size>)>,
     pub(super) commands: Sender<Command>,
     pub(super) judging: Arc<Mutex<Judging>>,
+    pub(super) board: Arc<Board>,
     pub(super) notes: Option<Notes>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -84,18 +86,21 @@ impl Reload {
                 format!("the model has been loaded anew {SWAPS_MAX} times; restart the service");
             return Err(Fault::new(Class::Engine, line));
         }
+        if !self.board.condition().is_ready {
+            return Err(Fault::new(Class::Engine, "the station is still starting; reload it then"));
+        }
         let settings = match &self.config {
             Some(path) => cameras::read(path)?,
             None => cameras::demo()?,
         };
-        let (inspector, _model) = load::inspector(
-            &settings.model,
-            &settings.engine,
-            &cameras::recipes(&settings),
-            &self.global,
-        )?;
+        let model = load::Model::read(&settings.model)?;
+        let judges = model.judges(&cameras::recipes(&settings)?)?;
+        let runtime = load::runtime(&self.global, &settings.engine)?;
+        let built = model.engine(&runtime, &settings.engine, &load::Building::default())?;
+        let engine = load::engine_labels(&built.attempt.providers, model.label());
+        let fell_back = load::fell_back(&built, &settings.engine);
+        let inspector = model.inspector(built.engine, judges);
         self.check_cameras(&settings, &inspector)?;
-        let engine = load::engine_labels(&settings.engine, &inspector);
         let told = format!("{} {}", engine.model, engine.model_version);
         let deviation = inspector.deviation();
         let (old, returned) = crossbeam_channel::bounded(1);
@@ -107,6 +112,7 @@ impl Reload {
             .recv_timeout(SWAPPED_WITHIN)
             .map_err(|_silent| gone("does not swap: it has ended, or it hangs"))?;
         *swaps += 1;
+        self.board.post(fell_back);
         *self.judging.lock().unwrap_or_else(PoisonError::into_inner) =
             Judging { engine, deviation };
         drop(old);

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bundle::geometry::Size;
+use bundle::geometry::{Geometry, Size};
 
 use super::{
     Global, calibrate, cameras, load, print,
@@ -23,19 +23,19 @@ use crate::{
     channel::Overflow,
     clock::{Clock, SystemClock},
     config::{Format, Settings},
+    engine::{Built, Deviations, Runtime},
     fault::{Class, Fault},
     http::{Action, Served, Server},
     inspector::Inspector,
     judge::Judge,
     ledger::{
-        Account, Ledger, LedgerOptions,
-        book::Event,
+        Account, Ledger, LedgerOptions, book,
         writer::{Health, Notes},
     },
     service::Manager,
     shutdown::{self, ReloadRequested},
     sinks::stdout::{Status, Stdout, Style},
-    state::{Board, Mode},
+    state::{Board, Event, Mode},
     station::{Command, Report, Station},
     telemetry::{Judging, Sources, Telemetry},
 };
@@ -74,20 +74,22 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         .map_err(|error| Fault::new(Class::Bug, format!("signals cannot be handled: {error}")))?;
     let mut manager = Manager::from_environment();
     manager.status("starting: loading and verifying the model");
-    let (inspector, model) = manager.while_starting(|| {
-        load::inspector(&settings.model, &settings.engine, &cameras::recipes(&settings), global)
-    })?;
+    // First what is cheap to be wrong. The engine comes last: where it has to be built, state and health are served by then.
+    let model = load::Model::read(&settings.model)?;
+    let geometry = &model.file.document.geometry;
+    let judges = model.judges(&cameras::recipes(&settings)?)?;
+    let runtime = load::runtime(global, &settings.engine)?;
     let board = Arc::new(Board::new(settings.cameras.len()));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let (ledger, accounts) = ledger(&settings, &clock)?;
     let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
-    let opened = open(&settings, &inspector, &accounts, &board, &clock);
+    let opened = open(&settings, geometry, &accounts, &board, &clock);
     let (opened, ledger) = or_close(opened, ledger)?;
     let names = settings.cameras.iter().map(|camera| camera.name.clone());
     let reloadable = std::iter::zip(names, opened.iter().map(|opened| opened.scaled_to)).collect();
     let judging = Arc::new(Mutex::new(Judging {
-        engine: load::engine_labels(&settings.engine, &inspector),
-        deviation: inspector.deviation(),
+        engine: load::engine_labels(&settings.engine.wish.providers, model.label()),
+        deviation: Deviations::default(),
     }));
     let health = ledger.as_ref().map(|ledger| Arc::clone(ledger.health()));
     let frames = opened.iter().map(|opened| opened.camera.frames().clone());
@@ -106,6 +108,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         cameras: reloadable,
         commands: commands.0.clone(),
         judging: Arc::clone(&judging),
+        board: Arc::clone(&board),
         notes: notes.clone(),
         clock: Arc::clone(&clock),
     };
@@ -126,6 +129,13 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     };
     let control = Control::start(reload, settings.http, served);
     let (control, ledger) = or_close(control, ledger)?;
+    let built = engine(&manager, &model, &runtime, &settings, &board);
+    let (built, ledger) = or_close(built, ledger)?;
+    *judging.lock().unwrap_or_else(PoisonError::into_inner) = Judging {
+        engine: load::engine_labels(&built.attempt.providers, model.label()),
+        deviation: built.engine.deviation(),
+    };
+    let inspector = model.inspector(built.engine, judges);
     let is_text = is_text(settings.format);
     let style = if is_text { Style::Text } else { Style::Json };
     let status = io::stderr().is_terminal().then(|| status(accounts, health, Arc::clone(&clock)));
@@ -138,8 +148,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     }
     if let Some(notes) = notes {
         let label = inspector.model();
-        let detail = format!("{} {} {}", label.name, label.version, label.sha256);
-        notes.note(Event::ours(clock.wall(), "started", "station", detail));
+        let detail =
+            format!("{} {} {} on {}", label.name, label.version, label.sha256, built.attempt);
+        notes.note(book::Event::ours(clock.wall(), "started", "station", detail));
     }
     let station = Station {
         cameras: opened.into_iter().map(|opened| (opened.camera, opened.overflow)).collect(),
@@ -152,6 +163,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         commands,
         listener,
         golden_every: settings.engine.golden_every,
+        batch_wait: settings.engine.batch_wait,
         manager,
         clock,
         drain_within: Station::DRAIN_WITHIN,
@@ -159,6 +171,27 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let report = station.run(&stop)?;
     control.finish()?;
     close(&report, is_text)
+}
+
+/// The engine, while people and the service manager hear how far it is.
+fn engine(
+    manager: &Manager,
+    model: &load::Model,
+    runtime: &Runtime,
+    settings: &Settings,
+    board: &Board,
+) -> Result<Built, Fault> {
+    let building = load::Building::default();
+    let how_far = || {
+        let text = building.how_far();
+        board.post(Event::Building(text.clone().unwrap_or_default()));
+        text.map(|text| format!("building {text}"))
+    };
+    let built =
+        manager.while_starting(how_far, || model.engine(runtime, &settings.engine, &building))?;
+    board.post(Event::Building(String::new()));
+    board.post(load::fell_back(&built, &settings.engine));
+    Ok(built)
 }
 
 /// A start that fails leaves a ledger without open numberings: nothing has been captured.
@@ -187,14 +220,14 @@ struct Opened {
 
 fn open(
     settings: &Settings,
-    inspector: &Inspector,
+    geometry: &Geometry,
     accounts: &[Arc<Account>],
     board: &Arc<Board>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<Opened>, Fault> {
     std::iter::zip(&settings.cameras, accounts)
         .map(|(camera, account)| {
-            let scaled_to = camera.scaling.pipeline_size(inspector.geometry());
+            let scaled_to = camera.scaling.pipeline_size(geometry);
             let reconnect = Some(camera.reconnect);
             let options = CameraOptions { reconnect, ..cameras::options(camera, scaled_to)? };
             let account = Arc::clone(account);
@@ -277,7 +310,7 @@ fn desk(
             tracing::info!(camera, "{kind}: {detail}");
             let Some(notes) = &notes else { return };
             let (time, subject) = (noting.wall(), camera.to_owned());
-            notes.note(Event { time, kind, who: "http".into(), subject, detail });
+            notes.note(book::Event { time, kind, who: "http".into(), subject, detail });
         }),
         clock: Arc::clone(clock),
     };
@@ -293,7 +326,7 @@ fn changed(notes: Option<Notes>, clock: &Arc<dyn Clock>) -> Arc<dyn Fn(Mode, Mod
         tracing::warn!("mode changed: {detail}");
         let Some(notes) = &notes else { return };
         let (time, subject) = (clock.wall(), "station".to_owned());
-        notes.note(Event { time, kind: "mode", who: "http".into(), subject, detail });
+        notes.note(book::Event { time, kind: "mode", who: "http".into(), subject, detail });
     })
 }
 
@@ -399,6 +432,12 @@ fn close(report: &Report, is_text: bool) -> anyhow::Result<()> {
         // The others were logged when they failed.
         let line = format!("camera {id}: {}", crate::fault::one_line(error));
         return Err(Fault::new(Class::Camera, line).into());
+    }
+    if let Some(cause) = &report.gpu_failure {
+        let line = format!(
+            "the GPU failed for good: {cause}; start the process again (a service manager does)"
+        );
+        return Err(Fault::new(Class::Gpu, line).into());
     }
     let is_settled = report.balances.iter().all(|(_, balance)| balance.is_settled());
     if !is_settled {

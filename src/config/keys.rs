@@ -29,6 +29,14 @@ pub(super) enum Default {
     Words(&'static str),
 }
 
+impl Key {
+    /// The example as a value, whose kind the key takes.
+    pub(super) fn example(&self) -> Option<toml::Value> {
+        let table: toml::Table = format!("example = {}", self.value).parse().ok()?;
+        table.get("example").cloned()
+    }
+}
+
 /// The tables, in the order of the example file.
 pub(super) const TABLES: [(&str, &str); 7] = [
     ("model", "What is looked for."),
@@ -39,7 +47,7 @@ pub(super) const TABLES: [(&str, &str); 7] = [
     ("http", "Where metrics, health and state are served."),
     (
         "camera",
-        "Where frames come from. One [[camera]] table per camera; the name tells them apart.",
+        "Where frames come from. One [[camera]] table per camera, at most 64; the name tells them apart.",
     ),
 ];
 
@@ -76,7 +84,63 @@ pub(super) const KEYS: &[Key] = &[
         value: "[\"cpu\"]",
         default: Default::Value,
         meaning: "Execution providers in the order of preference: \"tensorrt\", \"cuda\", \"cpu\".\n\
+                  The first runs the network, those behind it take the operations that it does not know.\n\
                   One that is not there is an error; nothing outside the list is ever used.",
+    },
+    Key {
+        table: "engine",
+        name: "fall_back",
+        value: "false",
+        default: Default::Value,
+        meaning: "Where the first provider is not there, or its golden frames disagree, go on with the next ones.\n\
+                  The state is then degraded, for another provider may be too slow for the line.",
+    },
+    Key {
+        table: "engine",
+        name: "precisions",
+        value: "[\"int8\", \"fp16\", \"fp32\"]",
+        default: Default::Value,
+        meaning: "What TensorRT may compute in, in the order of preference. The first whose golden frames agree is used.\n\
+                  A model file on int8 is computed in int8, or in fp32 but for what it quantised; any other in fp16 or fp32.",
+    },
+    Key {
+        table: "engine",
+        name: "cache",
+        value: "\"/var/cache/sightline\"",
+        default: Default::Words(
+            "the service manager's cache folder, or ~/.cache/sightline where there is none",
+        ),
+        meaning: "The folder of the engines that TensorRT builds, which takes minutes. Each is used again only for the\n\
+                  model, libraries, GPU and settings that it was built for; the 8 that were used last are kept.",
+    },
+    Key {
+        table: "engine",
+        name: "device",
+        value: "0",
+        default: Default::Value,
+        meaning: "The GPU, counted from 0.",
+    },
+    Key {
+        table: "engine",
+        name: "gpu_memory_max_mb",
+        value: "2048",
+        default: Default::Words("as much as it wants"),
+        meaning: "What ONNX Runtime may hold of the GPU's memory.",
+    },
+    Key {
+        table: "engine",
+        name: "batch_max",
+        value: "1",
+        default: Default::Value,
+        meaning: "The most frames, of all cameras together, that are run through the network at once.\n\
+                  A GPU judges four in little more time than one; a processor gains nothing.",
+    },
+    Key {
+        table: "engine",
+        name: "batch_wait_ms",
+        value: "0",
+        default: Default::Value,
+        meaning: "How long a frame may wait for others to fill its batch. With 0 only frames that wait already share one.",
     },
     Key {
         table: "engine",
@@ -115,6 +179,20 @@ pub(super) const KEYS: &[Key] = &[
         default: Default::Value,
         meaning: "Go on with a calibration that is too small for the rate.\n\
                   Every verdict that the rate does not hold for is then marked unrated.",
+    },
+    Key {
+        table: "judge",
+        name: "drift",
+        value: "true",
+        default: Default::Value,
+        meaning: "Watch whether scores, brightness and focus of passed frames stay as they were (docs/judge.md): an alarm, never a verdict.",
+    },
+    Key {
+        table: "judge",
+        name: "drift_reference_frames",
+        value: "300",
+        default: Default::Value,
+        meaning: "From so many passed frames of a product the brightness and focus to be kept are learnt, after every start.",
     },
     Key {
         table: "output",
@@ -159,7 +237,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "name",
         value: "\"top\"",
         default: Default::Required,
-        meaning: "Names the camera in verdicts and logs: letters, digits, - and _.",
+        meaning: "Names the camera in verdicts and logs: letters, digits, - and _, at most 64.",
     },
     Key {
         table: "camera",
@@ -184,6 +262,60 @@ pub(super) const KEYS: &[Key] = &[
         default: Default::Words("every product that the model knows"),
         meaning: "The products that may come by this camera, by their names in the model.\n\
                   Any other is told as unknown-product with that reason, and its calibration need not support a rate.",
+    },
+    Key {
+        table: "camera",
+        name: "region",
+        value: "{ x = 0.25, y = 0.0, width = 0.5, height = 1.0 }",
+        default: Default::Words("the whole picture"),
+        meaning: "The part of the picture that is looked at, in fractions of its sides, after it was turned:\n\
+                  it is the same part whatever format the camera sends. What is outside is judged by nobody.",
+    },
+    Key {
+        table: "camera",
+        name: "rotate",
+        value: "0",
+        default: Default::Value,
+        meaning: "Degrees by which the picture is turned clockwise: 0, 90, 180 or 270.",
+    },
+    Key {
+        table: "camera",
+        name: "trigger",
+        value: "{ region = { x = 0.2, y = 0.0, width = 0.6, height = 1.0 }, contrast = 16.0, presence = 0.1, gap_frames = 2, longest_secs = 5.0 }",
+        default: Default::Words("every frame is judged"),
+        meaning: "Judges one frame of each part that passes the region, the one with the part nearest to its middle (docs/cameras.md).\n\
+                  A part is there while the share `presence` of the region is more than `contrast` of 255 grey levels from the empty belt,\n\
+                  until `gap_frames` frames show none; one that stays for `longest_secs` is told. `region` is in fractions of what is looked at.\n\
+                  {} stands for the values above with the whole region.",
+    },
+    Key {
+        table: "camera",
+        name: "ignore",
+        value: "[{ x = 0.0, y = 0.9, width = 1.0, height = 0.1 }]",
+        default: Default::Words("nothing is ignored"),
+        meaning: "Rectangles of the frame whose anomalies do not count, in fractions of its sides from the upper left corner (docs/judge.md).",
+    },
+    Key {
+        table: "camera",
+        name: "ignore_mask",
+        value: "\"top-mask.png\"",
+        default: Default::Words("nothing is ignored"),
+        meaning: "A picture in black and white that is laid over the frame, whatever its size: white is ignored as well.",
+    },
+    Key {
+        table: "camera",
+        name: "defect_area_min_px",
+        value: "1",
+        default: Default::Value,
+        meaning: "A defect counts from this area on, in pixels of the model's input (docs/judge.md).",
+    },
+    Key {
+        table: "camera",
+        name: "part",
+        value: "{ frames = 3, fails = 2, within_ms = 400 }",
+        default: Default::Words("each frame is a part"),
+        meaning: "A part is seen in so many frames, and is refused when so many of them are; it gets a line of its own (docs/verdict-lines.md).\n\
+                  Its frames come within that time of its first; the pause before the next part is longer.",
     },
     Key {
         table: "camera",
@@ -276,6 +408,7 @@ mod tests {
     fn every_key_belongs_to_a_table_and_appears_once() {
         for (index, key) in KEYS.iter().enumerate() {
             assert!(TABLES.iter().any(|(table, _)| *table == key.table), "{key:?}");
+            assert!(key.example().is_some(), "{key:?}: its example is no TOML");
             assert!(
                 !KEYS[..index].iter().any(|k| (k.table, k.name) == (key.table, key.name)),
                 "{key:?} appears twice"

@@ -12,6 +12,8 @@ mod suggest;
 
 use std::path::Path;
 
+use crate::fault::plain;
+
 pub use self::{
     example::{example_file, reference_page},
     resolve::{
@@ -22,6 +24,12 @@ pub use self::{
 
 /// The configuration of the demo line, which `run` without an argument plays.
 const DEMO: &str = include_str!("demo.toml");
+
+/// A configuration of 64 cameras has some 50 kB; what is larger is another file.
+pub const BYTES_MAX: u64 = 1 << 20;
+
+/// What of a key or a value is repeated in a message.
+const SHOWN_CHARS_MAX: usize = 120;
 
 /// Reads a configuration file's text; relative paths in it start at `folder`.
 pub fn read(text: &str, folder: &Path) -> Result<Settings, ConfigError> {
@@ -36,7 +44,7 @@ pub fn demo(folder: &Path) -> Result<Settings, ConfigError> {
 /// Why a configuration cannot be used. Each is one line that names the key and the remedy.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum ConfigError {
-    /// Not TOML, or a value of the wrong type.
+    /// Not TOML.
     #[error("line {line}: {message}")]
     Syntax {
         /// Line of the file, from 1.
@@ -70,6 +78,11 @@ pub enum ConfigError {
         /// What it takes.
         expected: String,
     },
+}
+
+/// What somebody typed, as it may stand in a line.
+fn shown(text: &str) -> String {
+    plain(text, SHOWN_CHARS_MAX)
 }
 
 #[cfg(test)]
@@ -126,9 +139,56 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_is_told_with_its_line() {
-        let error = read("[judge]\nfalse_reject_rate = \"1 %\"\n", Path::new("/line")).unwrap_err();
-        assert!(error.to_string().starts_with("line 2: invalid type: string"), "{error}");
+    fn a_wrong_kind_is_told_with_its_key_and_an_example() {
+        check(
+            "[judge]\nfalse_reject_rate = \"1 %\"\n",
+            "\"judge.false_reject_rate\" is \"1 %\", but it takes a number, such as 0.01",
+        );
+        check(
+            "[judge]\nrates = { cap = true }\n",
+            "\"judge.rates\" is { cap = true }, but it takes a table, such as { cap = 0.001, gear = 0.02 }",
+        );
+        check(
+            "[camera]\nname = \"top\"\n",
+            "\"camera\" is { name = \"top\" }, but a line may have several: write [[camera]], not [camera]",
+        );
+        check(
+            "camera = [1]\n",
+            "\"camera[0]\" is 1, but each camera is a table of its own: [[camera]]",
+        );
+        check("judge = 1\n", "\"judge\" is 1, but it is a table: write [judge]");
+        check(&format!("[judge]\nfalse_reject_rate = 0.5\n{CAMERA}stall_after_secs = 5\n"), "ok");
+    }
+
+    #[test]
+    fn what_was_typed_cannot_break_the_line_that_refuses_it() {
+        let cut = "x".repeat(SHOWN_CHARS_MAX);
+        check(
+            &format!("\"{}\" = 1", "x".repeat(1_000)),
+            &format!(
+                "unknown key \"{cut}…\": known are model, engine, judge, output, ledger, http, camera"
+            ),
+        );
+        check(
+            "\"a\\nb\\u001b\" = 1",
+            "unknown key \"a b\\u{1b}\": known are model, engine, judge, output, ledger, http, camera",
+        );
+        check(
+            "[[camera]]\nname = \"a\\nb\"\npreset = \"test\"\n",
+            "\"camera[0].name\" is \"a b\", but it may have letters, digits, - and _ only, at most 64",
+        );
+    }
+
+    #[test]
+    fn a_camera_that_is_kept_elsewhere_is_no_path() {
+        let location = |value: &str| {
+            let text = format!("{CAMERA}parameters = {{ location = \"{value}\" }}\n");
+            read(&text, Path::new("/line")).unwrap().cameras[0].parameters["location"].clone()
+        };
+        assert_eq!(location("parts"), "/line/parts");
+        for kept in ["rtsp://camera/1", "env:CAMERA", "credential:camera", "serial:7"] {
+            assert_eq!(location(kept), kept);
+        }
     }
 
     #[test]

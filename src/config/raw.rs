@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{ConfigError, keys, suggest};
+use super::{ConfigError, keys, shown, suggest};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +40,13 @@ pub(super) struct RawModel {
 pub(super) struct RawEngine {
     pub(super) library: Option<String>,
     pub(super) providers: Option<Vec<String>>,
+    pub(super) fall_back: Option<bool>,
+    pub(super) precisions: Option<Vec<String>>,
+    pub(super) cache: Option<String>,
+    pub(super) device: Option<i64>,
+    pub(super) gpu_memory_max_mb: Option<i64>,
+    pub(super) batch_max: Option<i64>,
+    pub(super) batch_wait_ms: Option<i64>,
     pub(super) threads: Option<i64>,
     pub(super) golden_every_mins: Option<i64>,
 }
@@ -51,6 +58,8 @@ pub(super) struct RawJudge {
     #[serde(default)]
     pub(super) rates: BTreeMap<String, f64>,
     pub(super) allow_unrated: Option<bool>,
+    pub(super) drift: Option<bool>,
+    pub(super) drift_reference_frames: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,6 +95,14 @@ pub(super) struct RawCamera {
     pub(super) realtime: Option<bool>,
     pub(super) r#loop: Option<bool>,
     pub(super) products: Option<Vec<String>>,
+    pub(super) region: Option<RawArea>,
+    pub(super) rotate: Option<i64>,
+    pub(super) trigger: Option<RawTrigger>,
+    #[serde(default)]
+    pub(super) ignore: Vec<RawArea>,
+    pub(super) ignore_mask: Option<String>,
+    pub(super) defect_area_min_px: Option<i64>,
+    pub(super) part: Option<RawPart>,
     pub(super) stall_after_secs: Option<f64>,
     pub(super) frozen_after_secs: Option<f64>,
     pub(super) reconnect_first_secs: Option<f64>,
@@ -93,11 +110,38 @@ pub(super) struct RawCamera {
     pub(super) give_up_after_secs: Option<f64>,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawArea {
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) width: f64,
+    pub(super) height: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTrigger {
+    pub(super) region: Option<RawArea>,
+    pub(super) contrast: Option<f64>,
+    pub(super) presence: Option<f64>,
+    pub(super) gap_frames: Option<i64>,
+    pub(super) longest_secs: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPart {
+    pub(super) frames: i64,
+    pub(super) fails: i64,
+    pub(super) within_ms: i64,
+}
+
 /// Reads the text of a configuration file.
 pub(super) fn parse(text: &str) -> Result<Raw, ConfigError> {
     let syntax = |error: toml::de::Error| ConfigError::Syntax {
         line: error.span().map_or(1, |span| line_of(text, span.start)),
-        message: error.message().replace('\n', ", "),
+        message: shown(&error.message().replace('\n', ", ")),
     };
     // Keys first: serde's own message has neither the key's path nor a suggestion.
     check_keys(&text.parse::<toml::Table>().map_err(syntax)?)?;
@@ -113,36 +157,80 @@ fn check_keys(root: &toml::Table) -> Result<(), ConfigError> {
                 Some(key) => format!("did you mean {}.{}?", key.table, key.name),
                 None => suggest::hint(table, keys::TABLES.iter().map(|(known, _)| *known)),
             };
-            return Err(ConfigError::UnknownKey { path: table.clone(), hint });
+            return Err(ConfigError::UnknownKey { path: shown(table), hint });
         }
-        match value {
-            toml::Value::Table(entries) => check_table(table, table, entries)?,
-            toml::Value::Array(items) => {
+        match (table.as_str(), value) {
+            ("camera", toml::Value::Array(items)) => {
                 for (index, item) in items.iter().enumerate() {
-                    if let toml::Value::Table(entries) = item {
-                        check_table(table, &format!("{table}[{index}]"), entries)?;
-                    }
+                    let path = format!("{table}[{index}]");
+                    let entries = item.as_table().ok_or_else(|| {
+                        wrong(&path, item, "each camera is a table of its own: [[camera]]".into())
+                    })?;
+                    check_table(table, &path, entries)?;
                 }
             }
-            // Of the wrong type: serde says so with the line.
-            toml::Value::String(_)
-            | toml::Value::Integer(_)
-            | toml::Value::Float(_)
-            | toml::Value::Boolean(_)
-            | toml::Value::Datetime(_) => {}
+            ("camera", _) => {
+                let expected = "a line may have several: write [[camera]], not [camera]";
+                return Err(wrong(table, value, expected.into()));
+            }
+            (_, toml::Value::Table(entries)) => check_table(table, table, entries)?,
+            _ => return Err(wrong(table, value, format!("it is a table: write [{table}]"))),
         }
     }
     Ok(())
 }
 
 fn check_table(table: &str, path: &str, entries: &toml::Table) -> Result<(), ConfigError> {
-    let unknown = entries.keys().find(|name| keys::find(table, name).is_none());
-    let Some(name) = unknown else { return Ok(()) };
-    let known = keys::KEYS.iter().filter(|key| key.table == table).map(|key| key.name);
-    Err(ConfigError::UnknownKey {
-        path: format!("{path}.{name}"),
-        hint: suggest::hint(name, known),
-    })
+    for (name, given) in entries {
+        let path = format!("{path}.{}", shown(name));
+        let Some(key) = keys::find(table, name) else {
+            let known = keys::KEYS.iter().filter(|key| key.table == table).map(|key| key.name);
+            return Err(ConfigError::UnknownKey { path, hint: suggest::hint(name, known) });
+        };
+        // The example says which kind it is; serde's own message has no path.
+        let example = key.example();
+        if example.as_ref().is_some_and(|example| !is_of_kind(example, given)) {
+            let kind = example.as_ref().map_or("a value", kind);
+            return Err(wrong(&path, given, format!("it takes {kind}, such as {}", key.value)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a value is of its example's kind: a whole number is a number as well, and a table of texts may have any
+/// plain value, for it becomes text.
+fn is_of_kind(example: &toml::Value, given: &toml::Value) -> bool {
+    use toml::Value::{Array, Boolean, Float, Integer, String, Table};
+    match (example, given) {
+        (String(_), String(_))
+        | (Integer(_), Integer(_))
+        | (Float(_), Float(_) | Integer(_))
+        | (Boolean(_), Boolean(_)) => true,
+        (Array(of), Array(items)) => {
+            items.iter().all(|item| of.first().is_none_or(|of| is_of_kind(of, item)))
+        }
+        (Table(of), Table(entries)) => match of.values().next() {
+            None | Some(String(_)) => true,
+            Some(of) => entries.values().all(|entry| is_of_kind(of, entry)),
+        },
+        _ => false,
+    }
+}
+
+fn kind(example: &toml::Value) -> &'static str {
+    match example {
+        toml::Value::String(_) => "a text in quotes",
+        toml::Value::Integer(_) => "a whole number",
+        toml::Value::Float(_) => "a number",
+        toml::Value::Boolean(_) => "true or false",
+        toml::Value::Datetime(_) => "a date",
+        toml::Value::Array(_) => "a list",
+        toml::Value::Table(_) => "a table",
+    }
+}
+
+fn wrong(path: &str, given: &toml::Value, expected: String) -> ConfigError {
+    ConfigError::Value { path: path.into(), value: shown(&given.to_string()), expected }
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
@@ -16,13 +17,17 @@ use bundle::{
 
 use super::{
     ConfigError, keys,
-    raw::{Raw, RawCamera, RawEngine, RawJudge, RawLedger, RawModel},
+    raw::{Raw, RawArea, RawCamera, RawEngine, RawJudge, RawLedger, RawModel, RawPart, RawTrigger},
+    shown,
 };
 use crate::{
-    camera::Policy,
+    camera::{
+        Policy, Rule, View,
+        view::{Area, Turn},
+    },
     channel::Overflow,
-    engine::{OnnxOptions, Provider},
-    judge::{Recipe, Unrated},
+    engine::{Arithmetic, OnnxOptions, Provider, Wish},
+    judge::{Attention, DriftOptions, PartRule, Recipe, Unrated, attention::Rectangle},
     ledger::Retention,
 };
 
@@ -32,10 +37,35 @@ const QUEUE_LEN_MAX: i64 = 1024;
 const KEEP_DAYS_MAX: i64 = 36_500;
 /// 16 TB, more than any edge device has.
 const SIZE_MAX_MB_MAX: i64 = 16_000_000;
+/// Beyond this a batch waits longer than it saves.
+const BATCH_MAX: i64 = 32;
+/// A part that has waited for a second has left.
+const BATCH_WAIT_MS_MAX: i64 = 1000;
+const DEVICE_MAX: i64 = 15;
+/// Less does not hold a network; more than a terabyte is a slip.
+const GPU_MEMORY_MB_MIN: i64 = 64;
+const GPU_MEMORY_MB_MAX: i64 = 1 << 20;
 /// A week: a line that trusts its engine for longer has no golden frames to speak of.
 const GOLDEN_EVERY_MINS_MAX: i64 = 7 * 24 * 60;
+/// A gap of more frames is no gap between two parts.
+const GAP_FRAMES_MAX: i64 = 1_000;
+/// A whole frame of 4096 x 4096.
+const DEFECT_AREA_MAX_PX: i64 = 1 << 24;
+/// Frames of a part: more are a video.
+const PART_FRAMES_MAX: i64 = 1_000;
+/// A minute: a part that takes longer is not on a line.
+const PART_WITHIN_MS_MAX: i64 = 60_000;
+/// Fewer than a hundred say little, and a hundred thousand are an hour.
+const DRIFT_REFERENCE_FRAMES: (i64, i64) = (100, 100_000);
 /// More threads than any edge device has cores.
 const THREADS_MAX: i64 = 256;
+
+/// Each has a thread and a queue.
+const CAMERAS_MAX: usize = 64;
+/// It stands in every verdict line and in a thread's name.
+const NAME_CHARS_MAX: usize = 64;
+/// What marks a value as kept elsewhere, which `cli::cameras` and `camera::serial` look up.
+const KEPT_ELSEWHERE: [&str; 3] = ["env:", "credential:", "serial:"];
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -70,8 +100,14 @@ pub struct ModelSettings {
 pub struct EngineSettings {
     /// ONNX Runtime's library; `None` means that it is looked for.
     pub library: Option<PathBuf>,
+    /// Which engines may be used.
+    pub wish: Wish,
     /// How the network is run.
     pub onnx: OnnxOptions,
+    /// Where `TensorRT` keeps what it builds; `None` means the usual folder.
+    pub cache: Option<PathBuf>,
+    /// How long a frame may wait for others to fill its batch.
+    pub batch_wait: Duration,
     /// How often the golden frames are run again.
     pub golden_every: Duration,
 }
@@ -84,6 +120,9 @@ impl JudgeSettings {
             rates: self.rates.clone(),
             expected: products.cloned(),
             unrated: self.unrated,
+            attention: Attention::EVERYTHING,
+            part: None,
+            drift: self.drift,
         }
     }
 }
@@ -91,7 +130,14 @@ impl JudgeSettings {
 impl EngineSettings {
     /// For a command that ends soon: the golden frames that run while loading are recent enough.
     pub fn without_file(onnx: OnnxOptions) -> Self {
-        Self { library: None, onnx, golden_every: Duration::MAX }
+        Self {
+            library: None,
+            wish: Wish::default(),
+            onnx,
+            cache: None,
+            batch_wait: Duration::ZERO,
+            golden_every: Duration::MAX,
+        }
     }
 }
 
@@ -104,6 +150,8 @@ pub struct JudgeSettings {
     pub rates: BTreeMap<String, RejectRate>,
     /// What happens when the calibration is too small for it.
     pub unrated: Unrated,
+    /// How it is watched whether parts and pictures stay as they were.
+    pub drift: Option<DriftOptions>,
 }
 
 /// Where it is written down what became of every frame.
@@ -138,6 +186,18 @@ pub struct CameraSettings {
     pub reconnect: Policy,
     /// The products that may come by; `None` for all that the model knows.
     pub products: Option<BTreeSet<String>>,
+    /// The part of the picture that is looked at, and which way up.
+    pub view: View,
+    /// Which frames show a part; `None` takes every frame for one.
+    pub trigger: Option<Rule>,
+    /// What is ignored of its frames.
+    pub ignore: Vec<Rectangle>,
+    /// The picture of what is ignored as well.
+    pub ignore_mask: Option<PathBuf>,
+    /// The smallest defect, in pixels of the model's input.
+    pub defect_area_min_px: usize,
+    /// How its frames make parts.
+    pub part: Option<PartRule>,
 }
 
 /// Who brings frames to the model's size.
@@ -186,6 +246,10 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
         }
         cameras.push(camera);
     }
+    if cameras.len() > CAMERAS_MAX {
+        let (given, expected) = (format!("{} tables", cameras.len()), "it may be 64 at most");
+        return Err(value("camera", &given, expected));
+    }
     if cameras.is_empty() {
         let meaning = "at least one [[camera]] table with a name and a preset";
         return Err(ConfigError::Missing { path: "camera".into(), meaning });
@@ -201,31 +265,69 @@ fn model(raw: &RawModel, folder: &Path) -> ModelSettings {
 }
 
 fn engine(raw: RawEngine, folder: &Path) -> Result<EngineSettings, ConfigError> {
-    let mut providers = Vec::new();
-    for word in raw.providers.unwrap_or_else(|| vec!["cpu".into()]) {
-        let provider: Provider = word
-            .parse()
-            .map_err(|expected: String| value("engine.providers", &quoted(&word), expected))?;
-        if providers.contains(&provider) {
-            return Err(value("engine.providers", &quoted(&word), "it is listed twice"));
-        }
-        providers.push(provider);
-    }
-    if providers.is_empty() {
-        return Err(value("engine.providers", "[]", "at least one is needed, such as \"cpu\""));
-    }
+    let providers: Vec<Provider> =
+        list("engine.providers", raw.providers, || vec![Provider::Cpu], "cpu")?;
+    let arithmetics: Vec<Arithmetic> =
+        list("engine.precisions", raw.precisions, || Arithmetic::ALL.to_vec(), "fp32")?;
+    let whole =
+        |name, value: Option<i64>, default, max| within(name, value.unwrap_or(default), 0, max);
     let threads = raw.threads.map(|n| within("engine.threads", n, 1, THREADS_MAX)).transpose()?;
+    let batch_max = within("engine.batch_max", raw.batch_max.unwrap_or(1), 1, BATCH_MAX)?;
+    let batch_wait = whole("engine.batch_wait_ms", raw.batch_wait_ms, 0, BATCH_WAIT_MS_MAX)?;
+    let device = whole("engine.device", raw.device, 0, DEVICE_MAX)?;
+    let gpu_memory = "engine.gpu_memory_max_mb";
+    let gpu_memory_max_mb = raw
+        .gpu_memory_max_mb
+        .map(|megabytes| within(gpu_memory, megabytes, GPU_MEMORY_MB_MIN, GPU_MEMORY_MB_MAX))
+        .transpose()?;
     let golden = "engine.golden_every_mins";
     let golden_every_mins =
         within(golden, raw.golden_every_mins.unwrap_or(60), 1, GOLDEN_EVERY_MINS_MAX)?;
     Ok(EngineSettings {
         library: raw.library.map(|path| folder.join(path)),
-        onnx: OnnxOptions { providers, threads },
+        wish: Wish { providers, fall_back: raw.fall_back.unwrap_or(false), arithmetics },
+        onnx: OnnxOptions {
+            threads,
+            batch_max,
+            device: i32::try_from(device).unwrap_or_default(),
+            gpu_memory_max: gpu_memory_max_mb.map(|megabytes| megabytes << 20),
+        },
+        cache: raw.cache.map(|path| folder.join(path)),
+        batch_wait: Duration::from_millis(batch_wait as u64),
         golden_every: Duration::from_mins(golden_every_mins as u64),
     })
 }
 
+/// Words of a closed set, each at most once and at least one of them.
+fn list<T: FromStr<Err = String> + PartialEq>(
+    name: &str,
+    words: Option<Vec<String>>,
+    default: impl FnOnce() -> Vec<T>,
+    example: &str,
+) -> Result<Vec<T>, ConfigError> {
+    let Some(words) = words else { return Ok(default()) };
+    let mut values = Vec::new();
+    for word in words {
+        let parsed =
+            word.parse().map_err(|expected: String| value(name, &quoted(&word), expected))?;
+        if values.contains(&parsed) {
+            return Err(value(name, &quoted(&word), "it is listed twice"));
+        }
+        values.push(parsed);
+    }
+    if values.is_empty() {
+        let expected = format!("at least one is needed, such as \"{example}\"");
+        return Err(value(name, "[]", expected));
+    }
+    Ok(values)
+}
+
 fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {
+    let (least, most) = DRIFT_REFERENCE_FRAMES;
+    let reference = "judge.drift_reference_frames";
+    let reference_frames =
+        within(reference, raw.drift_reference_frames.unwrap_or(300), least, most)?;
+    let drift = raw.drift.unwrap_or(true).then_some(DriftOptions { reference_frames });
     Ok(JudgeSettings {
         reject_rate: reject_rate("judge.false_reject_rate", raw.false_reject_rate.unwrap_or(0.01))?,
         rates: raw
@@ -240,6 +342,7 @@ fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {
             Some(true) => Unrated::Allowed,
             Some(false) | None => Unrated::Refused,
         },
+        drift,
     })
 }
 
@@ -292,12 +395,9 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
     };
     let name = required(raw.name, "name")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if name.is_empty() || !name.chars().all(plain) {
-        return Err(value(
-            path("name"),
-            &quoted(&name),
-            "it may have letters, digits, - and _ only",
-        ));
+    if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(plain) {
+        let expected = "it may have letters, digits, - and _ only, at most 64";
+        return Err(value(path("name"), &quoted(&name), expected));
     }
     let preset = required(raw.preset, "preset")?;
     // A preset of one's own is a path like any other in the file.
@@ -352,7 +452,17 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
             ));
         }
     };
+    let rotate = raw.rotate.unwrap_or(0);
+    let turn = Turn::of_degrees(rotate).ok_or_else(|| {
+        value(path("rotate"), &rotate.to_string(), "expected 0, 90, 180 or 270 degrees")
+    })?;
+    let region = raw.region.map(|region| area(&path("region"), region)).transpose()?;
+    let trigger = raw.trigger.map(|trigger| rule(&path("trigger"), trigger)).transpose()?;
+    let area = raw.defect_area_min_px.unwrap_or(1);
+    let rectangles = (0..).zip(raw.ignore);
     Ok(CameraSettings {
+        view: View { turn, region },
+        trigger,
         name,
         preset,
         parameters,
@@ -362,6 +472,12 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
         realtime: raw.realtime.unwrap_or(true),
         repeat: raw.r#loop.unwrap_or(false),
         products: raw.products.map(|products| products.into_iter().collect()),
+        ignore: rectangles
+            .map(|(place, raw)| rectangle(&path(&format!("ignore[{place}]")), raw))
+            .collect::<Result<_, _>>()?,
+        ignore_mask: raw.ignore_mask.map(|mask| folder.join(mask)),
+        defect_area_min_px: within(&path("defect_area_min_px"), area, 1, DEFECT_AREA_MAX_PX)?,
+        part: raw.part.map(|part| self::part(&path("part"), &part)).transpose()?,
         reconnect: Policy {
             stall_after: seconds("stall_after_secs", raw.stall_after_secs, usual.stall_after)?,
             frozen_after: seconds("frozen_after_secs", raw.frozen_after_secs, usual.frozen_after)?,
@@ -380,9 +496,64 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
     })
 }
 
+fn area(path: &str, raw: RawArea) -> Result<Area, ConfigError> {
+    let RawArea { x, y, width, height } = raw;
+    Area::new(x, y, width, height).map_err(|expected| {
+        let given = format!("{{ x = {x}, y = {y}, width = {width}, height = {height} }}");
+        value(path, &given, expected)
+    })
+}
+
+fn rule(path: &str, raw: RawTrigger) -> Result<Rule, ConfigError> {
+    let usual = Rule::default();
+    let path = |key: &str| format!("{path}.{key}");
+    let number = |key: &str, given: Option<f64>, usual: f64, most: f64| {
+        let given = given.unwrap_or(usual);
+        let is_within = given > 0.0 && given <= most;
+        let expected = || format!("it must be above 0 and at most {most}");
+        if is_within { Ok(given) } else { Err(value(path(key), &given.to_string(), expected())) }
+    };
+    Ok(Rule {
+        area: match raw.region {
+            Some(region) => area(&path("region"), region)?,
+            None => usual.area,
+        },
+        contrast: number("contrast", raw.contrast, usual.contrast, 255.0)?,
+        presence: number("presence", raw.presence, usual.presence, 1.0)?,
+        gap_frames: match raw.gap_frames {
+            Some(given) => within(&path("gap_frames"), given, 1, GAP_FRAMES_MAX)?,
+            None => usual.gap_frames,
+        },
+        longest: match raw.longest_secs {
+            Some(given) => seconds(&path("longest_secs"), given)?,
+            None => usual.longest,
+        },
+    })
+}
+
+fn rectangle(path: &str, raw: RawArea) -> Result<Rectangle, ConfigError> {
+    // The same bounds, and the same words where they are broken.
+    area(path, raw)?;
+    let RawArea { x, y, width, height } = raw;
+    Ok(Rectangle { x, y, width, height })
+}
+
+fn part(path: &str, raw: &RawPart) -> Result<PartRule, ConfigError> {
+    let number = |key: &str, given: i64, most: i64| {
+        let number = within(&format!("{path}.{key}"), given, 1, most)?;
+        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+    };
+    let frames = number("frames", raw.frames, PART_FRAMES_MAX)?;
+    let fails = number("fails", raw.fails, i64::from(frames))?;
+    let within_ms = number("within_ms", raw.within_ms, PART_WITHIN_MS_MAX)?;
+    Ok(PartRule { frames, fails, within: Duration::from_millis(within_ms.into()) })
+}
+
 /// `location` is the one parameter that elements take for a path; an address stays as it is.
 fn in_folder(parameter: &str, text: String, folder: &Path) -> String {
-    if parameter == "location" && !text.contains("://") {
+    let is_elsewhere =
+        text.contains("://") || KEPT_ELSEWHERE.iter().any(|mark| text.starts_with(mark));
+    if parameter == "location" && !is_elsewhere {
         folder.join(&text).display().to_string()
     } else {
         text
@@ -409,5 +580,5 @@ fn quoted(text: &str) -> String {
 }
 
 fn value(path: impl Into<String>, given: &str, expected: impl Into<String>) -> ConfigError {
-    ConfigError::Value { path: path.into(), value: given.into(), expected: expected.into() }
+    ConfigError::Value { path: shown(&path.into()), value: shown(given), expected: expected.into() }
 }

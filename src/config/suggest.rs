@@ -5,10 +5,14 @@
 /// Nearer than this many edits per letter is a slip of the finger, farther is another word.
 const SIMILAR: f64 = 0.6;
 
+/// Longer than any key; comparing takes time and memory with the length.
+const CHARS_MAX: usize = 64;
+
 /// The remedy for an unknown word: the nearest known one, or the whole list.
 pub(super) fn hint<'a>(unknown: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let nearest = known
         .clone()
+        .filter(|_| unknown.chars().nth(CHARS_MAX).is_none())
         .map(|word| (strsim::normalized_damerau_levenshtein(unknown, word), word))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {

@@ -5,7 +5,7 @@
 //! Knows no library and no provider: it verifies whatever implements [`Engine`].
 
 use bundle::{
-    geometry::{RgbView, Size},
+    geometry::{RgbImage, RgbView, Size},
     golden::{GoldenFrame, Tolerance, block_means},
     schema::Document,
 };
@@ -93,23 +93,40 @@ impl<E: Engine + 'static> Candidate<E> {
         Self { engine }
     }
 
-    /// Runs every golden frame of the model file; the engine is usable only if all agree.
+    /// Runs every golden frame of the model file; the engine is usable only if all agree within the file's tolerance.
     pub fn verify(self, document: &Document) -> Result<Verified, Refusal> {
-        let Document { golden, tolerance, .. } = document;
+        self.verify_within(document, document.tolerance)
+    }
+
+    /// As [`verify`](Self::verify), with a tolerance for what the engine computes in.
+    ///
+    /// An engine that takes batches must give each frame its own answer in the largest batch too.
+    pub fn verify_within(
+        self,
+        document: &Document,
+        tolerance: Tolerance,
+    ) -> Result<Verified, Refusal> {
+        let golden = &document.golden;
         if golden.is_empty() {
             return Err(Refusal::NoGoldenFrames);
         }
         let mut verified = Verified {
             engine: Box::new(self.engine),
             golden: golden.clone(),
-            tolerance: *tolerance,
+            tolerance,
             deviation: Deviations::default(),
         };
         let mut worst = Deviations::default();
         for index in 0..verified.golden.len() {
             worst = worst.worse(verified.check(index)?);
         }
-        verified.deviation = worst;
+        let batch = verified.engine.batch_max();
+        if batch > 1 {
+            for first in (0..verified.golden.len()).step_by(batch) {
+                worst = worst.worse(verified.check_batch(first, batch)?);
+            }
+        }
+        verified.deviation = Deviations { frames: verified.golden.len(), ..worst };
         Ok(verified)
     }
 }
@@ -132,29 +149,64 @@ impl Verified {
 
     /// Runs one golden frame, counted from 0: what the engine says now, or why it must not be used any more.
     pub fn check(&mut self, index: usize) -> Result<Deviations, Refusal> {
-        let golden = self.golden.get(index).ok_or(Refusal::NoGoldenFrames)?;
-        let deviation = deviation(&mut *self.engine, index + 1, golden)?;
-        for (what, deviation, tolerance) in [
-            ("score", deviation.score, self.tolerance.score),
-            ("embedding", deviation.embedding, self.tolerance.embedding),
-            ("anomaly map", deviation.map, self.tolerance.map),
-        ] {
-            // Not `deviation > tolerance`: a NaN must be refused.
-            let agrees = deviation <= tolerance;
-            if !agrees {
-                let class = golden.class.clone();
-                return Err(Refusal::Deviates {
-                    index: index + 1,
-                    class,
-                    what,
-                    deviation,
-                    tolerance,
-                });
-            }
-        }
-        let bundle::golden::Deviation { score, embedding, map, .. } = deviation;
-        Ok(Deviations { frames: 1, score, embedding, map })
+        self.check_batch(index, 1)
     }
+
+    /// Runs so many golden frames at once, from one on and round again.
+    fn check_batch(&mut self, first: usize, batch: usize) -> Result<Deviations, Refusal> {
+        let Self { engine, golden, tolerance, .. } = self;
+        if golden.is_empty() {
+            return Err(Refusal::NoGoldenFrames);
+        }
+        let of_batch: Vec<_> = (first..first + batch).map(|index| index % golden.len()).collect();
+        let images = of_batch
+            .iter()
+            .map(|&index| {
+                golden[index].decode().map_err(|error| Refusal::Undecodable {
+                    index: index + 1,
+                    class: golden[index].class.clone(),
+                    cause: error.to_string(),
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let views: Vec<_> = images.iter().map(RgbImage::view).collect();
+        let failed = |source| {
+            let index = of_batch.first().copied().unwrap_or_default();
+            Refusal::Failed { index: index + 1, class: golden[index].class.clone(), source }
+        };
+        let inferences = match &*views {
+            [one] => vec![engine.infer(one).map_err(failed)?],
+            several => engine.infer_batch(several).map_err(failed)?,
+        };
+        std::iter::zip(of_batch, inferences)
+            .map(|(index, inference)| agreement(index + 1, &golden[index], &inference, *tolerance))
+            .try_fold(Deviations::default(), |worst, one| Ok(worst.worse(one?)))
+    }
+}
+
+/// How far the engine is from one golden frame, counted from 1, or that it is too far.
+fn agreement(
+    index: usize,
+    golden: &GoldenFrame,
+    inference: &Inference,
+    tolerance: Tolerance,
+) -> Result<Deviations, Refusal> {
+    let embedding: Vec<f32> = inference.embedding.iter().copied().collect();
+    let bundle::golden::Deviation { score, embedding, map, .. } =
+        golden.deviation(inference.score, &embedding, &block_means(&inference.map()));
+    for (what, deviation, tolerance) in [
+        ("score", score, tolerance.score),
+        ("embedding", embedding, tolerance.embedding),
+        ("anomaly map", map, tolerance.map),
+    ] {
+        // Not `deviation > tolerance`: a NaN must be refused.
+        let agrees = deviation <= tolerance;
+        if !agrees {
+            let class = golden.class.clone();
+            return Err(Refusal::Deviates { index, class, what, deviation, tolerance });
+        }
+    }
+    Ok(Deviations { frames: 1, score, embedding, map })
 }
 
 impl Deviations {
@@ -170,33 +222,21 @@ impl Deviations {
     }
 }
 
-fn deviation(
-    engine: &mut dyn Engine,
-    index: usize,
-    golden: &GoldenFrame,
-) -> Result<bundle::golden::Deviation, Refusal> {
-    let class = || golden.class.clone();
-    let image = golden.decode().map_err(|error| Refusal::Undecodable {
-        index,
-        class: class(),
-        cause: error.to_string(),
-    })?;
-    let inference = engine.infer(&image.view()).map_err(|source| Refusal::Failed {
-        index,
-        class: class(),
-        source,
-    })?;
-    let embedding: Vec<f32> = inference.embedding.iter().copied().collect();
-    Ok(golden.deviation(inference.score, &embedding, &block_means(&inference.map())))
-}
-
 impl Engine for Verified {
     fn input_size(&self) -> Size {
         self.engine.input_size()
     }
 
+    fn batch_max(&self) -> usize {
+        self.engine.batch_max()
+    }
+
     fn infer(&mut self, input: &RgbView<'_>) -> Result<Inference, EngineError> {
         self.engine.infer(input)
+    }
+
+    fn infer_batch(&mut self, inputs: &[RgbView<'_>]) -> Result<Vec<Inference>, EngineError> {
+        self.engine.infer_batch(inputs)
     }
 }
 

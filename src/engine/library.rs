@@ -1,6 +1,6 @@
 //! Finds ONNX Runtime's shared library and asks it for its version before `ort` is touched.
 //!
-//! Owns the only `unsafe` of the inspector: `dlopen` and one C entry point.
+//! Owns `dlopen` of that library and one C entry point.
 //! A library that is missing, unfit or stuck is told in one line, whereas `ort` would panic or hang.
 //! Must not know sessions or models, and reads no environment: where to look comes in as [`Search`].
 #![expect(unsafe_code, reason = "dlopen, and a call through a C function pointer")]
@@ -51,6 +51,17 @@ impl Version {
         let mut parts = text.split(['.', '-', '+']).map(str::parse);
         let mut next = || parts.next().and_then(Result::ok);
         Some(Self { major: next()?, minor: next()?, patch: next().unwrap_or(0) })
+    }
+}
+
+impl Version {
+    /// What is known to go wrong with this version on that architecture, in the words of `std::env::consts::ARCH`.
+    pub fn warning(self, architecture: &str) -> Option<&'static str> {
+        let minor = (self.major, self.minor);
+        // microsoft/onnxruntime issue 28231: the convolution of KleidiAI keeps memory at every run; mended in 1.27.
+        (architecture == "aarch64" && ((1, 24)..=(1, 26)).contains(&minor)).then_some(
+            "versions 1.24 to 1.26 leak memory at every frame on some Arm processors: use 1.23 or 1.27",
+        )
     }
 }
 
@@ -279,6 +290,15 @@ mod tests {
         assert!(version("1.17.0-dev") >= OLDEST);
         assert!(version("1.23.2") > version("1.17.3"));
         assert_eq!(Version::parse("garbage"), None);
+    }
+
+    #[test]
+    fn versions_that_leak_are_known() {
+        let warned =
+            |text, architecture| Version::parse(text).unwrap().warning(architecture).is_some();
+        assert!(warned("1.24.0", "aarch64") && warned("1.26.3", "aarch64"));
+        assert!(!warned("1.23.2", "aarch64") && !warned("1.27.0", "aarch64"));
+        assert!(!warned("1.25.0", "x86_64"));
     }
 
     #[test]

@@ -3,20 +3,29 @@
 //! Owns the seam to ONNX Runtime and the rule that no engine is used before its golden frames agree.
 //! Invariants: `infer` takes `&mut self`, because ONNX Runtime's `Run` is not thread-safe; the only way to a
 //! [`Verified`] engine is [`Candidate::verify`]; the active providers are those asked for or none.
+//! To read from: `plan` (which engines may be tried, in which order), `build` (tries them), `onnx` (one of them),
+//! `golden` (whether it may be used), `cache` and `gpu` (what `TensorRT` builds, and for which machine), `fatal`.
 //! Must not know cameras, verdicts or the configuration file.
 
+pub mod build;
+pub mod cache;
+pub mod fatal;
 pub mod golden;
+pub mod gpu;
 pub mod inference;
 pub mod library;
 pub mod onnx;
+pub mod plan;
 pub mod provider;
 
 use bundle::geometry::{RgbView, Size};
 
 pub use self::{
+    build::{BuildError, Built, Progress, Refused},
     golden::{Candidate, Deviations, Refusal, Verified},
     inference::Inference,
     onnx::{Onnx, OnnxOptions, Runtime},
+    plan::{Arithmetic, Attempt, Wish},
     provider::Provider,
 };
 
@@ -25,8 +34,19 @@ pub trait Engine: Send {
     /// The size that every input must have.
     fn input_size(&self) -> Size;
 
+    /// The most inputs that one run of the network takes; at least 1.
+    fn batch_max(&self) -> usize {
+        1
+    }
+
     /// Runs the network on one input.
     fn infer(&mut self, input: &RgbView<'_>) -> Result<Inference, EngineError>;
+
+    /// Runs the network on several inputs, at most [`batch_max`](Self::batch_max) at once: an inference for each, in
+    /// their order.
+    fn infer_batch(&mut self, inputs: &[RgbView<'_>]) -> Result<Vec<Inference>, EngineError> {
+        inputs.iter().map(|input| self.infer(input)).collect()
+    }
 }
 
 impl<E: Engine + ?Sized> Engine for Box<E> {
@@ -34,8 +54,16 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
         (**self).input_size()
     }
 
+    fn batch_max(&self) -> usize {
+        (**self).batch_max()
+    }
+
     fn infer(&mut self, input: &RgbView<'_>) -> Result<Inference, EngineError> {
         (**self).infer(input)
+    }
+
+    fn infer_batch(&mut self, inputs: &[RgbView<'_>]) -> Result<Vec<Inference>, EngineError> {
+        (**self).infer_batch(inputs)
     }
 }
 
@@ -83,6 +111,23 @@ pub enum EngineError {
         /// The model's size.
         want: Size,
     },
+    /// More inputs at once than the engine was loaded for: a bug.
+    #[error("{got} inputs came at once to an engine for at most {max}; please report it")]
+    BatchSize {
+        /// How many came.
+        got: usize,
+        /// How many it takes.
+        max: usize,
+    },
+    /// The folder of the built engines cannot be used.
+    #[error(transparent)]
+    Cache(#[from] cache::CacheError),
+    /// The GPU is in a state that only a new process gets out of.
+    #[error("the GPU failed for good ({cause}); the process must be started again")]
+    Fatal {
+        /// ONNX Runtime's words.
+        cause: String,
+    },
     /// The inference itself failed.
     #[error("inference failed: {cause}")]
     Run {
@@ -96,7 +141,10 @@ impl EngineError {
     pub fn class(&self) -> crate::fault::Class {
         match self {
             Self::Load { .. } | Self::Interface { .. } => crate::fault::Class::Model,
+            Self::Fatal { .. } => crate::fault::Class::Gpu,
             Self::Library(_)
+            | Self::Cache(_)
+            | Self::BatchSize { .. }
             | Self::Start { .. }
             | Self::Provider { .. }
             | Self::InputSize { .. }

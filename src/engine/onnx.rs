@@ -1,24 +1,30 @@
 //! ONNX Runtime as an [`Engine`]. The only file that says `use ort`.
 //!
-//! Owns the process's runtime and the sessions. Pixels are handed over without a copy where their rows are packed.
+//! Owns the process's runtime, the sessions and the tensors that are bound to them.
 //! Invariant: a session uses the providers that were asked for, in that order, or it is not built.
-//! Cost per frame: one output copy (a map of 256 x 256 is 256 KiB); no input copy when the stride is packed.
+//! Cost per frame of 256 x 256: 192 KiB copied into the bound input, 256 KiB out of the bound map; nothing else is
+//! allocated once a batch of that size has been run.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use bundle::geometry::{RgbView, Size};
-use ndarray::{ArrayBase, ArrayView4, Ix1, Ix2, Ix3};
+use ndarray::{Ix1, Ix2, Ix3};
 use ort::{
     environment::Environment,
     ep::{self, ExecutionProvider as _, ExecutionProviderDispatch},
     logging::LogLevel,
-    session::{Session, builder::SessionBuilder},
-    value::{Outlet, TensorElementType, TensorRef, ValueType},
+    memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType},
+    session::{IoBinding, Session, builder::SessionBuilder},
+    value::{Outlet, Tensor, TensorElementType, ValueType},
 };
 
 use super::{
-    Candidate, Engine, EngineError, Inference, Provider,
+    Attempt, Candidate, Engine, EngineError, Inference, Provider, fatal,
     library::{self, Probed, Search, Version},
+    plan::{self, Flags},
 };
 
 const INPUT: &str = "frames";
@@ -69,23 +75,27 @@ impl Runtime {
     }
 
     /// Where the library lies.
-    pub fn library(&self) -> &std::path::Path {
+    pub fn library(&self) -> &Path {
         &self.0.library.path
     }
 }
 
-/// How the network is to be run.
-#[derive(Clone, Debug)]
+/// How the network is to be run, whatever provider runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnnxOptions {
-    /// In the order of preference; what is not listed is not used.
-    pub providers: Vec<Provider>,
     /// Threads within an operation; `None` leaves it to ONNX Runtime: one per core.
     pub threads: Option<usize>,
+    /// The most inputs that one run takes.
+    pub batch_max: usize,
+    /// The GPU, counted from 0.
+    pub device: i32,
+    /// What the runtime may hold of the GPU's memory, in bytes; `None` for all that it wants.
+    pub gpu_memory_max: Option<usize>,
 }
 
 impl Default for OnnxOptions {
     fn default() -> Self {
-        Self { providers: vec![Provider::Cpu], threads: None }
+        Self { threads: None, batch_max: 1, device: 0, gpu_memory_max: None }
     }
 }
 
@@ -94,46 +104,109 @@ impl Default for OnnxOptions {
 pub struct Onnx {
     session: Session,
     input: Size,
-    /// Rows of a padded frame, packed; empty while frames come packed.
-    packed: Vec<u8>,
+    embedding_len: usize,
+    /// Where inputs and outputs lie: pinned for the GPU, where there is one.
+    memory: Allocator,
+    /// Of a batch of one, of two, ...: each is made when the first such batch comes.
+    buffers: Vec<Option<Buffers>>,
+}
+
+/// The tensors of a batch of one size, bound once and used for every run.
+#[derive(Debug)]
+struct Buffers {
+    binding: IoBinding,
+    /// u8 `[N, H, W, 3]`.
+    frames: Tensor<u8>,
 }
 
 impl Onnx {
     /// Builds a session for a model whose input has the size `input`; it still has to be verified.
+    ///
+    /// `cache` is where `TensorRT` keeps what it builds.
     pub fn load(
         runtime: &Runtime,
         model: &[u8],
         input: Size,
         options: &OnnxOptions,
+        attempt: &Attempt,
+        cache: Option<&Path>,
     ) -> Result<Candidate<Self>, EngineError> {
-        let session = session_builder(runtime, options)?
+        let session = session_builder(runtime, input, options, attempt, cache)?
             .commit_from_memory(model)
-            .map_err(|error| EngineError::Load { cause: first_line(error.message()) })?;
-        check_interface(&session, input)?;
-        Ok(Candidate::new(Self { session, input, packed: Vec::new() }))
+            .map_err(|error| failed(&error, |cause| EngineError::Load { cause }))?;
+        let embedding_len = check_interface(&session, input)?;
+        let memory = memory(&session, options, attempt);
+        let buffers = (0..options.batch_max.max(1)).map(|_| None).collect();
+        Ok(Candidate::new(Self { session, input, embedding_len, memory, buffers }))
     }
 
-    fn run(session: &mut Session, input: &ArrayView4<'_, u8>) -> Result<Inference, ort::Error> {
-        let tensor = TensorRef::from_array_view(*input)?;
-        let outputs = session.run(ort::inputs![INPUT => tensor])?;
-        let output =
-            |name: &str| outputs[name].try_extract_array::<f32>().map(ArrayBase::into_owned);
+    /// Copies the inputs into the bound tensor, runs, and copies the outputs out.
+    fn run(&mut self, inputs: &[RgbView<'_>]) -> Result<Vec<Inference>, ort::Error> {
+        let Some(slot) = self.buffers.get_mut(inputs.len() - 1) else { return Ok(Vec::new()) };
+        let buffers = match slot {
+            Some(buffers) => buffers,
+            None => slot.insert(Buffers::new(
+                &self.session,
+                &self.memory,
+                self.input,
+                self.embedding_len,
+                inputs.len(),
+            )?),
+        };
+        buffers.fill(inputs)?;
+        // Every time: a tensor is sent to the GPU when it is bound.
+        buffers.binding.bind_input(INPUT, &buffers.frames)?;
+        let outputs = self.session.run_binding(&buffers.binding)?;
+        let output = |name: &str| outputs[name].try_extract_array::<f32>();
         let shape = |error: ndarray::ShapeError| ort::Error::new(error.to_string());
         let [maps, scores, embeddings] =
             [output("anomaly_map")?, output("score")?, output("embedding")?];
         let maps = maps.into_dimensionality::<Ix3>().map_err(shape)?;
         let scores = scores.into_dimensionality::<Ix1>().map_err(shape)?;
         let embeddings = embeddings.into_dimensionality::<Ix2>().map_err(shape)?;
-        let (Some(anomaly_map), Some(score), Some(embedding)) =
-            (maps.outer_iter().next(), scores.first(), embeddings.outer_iter().next())
-        else {
-            return Err(ort::Error::new("the model returned an empty batch"));
-        };
-        Ok(Inference {
-            anomaly_map: anomaly_map.to_owned(),
-            score: *score,
-            embedding: embedding.to_owned(),
-        })
+        let each = maps.outer_iter().zip(&scores).zip(embeddings.outer_iter());
+        Ok(each
+            .map(|((anomaly_map, score), embedding)| Inference {
+                anomaly_map: anomaly_map.to_owned(),
+                score: *score,
+                embedding: embedding.to_owned(),
+            })
+            .collect())
+    }
+}
+
+impl Buffers {
+    fn new(
+        session: &Session,
+        memory: &Allocator,
+        Size { width, height }: Size,
+        embedding_len: usize,
+        batch: usize,
+    ) -> Result<Self, ort::Error> {
+        let (width, height) = (width as usize, height as usize);
+        let frames = Tensor::<u8>::new(memory, [batch, height, width, 3])?;
+        let mut binding = session.create_binding()?;
+        let outputs: [&[usize]; 3] = [&[batch, height, width], &[batch], &[batch, embedding_len]];
+        for (name, shape) in std::iter::zip(OUTPUTS, outputs) {
+            binding.bind_output(name, Tensor::<f32>::new(memory, shape)?)?;
+        }
+        Ok(Self { binding, frames })
+    }
+
+    /// Row by row: a camera's rows may be padded.
+    fn fill(&mut self, inputs: &[RgbView<'_>]) -> Result<(), ort::Error> {
+        let (_shape, mut rest) = self.frames.try_extract_tensor_mut::<u8>()?;
+        for input in inputs {
+            for y in 0..input.size().height {
+                let row = input.row(y);
+                let Some((into, behind)) = rest.split_at_mut_checked(row.len()) else {
+                    return Err(ort::Error::new("the frames do not fit the bound tensor"));
+                };
+                into.copy_from_slice(row);
+                rest = behind;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -142,54 +215,84 @@ impl Engine for Onnx {
         self.input
     }
 
+    fn batch_max(&self) -> usize {
+        self.buffers.len()
+    }
+
     fn infer(&mut self, input: &RgbView<'_>) -> Result<Inference, EngineError> {
-        if input.size() != self.input {
-            return Err(EngineError::InputSize { got: input.size(), want: self.input });
+        self.infer_batch(std::slice::from_ref(input))?
+            .pop()
+            .ok_or_else(|| EngineError::Run { cause: "the model returned an empty batch".into() })
+    }
+
+    fn infer_batch(&mut self, inputs: &[RgbView<'_>]) -> Result<Vec<Inference>, EngineError> {
+        let (got, max) = (inputs.len(), self.batch_max());
+        if got > max {
+            return Err(EngineError::BatchSize { got, max });
         }
-        let inference = tensor(input, &mut self.packed)
-            .map_err(|error| ort::Error::new(error.to_string()))
-            .and_then(|tensor| Self::run(&mut self.session, &tensor))
-            .map_err(|error| EngineError::Run { cause: first_line(error.message()) })?;
-        let [_, height, width, _] = tensor_shape(self.input);
-        if inference.anomaly_map.dim() != (height, width) {
-            let what = format!(
-                "anomaly map has the shape {:?} instead of ({height}, {width})",
-                inference.anomaly_map.dim()
-            );
-            return Err(EngineError::Interface { what });
+        if let Some(odd) = inputs.iter().find(|input| input.size() != self.input) {
+            return Err(EngineError::InputSize { got: odd.size(), want: self.input });
         }
-        Ok(inference)
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let inferences =
+            self.run(inputs).map_err(|error| failed(&error, |cause| EngineError::Run { cause }))?;
+        if inferences.len() == got {
+            return Ok(inferences);
+        }
+        Err(EngineError::Run {
+            cause: format!("the model returned {} results for {got} inputs", inferences.len()),
+        })
     }
 }
 
-/// The frame as `[1, H, W, 3]`: its own memory, or a copy in `packed` when its rows are padded.
-pub fn tensor<'a>(
-    frame: &RgbView<'a>,
-    packed: &'a mut Vec<u8>,
-) -> Result<ArrayView4<'a, u8>, ndarray::ShapeError> {
-    let bytes = if let Some(bytes) = frame.packed() {
-        bytes
-    } else {
-        pack(frame, packed);
-        packed
-    };
-    ArrayView4::from_shape(tensor_shape(frame.size()), bytes)
-}
-
-fn tensor_shape(size: Size) -> [usize; 4] {
-    [1, size.height as usize, size.width as usize, 3]
-}
-
-fn pack(frame: &RgbView<'_>, into: &mut Vec<u8>) {
-    into.clear();
-    for y in 0..frame.size().height {
-        into.extend_from_slice(frame.row(y));
+/// A GPU reads and writes pinned memory without a copy in between; the processor takes any.
+fn memory(session: &Session, options: &OnnxOptions, attempt: &Attempt) -> Allocator {
+    if attempt.providers.iter().all(|provider| *provider == Provider::Cpu) {
+        return Allocator::default();
     }
+    let pinned = MemoryInfo::new(
+        AllocationDevice::CUDA_PINNED,
+        options.device,
+        AllocatorType::Device,
+        MemoryType::CPUInput,
+    );
+    pinned.and_then(|info| Allocator::new(session, info)).unwrap_or_else(|error| {
+        tracing::warn!(
+            "no pinned memory for the GPU, each frame is copied once more: {}",
+            first_line(error.message())
+        );
+        Allocator::default()
+    })
+}
+
+/// Whether the library was built with every provider of the attempt: found out before minutes are spent on the first.
+pub fn check_available(runtime: &Runtime, attempt: &Attempt) -> Result<(), EngineError> {
+    for &provider in &attempt.providers {
+        let missing = |cause: String| EngineError::Provider { provider, cause };
+        let available = match provider {
+            Provider::Cpu => Ok(true),
+            Provider::Cuda => ep::CUDA::is_available(),
+            Provider::TensorRt => ep::TensorRT::is_available(),
+        };
+        if !available.map_err(|error| failed(&error, missing))? {
+            return Err(missing(format!(
+                "ONNX Runtime {} at {} was built without it",
+                runtime.version(),
+                runtime.library().display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn session_builder(
     runtime: &Runtime,
+    input: Size,
     options: &OnnxOptions,
+    attempt: &Attempt,
+    cache: Option<&Path>,
 ) -> Result<SessionBuilder, EngineError> {
     let build = || -> Result<SessionBuilder, ort::Error> {
         // Spinning workers would take the cores from the decoder while they wait for the next frame.
@@ -199,44 +302,81 @@ fn session_builder(
             None => builder,
         })
     };
-    let refused = |error: &ort::Error| EngineError::Load { cause: first_line(error.message()) };
+    let refused = |error: &ort::Error| failed(error, |cause| EngineError::Load { cause });
     let mut builder = build().map_err(|error| refused(&error))?;
-    for &provider in &options.providers {
-        let Some((available, dispatch)) = accelerator(provider) else { continue };
-        let missing = |cause: String| EngineError::Provider { provider, cause };
-        if !available.map_err(|error| missing(first_line(error.message())))? {
-            let version = runtime.version();
-            return Err(missing(format!(
-                "ONNX Runtime {version} at {} was built without it",
-                runtime.library().display()
-            )));
-        }
-        builder = builder
-            .with_execution_providers([dispatch])
-            .map_err(|error| missing(first_line(error.message())))?;
+    check_available(runtime, attempt)?;
+    for &provider in &attempt.providers {
+        let dispatch = match provider {
+            Provider::Cpu => continue,
+            Provider::Cuda => cuda(options),
+            Provider::TensorRt => tensorrt(input, options, attempt, cache),
+        };
+        builder = builder.with_execution_providers([dispatch]).map_err(|error| {
+            failed(&error.into(), |cause| EngineError::Provider { provider, cause })
+        })?;
     }
-    if options.providers.contains(&Provider::Cpu) {
+    if attempt.providers.contains(&Provider::Cpu) {
         return Ok(builder);
     }
     // Without "cpu" in the list no single node may fall back to it either.
     builder.with_disable_cpu_fallback().map_err(|error| refused(&error.into()))
 }
 
-/// A provider that has to be registered; the processor is always there.
-fn accelerator(provider: Provider) -> Option<(ort::Result<bool>, ExecutionProviderDispatch)> {
-    match provider {
-        Provider::Cpu => None,
-        // The default of `ort` is to log a failure and go on with the processor.
-        Provider::Cuda => {
-            Some((ep::CUDA::is_available(), ep::CUDA::default().build().error_on_failure()))
-        }
-        Provider::TensorRt => {
-            Some((ep::TensorRT::is_available(), ep::TensorRT::default().build().error_on_failure()))
-        }
+fn cuda(options: &OnnxOptions) -> ExecutionProviderDispatch {
+    let provider = ep::CUDA::default()
+        .with_device_id(options.device)
+        // The default doubles the arena: a board shares its memory with the cameras.
+        .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
+        // Ten bits of mantissa are not what the trainer measured.
+        .with_tf32(false);
+    match options.gpu_memory_max {
+        Some(bytes) => provider.with_memory_limit(bytes),
+        None => provider,
     }
+    // The default of `ort` is to log a failure and go on with the processor.
+    .build()
+    .error_on_failure()
 }
 
-fn check_interface(session: &Session, input: Size) -> Result<(), EngineError> {
+fn tensorrt(
+    input: Size,
+    options: &OnnxOptions,
+    attempt: &Attempt,
+    cache: Option<&Path>,
+) -> ExecutionProviderDispatch {
+    let Flags { int8, fp16 } = attempt.arithmetic.flags();
+    // One engine for every batch up to the largest; without profiles each new size would rebuild for minutes.
+    let profile = |batch: usize| plan::profile(INPUT, batch, input);
+    let mut provider = ep::TensorRT::default()
+        .with_device_id(options.device)
+        .with_int8(int8)
+        .with_fp16(fp16)
+        .with_profile_min_shapes(profile(1))
+        .with_profile_opt_shapes(profile(options.batch_max))
+        .with_profile_max_shapes(profile(options.batch_max));
+    if let Some(bytes) = options.gpu_memory_max {
+        provider = provider.with_max_workspace_size(bytes);
+    }
+    if let Some(folder) = cache {
+        let folder = folder.display();
+        provider = provider
+            .with_engine_cache(true)
+            .with_engine_cache_path(&folder)
+            .with_timing_cache(true)
+            .with_timing_cache_path(&folder);
+    }
+    provider.build().error_on_failure()
+}
+
+/// What ONNX Runtime says, as the error that `kind` makes of it; whatever it was at, a dead GPU is a dead GPU.
+fn failed(error: &ort::Error, kind: impl FnOnce(String) -> EngineError) -> EngineError {
+    let cause = first_line(error.message());
+    // The code may stand behind the first line.
+    if fatal::is_fatal(error.message()) { EngineError::Fatal { cause } } else { kind(cause) }
+}
+
+/// The length of the embedding, where inputs and outputs are those of a Sightline model.
+fn check_interface(session: &Session, input: Size) -> Result<usize, EngineError> {
     let wrong = |what: String| Err(EngineError::Interface { what });
     let [frames] = session.inputs() else {
         return wrong(format!("inputs are {:?} instead of [\"{INPUT}\"]", names(session.inputs())));
@@ -253,9 +393,28 @@ fn check_interface(session: &Session, input: Size) -> Result<(), EngineError> {
         return wrong(format!("input is {dtype} instead of u8 [N, {height}, {width}, 3]"));
     }
     let outputs = names(session.outputs());
-    match OUTPUTS.iter().find(|name| !outputs.contains(name)) {
-        Some(missing) => wrong(format!("outputs {outputs:?} lack \"{missing}\"")),
-        None => Ok(()),
+    if let Some(missing) = OUTPUTS.iter().find(|name| !outputs.contains(name)) {
+        return wrong(format!("outputs {outputs:?} lack \"{missing}\""));
+    }
+    // Behind the batch; `None` is a length that only the run would tell.
+    let shape = |name: &str| -> Option<Vec<Option<usize>>> {
+        let outlet = session.outputs().iter().find(|outlet| outlet.name() == name)?;
+        let ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } = outlet.dtype() else {
+            return None;
+        };
+        Some(shape.iter().skip(1).map(|len| usize::try_from(*len).ok()).collect())
+    };
+    let (height, width) = (input.height as usize, input.width as usize);
+    match (shape("anomaly_map"), shape("score"), shape("embedding").as_deref()) {
+        (Some(map), Some(score), Some(&[Some(embedding)]))
+            if map == [Some(height), Some(width)] && score.is_empty() =>
+        {
+            Ok(embedding)
+        }
+        (map, score, embedding) => wrong(format!(
+            "outputs have the shapes {map:?}, {score:?} and {embedding:?} behind the batch \
+             instead of [{height}, {width}], [] and [D], all of f32"
+        )),
     }
 }
 

@@ -89,7 +89,7 @@ fn status_of(class: Class) -> StatusCode {
         Class::Usage | Class::Configuration | Class::Model | Class::Data | Class::Rejected => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        Class::Output | Class::Engine | Class::Camera | Class::Bug => {
+        Class::Output | Class::Engine | Class::Gpu | Class::Camera | Class::Bug => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
     }

@@ -8,7 +8,7 @@ use crate::engine::inference::Inference;
 /// The evidence about one frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
-    /// The highest anomaly in the frame; NaN if any value of a map is not finite.
+    /// The highest anomaly in the frame; NaN if a score or any value of a map is not finite.
     pub score: f32,
     /// The frame's global embedding.
     pub embedding: Vec<f32>,
@@ -19,7 +19,10 @@ impl Evidence {
     ///
     /// Without any inference the score is NaN, so that the verdict is a fault.
     pub fn of(inferences: &[Inference]) -> Self {
-        let finite = inferences.iter().all(|tile| tile.anomaly_map.iter().all(|v| v.is_finite()));
+        let is_finite = |tile: &Inference| {
+            tile.score.is_finite() && tile.anomaly_map.iter().all(|v| v.is_finite())
+        };
+        let finite = inferences.iter().all(is_finite);
         let score = match inferences.split_first() {
             Some((first, rest)) if finite => {
                 rest.iter().fold(first.score, |worst, tile| higher_or_nan(worst, tile.score))
@@ -73,6 +76,7 @@ mod tests {
         for inferences in [
             vec![],
             vec![tile(f32::NAN), tile(1.0)],
+            vec![tile(f32::NEG_INFINITY), tile(1.0)],
             vec![tile(1.0), tile(f32::NAN)],
             vec![map_with_nan],
         ] {

@@ -4,7 +4,11 @@
 //! Invariants: total (any evidence yields a verdict, anything that is not a number yields a fault);
 //! monotone (a higher score never turns a refusal into a pass); `Pass` comes from here only.
 
+pub mod appearance;
+pub mod attention;
+pub mod drift;
 mod evidence;
+pub mod part;
 mod recipe;
 mod standard;
 
@@ -15,8 +19,13 @@ use bundle::{
 };
 
 use self::standard::Standard;
-pub use self::{evidence::Evidence, recipe::Recipe};
+pub use self::{
+    attention::Attention, drift::DriftOptions, evidence::Evidence, part::PartRule, recipe::Recipe,
+};
 use crate::verdict::{Decision, Recognition, Verdict};
+
+/// How far an embedding's squared length may be from 1: far more than half floats are off.
+const UNIT_WITHIN: f32 = 0.05;
 
 /// Proof that the judge accepted a part. No other module can make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,23 +44,29 @@ pub enum Unrated {
 #[derive(Clone, Debug)]
 pub struct Judge {
     standards: Vec<Standard>,
-    reject_rate: f64,
+    recipe: Recipe,
 }
 
 impl Judge {
     /// A judge for the products of a model.
     pub fn new(classes: &[Class], recipe: &Recipe) -> Result<Self, RecipeError> {
         recipe.check(classes)?;
+        recipe.attention.check()?;
         let standards = classes
             .iter()
             .map(|class| Standard::new(class, recipe))
             .collect::<Result<_, ClassTooSmall>>()?;
-        Ok(Self { standards, reject_rate: recipe.rate.get() })
+        Ok(Self { standards, recipe: recipe.clone() })
     }
 
     /// The operator's false-reject rate, for verdicts that no judge made as well.
     pub fn reject_rate(&self) -> f64 {
-        self.reject_rate
+        self.recipe.rate.get()
+    }
+
+    /// What is wanted at the camera.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
     }
 
     /// Whether any product's verdicts do not hold the operator's rate.
@@ -60,14 +75,32 @@ impl Judge {
         judged.filter(|standard| standard.unrated).map(|standard| &*standard.product)
     }
 
+    /// Whether it judges a product of that name.
+    pub fn knows(&self, product: &str) -> bool {
+        self.standards.iter().any(|standard| &*standard.product == product)
+    }
+
+    /// The test whether the scores of a product's passed frames stay as its calibration's; `None` without one.
+    pub fn drift_of_scores(&self, product: &str) -> Option<drift::Detector> {
+        let standard = self.standards.iter().find(|standard| &*standard.product == product)?;
+        let (calibration, limits) = (standard.calibration.as_ref()?, standard.limits.as_ref()?);
+        let counts_everything = self.recipe.attention.is_everything();
+        Some(drift::Detector::of_scores(calibration, limits, counts_everything))
+    }
+
     /// The verdict about one frame.
     pub fn decide(&self, evidence: &Evidence) -> Verdict {
-        let fault = |reason: &str| Verdict::fault(self.reject_rate, reason);
+        let fault = |reason: &str| Verdict::fault(self.reject_rate(), reason);
         if !evidence.score.is_finite() {
             return fault("the model's score is not a finite number");
         }
         if !evidence.embedding.iter().all(|value| value.is_finite()) {
             return fault("the model's embedding is not finite");
+        }
+        // Otherwise one minus its product with a prototype is no distance, and a long one is near to everything.
+        let square: f32 = evidence.embedding.iter().map(|value| value * value).sum();
+        if !((square - 1.0).abs() < UNIT_WITHIN) {
+            return fault("the model's embedding is not of unit length");
         }
         let len = evidence.embedding.len();
         if self.standards.iter().any(|standard| standard.prototype.direction.len() != len) {
@@ -124,6 +157,9 @@ pub enum RecipeError {
     /// A calibration that cannot support its rate.
     #[error(transparent)]
     ClassTooSmall(#[from] ClassTooSmall),
+    /// What is ignored covers everything.
+    #[error(transparent)]
+    Attention(#[from] attention::AttentionError),
 }
 
 /// A product whose calibration cannot support the operator's rate.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::{calibration::RejectRate, schema::Class};
 
-use super::{RecipeError, Unrated};
+use super::{Attention, DriftOptions, PartRule, RecipeError, Unrated};
 
 /// What one camera's parts are held against.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,12 +19,26 @@ pub struct Recipe {
     pub expected: Option<BTreeSet<String>>,
     /// What happens when a calibration cannot support its rate.
     pub unrated: Unrated,
+    /// Where it looks, and how large a defect is.
+    pub attention: Attention,
+    /// How frames make parts; `None` where each frame is a part.
+    pub part: Option<PartRule>,
+    /// How it is watched whether parts and pictures stay as they were; `None` for not at all.
+    pub drift: Option<DriftOptions>,
 }
 
 impl Recipe {
     /// One rate for every product, all of which may come.
     pub fn of(rate: RejectRate, unrated: Unrated) -> Self {
-        Self { rate, rates: BTreeMap::new(), expected: None, unrated }
+        Self {
+            rate,
+            rates: BTreeMap::new(),
+            expected: None,
+            unrated,
+            attention: Attention::EVERYTHING,
+            part: None,
+            drift: None,
+        }
     }
 
     /// A product's rate.

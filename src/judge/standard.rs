@@ -24,7 +24,7 @@ pub(super) struct Standard {
     pub(super) reject_rate: f64,
     /// Whether it may come by this camera.
     pub(super) is_expected: bool,
-    calibration: Option<Calibration>,
+    pub(super) calibration: Option<Calibration>,
 }
 
 impl Standard {

@@ -16,7 +16,11 @@ use crossbeam_channel::Sender;
 use super::{
     Balance, DropReason, FaultReason, Unjudged, counters::Counters, settled::Settled, writer::Entry,
 };
-use crate::{frame::CameraId, record::Record, verdict::Decision};
+use crate::{
+    frame::CameraId,
+    record::{PartRecord, Record},
+    verdict::Decision,
+};
 
 /// One numbering of one camera. Each number that is captured must be given exactly one disposition later.
 #[derive(Debug)]
@@ -87,7 +91,12 @@ impl Account {
     pub fn judged(&self, record: Record, reason: Option<FaultReason>) {
         match (record.verdict.decision, reason) {
             (Decision::Fault, reason) => {
-                self.counters.faulted(reason.unwrap_or(FaultReason::Engine));
+                let reason = reason.unwrap_or(FaultReason::Engine);
+                self.counters.faulted(reason);
+                // What could not be decoded was never seen to be a part.
+                if self.counters.is_triggered() && reason != FaultReason::Decode {
+                    self.counters.part_missed();
+                }
             }
             (Decision::Pass(_) | Decision::Fail | Decision::UnknownProduct, _) => {
                 self.counters.judged();
@@ -96,6 +105,14 @@ impl Account {
         if let Some(journal) = &self.journal {
             let number = record.origin.frame;
             journal.put(number, Entry::Judged(journal.lane, Box::new(record)));
+        }
+    }
+
+    /// A part was told. Its frames have their own dispositions: where the queue is full the row is in the log alone.
+    pub fn part(&self, record: PartRecord) {
+        let Some(Journal { lane, entries, .. }) = &self.journal else { return };
+        if let Err(refused) = entries.try_send(Entry::Part(*lane, Box::new(record))) {
+            tracing::warn!("the ledger takes no parts: {:?}", refused.into_inner());
         }
     }
 
@@ -114,6 +131,26 @@ impl Account {
     /// The pipeline says that it lost frames before they could be counted.
     pub fn lost_upstream(&self, frames: u64) {
         self.counters.lost_upstream(frames);
+    }
+
+    /// Its frames are chosen by a software trigger: those that are not dropped as untriggered are parts.
+    pub fn triggered(&self) {
+        self.counters.triggered();
+    }
+
+    /// The trigger saw a part.
+    pub fn part_seen(&self) {
+        self.counters.part_seen();
+    }
+
+    /// The part of a frame that was taken out or could not be handed over is not judged.
+    pub fn part_missed(&self) {
+        self.counters.part_missed();
+    }
+
+    /// A part stayed for longer than any does.
+    pub fn part_too_long(&self) {
+        self.counters.part_too_long();
     }
 
     /// How things stand.

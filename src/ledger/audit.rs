@@ -111,6 +111,51 @@ pub struct Exported {
     pub reason: Option<String>,
 }
 
+/// A part of several frames, or a run of parts that were dropped whole. Absence is `null`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExportedPart {
+    /// The camera.
+    pub camera: String,
+    /// Its numbering.
+    pub epoch: i64,
+    /// The part's place in it.
+    pub part: i64,
+    /// How many parts the row is about.
+    pub parts: i64,
+    /// The first of its frames.
+    pub first_frame: i64,
+    /// The last of them.
+    pub last_frame: i64,
+    /// When it was told: RFC 3339.
+    pub time: String,
+    /// The verdict's word.
+    pub decision: String,
+    /// The product.
+    pub product: Option<String>,
+    /// Frames that passed.
+    pub passed: i64,
+    /// Frames that failed.
+    pub failed: i64,
+    /// Frames of no known product.
+    pub unknown: i64,
+    /// Frames that something failed for.
+    pub faulted: i64,
+    /// Frames that were dropped or never came.
+    pub missing: i64,
+    /// The share of good parts that is refused at most.
+    pub reject_rate_bound: Option<f64>,
+    /// A frame's rate is not promised.
+    pub unrated: bool,
+    /// The model's name.
+    pub model: String,
+    /// Its version.
+    pub model_version: String,
+    /// SHA-256 of its file.
+    pub model_sha256: String,
+    /// Why it is no plain pass or fail.
+    pub reason: Option<String>,
+}
+
 /// How the parts of one camera and product went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -125,6 +170,8 @@ pub struct Stats {
     pub products: BTreeMap<Option<String>, Tally>,
     /// Frames without verdict, by disposition and reason.
     pub unjudged: BTreeMap<(String, String), u64>,
+    /// Parts of several frames by the decision's word; empty where each frame is a part.
+    pub parts: BTreeMap<String, u64>,
 }
 
 impl Audit {
@@ -202,6 +249,38 @@ impl Audit {
         Ok(())
     }
 
+    /// Gives each part that is wanted to `each`, by numbering and frames, until it fails.
+    pub fn parts<E: From<LedgerError>>(
+        &self,
+        wanted: &Wanted,
+        mut each: impl FnMut(ExportedPart) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.knows_parts()? {
+            return Ok(());
+        }
+        let query = "
+            SELECT l.camera, l.epoch, t.part, t.parts, t.first, t.last, t.time_us, t.decision, p.name,
+                t.passed, t.failed, t.unknown, t.faulted, t.missing, t.reject_rate_bound, t.unrated,
+                m.name, m.version, m.sha256, t.reason
+            FROM part t JOIN lane l ON l.id = t.lane JOIN model m ON m.id = t.model
+                LEFT JOIN product p ON p.id = t.product
+            WHERE (?1 IS NULL OR l.camera = ?1) AND t.time_us >= ?2 AND t.time_us < ?3
+            ORDER BY l.opened_us, l.id, t.first";
+        let mut statement = self.connection.prepare(query).doing("read")?;
+        let mut rows =
+            statement.query(rusqlite::params_from_iter(wanted.bounds())).doing("read")?;
+        while let Some(row) = rows.next().doing("read")? {
+            each(exported_part(row).doing("read")?)?;
+        }
+        Ok(())
+    }
+
+    /// A file of the first version, which nobody has written since, has no table for them.
+    fn knows_parts(&self) -> Result<bool, LedgerError> {
+        let tables = self.strings("SELECT name FROM sqlite_schema WHERE name = 'part'")?;
+        Ok(!tables.is_empty())
+    }
+
     /// What became of the frames, by camera.
     pub fn stats(&self, wanted: &Wanted) -> Result<BTreeMap<String, Stats>, LedgerError> {
         let mut stats: BTreeMap<String, Stats> = BTreeMap::new();
@@ -233,6 +312,11 @@ impl Audit {
             let stats = stats.entry(camera).or_default();
             stats.unjudged.insert((disposition, reason), count.cast_unsigned());
         }
+        self.parts(wanted, |part| {
+            let stats = stats.entry(part.camera).or_default();
+            *stats.parts.entry(part.decision).or_default() += part.parts.cast_unsigned();
+            Ok::<_, LedgerError>(())
+        })?;
         Ok(stats)
     }
 
@@ -293,6 +377,31 @@ fn exported(row: &Row<'_>) -> rusqlite::Result<Exported> {
         model_sha256: row.get(19)?,
         file: row.get(20)?,
         reason: row.get(21)?,
+    })
+}
+
+fn exported_part(row: &Row<'_>) -> rusqlite::Result<ExportedPart> {
+    Ok(ExportedPart {
+        camera: row.get(0)?,
+        epoch: row.get(1)?,
+        part: row.get(2)?,
+        parts: row.get(3)?,
+        first_frame: row.get(4)?,
+        last_frame: row.get(5)?,
+        time: time(row.get(6)?),
+        decision: row.get(7)?,
+        product: row.get(8)?,
+        passed: row.get(9)?,
+        failed: row.get(10)?,
+        unknown: row.get(11)?,
+        faulted: row.get(12)?,
+        missing: row.get(13)?,
+        reject_rate_bound: row.get(14)?,
+        unrated: row.get(15)?,
+        model: row.get(16)?,
+        model_version: row.get(17)?,
+        model_sha256: row.get(18)?,
+        reason: row.get(19)?,
     })
 }
 

@@ -13,11 +13,16 @@ pub enum DropReason {
     Paused,
     /// Somebody worked at the station.
     Maintenance,
+    /// The software trigger chose another frame, or saw no part.
+    NotTriggered,
+    /// The software trigger learned the empty belt from it.
+    Learning,
 }
 
 impl DropReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 3] = [Self::QueueFull, Self::Paused, Self::Maintenance];
+    pub const ALL: [Self; 5] =
+        [Self::QueueFull, Self::Paused, Self::Maintenance, Self::NotTriggered, Self::Learning];
 
     /// The word in summaries.
     pub const fn name(self) -> &'static str {
@@ -25,6 +30,8 @@ impl DropReason {
             Self::QueueFull => "queue full",
             Self::Paused => "paused",
             Self::Maintenance => "maintenance",
+            Self::NotTriggered => "not triggered",
+            Self::Learning => "learning the empty belt",
         }
     }
 }
@@ -57,6 +64,17 @@ impl FaultReason {
     }
 }
 
+/// What a software trigger saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Parts that came.
+    pub seen: u64,
+    /// Those whose frame has no verdict, or the verdict `fault`.
+    pub missed: u64,
+    /// How often one had stayed for as long as no part does: two that touch, a belt that stopped, another light.
+    pub too_long: u64,
+}
+
 /// One camera's account at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
@@ -70,6 +88,8 @@ pub struct Balance {
     pub faulted: [u64; FaultReason::ALL.len()],
     /// Frames that the pipeline lost before they could be numbered; no part of the equation.
     pub lost_upstream: u64,
+    /// What its software trigger saw, where it has one; no part of the equation.
+    pub parts: Option<Parts>,
 }
 
 impl Balance {
@@ -122,6 +142,9 @@ impl fmt::Display for Balance {
         if self.lost_upstream > 0 {
             write!(f, "; lost upstream {}", self.lost_upstream)?;
         }
+        if let Some(Parts { seen, missed, too_long }) = self.parts {
+            write!(f, "; parts {seen} seen, {missed} missed, {too_long} too long")?;
+        }
         Ok(())
     }
 }
@@ -135,14 +158,18 @@ mod tests {
         let balance = Balance {
             captured: 10,
             judged: 6,
-            dropped: [2, 0, 0],
+            dropped: [2, 0, 0, 0, 0],
             faulted: [1, 0, 0, 0],
             lost_upstream: 4,
+            parts: None,
         };
         assert_eq!(
             balance.to_string(),
             "captured 10 = judged 6 + dropped 2 (2 queue full) + faulted 1 (1 decode) + in flight 1; lost upstream 4"
         );
+        let parts = Some(Parts { seen: 7, missed: 1, too_long: 2 });
+        let told = Balance { captured: 9, lost_upstream: 0, parts, ..balance }.to_string();
+        assert!(told.ends_with("(1 decode); parts 7 seen, 1 missed, 2 too long"), "{told}");
         assert!(!balance.is_settled());
         assert!(Balance { captured: 9, ..balance }.is_settled());
         assert_eq!(Balance { captured: 8, ..balance }.in_flight(), None);

@@ -17,14 +17,18 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, params};
 
 use super::{FaultReason, Unjudged, settled::Settled};
-use crate::record::{ModelLabel, Record};
+use crate::{
+    judge::part::Counts,
+    record::{ModelLabel, PartRecord, Record},
+};
 
 /// "Sght": tells a ledger from any other SQLite file.
 const APPLICATION_ID: i32 = 0x5367_6874;
 /// The schema, one script a version: a file of version n gets those after n.
-const MIGRATIONS: [&str; VERSION as usize] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; VERSION as usize] =
+    [include_str!("schema.sql"), include_str!("schema_2.sql")];
 /// The version of today's schema.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// A reader's transaction may hold a writer up for as long as it takes to list what it reads.
 const BUSY_WITHIN: Duration = Duration::from_secs(5);
 /// Rows that one commit forgets at most, so that verdicts do not wait for the broom.
@@ -59,6 +63,8 @@ pub struct Batch {
     pub judged: Vec<(usize, Box<Record>)>,
     /// Runs of frames without.
     pub unjudged: Vec<(usize, RangeInclusive<u64>, Unjudged)>,
+    /// Parts of several frames.
+    pub parts: Vec<(usize, Box<PartRecord>)>,
     /// What happened beside.
     pub events: Vec<Event>,
     /// Up to which number each lane may give them from now on.
@@ -68,8 +74,9 @@ pub struct Batch {
 impl Batch {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Self { judged, unjudged, events, reserved_to } = self;
-        judged.is_empty() && unjudged.is_empty() && events.is_empty() && reserved_to.is_empty()
+        let Self { judged, unjudged, parts, events, reserved_to } = self;
+        let is_without_frames = judged.is_empty() && unjudged.is_empty() && reserved_to.is_empty();
+        is_without_frames && parts.is_empty() && events.is_empty()
     }
 
     /// Adds a run of frames without verdict, to the one that it prolongs where that is among the last.
@@ -389,6 +396,15 @@ fn write(
             twice(lane, run);
         }
     }
+    for (index, record) in &batch.parts {
+        let Some(lane) = lanes.get(*index) else { continue };
+        let product = match &record.part.product {
+            Some(product) => Some(product_id(connection, products, product)?),
+            None => None,
+        };
+        let model = model_id(connection, models, &record.model)?;
+        insert_part(connection, lane.row, record, product, model)?;
+    }
     for event in &batch.events {
         insert_event(connection, event)?;
     }
@@ -459,6 +475,41 @@ fn insert_verdict(
         origin.inference.map(whole_micros),
         origin.file.as_deref(),
         verdict.reason,
+    ])?;
+    Ok(())
+}
+
+fn insert_part(
+    connection: &Connection,
+    lane: i64,
+    record: &PartRecord,
+    product: Option<i64>,
+    model: i64,
+) -> rusqlite::Result<()> {
+    let part = &record.part;
+    let Counts { passed, failed, unknown, faulted, missing } = part.counts;
+    // A second row of the same frames would be a bug of ours: the first one stands, as it does for frames.
+    let insert = "INSERT OR IGNORE INTO part (lane, first, last, part, parts, time_us, decision, product, model,
+                      passed, failed, unknown, faulted, missing, reject_rate_bound, unrated, reason)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+    connection.prepare_cached(insert)?.execute(params![
+        lane,
+        part.frames.start().cast_signed(),
+        part.frames.end().cast_signed(),
+        part.number.cast_signed(),
+        part.parts.cast_signed(),
+        micros(record.time),
+        part.decision.name(),
+        product,
+        model,
+        passed,
+        failed,
+        unknown,
+        faulted,
+        missing,
+        part.reject_rate_bound,
+        part.unrated,
+        part.reason,
     ])?;
     Ok(())
 }
@@ -621,6 +672,7 @@ fn forget(connection: &Connection, too_old_us: i64, is_too_big: bool) -> rusqlit
     let up_to = params![lane, to];
     connection.execute("DELETE FROM verdict WHERE lane = ?1 AND number <= ?2", up_to)?;
     connection.execute("DELETE FROM unjudged WHERE lane = ?1 AND first <= ?2", up_to)?;
+    connection.execute("DELETE FROM part WHERE lane = ?1 AND last <= ?2", up_to)?;
     connection.execute("UPDATE lane SET forgotten_to = ?2 WHERE id = ?1", up_to)?;
     Ok(true)
 }

@@ -19,7 +19,7 @@ pub mod writer;
 
 pub use self::{
     account::Account,
-    balance::{Balance, DropReason, FaultReason},
+    balance::{Balance, DropReason, FaultReason, Parts},
     book::{LedgerError, Retention},
     writer::{Ledger, LedgerOptions},
 };

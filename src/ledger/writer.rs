@@ -23,7 +23,12 @@ use super::{
     account::{Journal, Shared},
     book::{Batch, Book, Event, Found, Retention},
 };
-use crate::{clock::Clock, fault::one_line, frame::CameraId, record::Record};
+use crate::{
+    clock::Clock,
+    fault::one_line,
+    frame::CameraId,
+    record::{PartRecord, Record},
+};
 
 /// Four minutes of a 30 fps camera while the disk is full; a record is some 300 bytes.
 const QUEUE_LEN: usize = 8_192;
@@ -58,6 +63,7 @@ pub struct LedgerOptions {
 pub(super) enum Entry {
     Judged(usize, Box<Record>),
     Unjudged(usize, u64, Unjudged),
+    Part(usize, Box<PartRecord>),
     Reserve,
     Event(Event),
     Close,
@@ -321,6 +327,7 @@ impl Writer {
         match entry {
             Entry::Judged(lane, record) => self.batch.judged.push((lane, record)),
             Entry::Unjudged(lane, number, what) => self.batch.add_run(lane, number..=number, what),
+            Entry::Part(lane, part) => self.batch.parts.push((lane, part)),
             Entry::Event(event) => self.batch.events.push(event),
             Entry::Reserve => return Taken::Urgent,
             Entry::Close => return Taken::Close,
@@ -329,7 +336,8 @@ impl Writer {
     }
 
     fn rows(&self) -> usize {
-        self.batch.judged.len() + self.batch.unjudged.len() + self.batch.events.len()
+        let Batch { judged, unjudged, parts, events, reserved_to: _ } = &self.batch;
+        judged.len() + unjudged.len() + parts.len() + events.len()
     }
 
     /// Writes the batch and reserves numbers; `false` when the file did not take it, which is kept then.

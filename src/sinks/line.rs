@@ -1,4 +1,4 @@
-//! One verdict as a line: JSON for programs, text for people.
+//! One verdict, about a frame or about a part, as a line: JSON for programs, text for people.
 //!
 //! Owns the schema of `docs/verdict-lines.md`. Pure; absence is `null`, and every field is always there.
 
@@ -6,7 +6,37 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::record::{ModelLabel, Record};
+use crate::{
+    judge::part::Counts,
+    record::{ModelLabel, PartRecord, Record},
+};
+
+/// A line of standard output.
+#[derive(Clone, Debug)]
+pub enum Line {
+    /// About a frame.
+    Frame(Box<Record>),
+    /// About a part, after the lines of its frames.
+    Part(Box<PartRecord>),
+}
+
+impl Line {
+    /// The line as a JSON object, without a newline.
+    pub fn json(&self) -> String {
+        match self {
+            Self::Frame(record) => record.json(),
+            Self::Part(record) => record.json(),
+        }
+    }
+
+    /// The line for people, without a newline.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Frame(record) => record.text(),
+            Self::Part(record) => record.text(),
+        }
+    }
+}
 
 #[derive(Serialize)]
 struct Json<'a> {
@@ -90,6 +120,72 @@ impl Record {
     }
 }
 
+#[derive(Serialize)]
+struct PartJson<'a> {
+    part: u64,
+    parts: u64,
+    camera: &'a str,
+    epoch: u64,
+    first_frame: u64,
+    last_frame: u64,
+    time: String,
+    decision: &'static str,
+    product: Option<&'a str>,
+    passed: u32,
+    failed: u32,
+    unknown: u32,
+    faulted: u32,
+    missing: u32,
+    reject_rate_bound: Option<f64>,
+    unrated: bool,
+    model: &'a ModelLabel,
+    reason: Option<&'a str>,
+}
+
+impl PartRecord {
+    /// The line as a JSON object, without a newline.
+    pub fn json(&self) -> String {
+        let Self { camera, epoch, time, model, part } = self;
+        let Counts { passed, failed, unknown, faulted, missing } = part.counts;
+        let json = PartJson {
+            part: part.number,
+            parts: part.parts,
+            camera,
+            epoch: *epoch,
+            first_frame: *part.frames.start(),
+            last_frame: *part.frames.end(),
+            time: humantime::format_rfc3339_micros(*time).to_string(),
+            decision: part.decision.name(),
+            product: part.product.as_deref(),
+            passed,
+            failed,
+            unknown,
+            faulted,
+            missing,
+            reject_rate_bound: part.reject_rate_bound,
+            unrated: part.unrated,
+            model,
+            reason: part.reason.as_deref(),
+        };
+        serde_json::to_string(&json).unwrap_or_default()
+    }
+
+    /// The line for people, without a newline.
+    pub fn text(&self) -> String {
+        let Self { camera, part, .. } = self;
+        let product = part.product.as_deref().unwrap_or("-");
+        let what = part.reason.clone().unwrap_or_else(|| part.counts.to_string());
+        let unrated = if part.unrated { "  unrated" } else { "" };
+        format!(
+            "{camera} part {}  {:15}  {product:12}  frames {} to {}: {what}{unrated}",
+            part.number,
+            part.decision.name(),
+            part.frames.start(),
+            part.frames.end(),
+        )
+    }
+}
+
 fn millis(duration: Duration) -> f64 {
     // Microseconds are what the clock can tell.
     (duration.as_secs_f64() * 1e6).round() / 1e3
@@ -100,7 +196,12 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::{record::Origin, verdict::Verdict};
+    use crate::{
+        frame::Stamp,
+        judge::part::{PartRule, Parts},
+        record::Origin,
+        verdict::Verdict,
+    };
 
     #[test]
     fn every_field_is_always_there_and_documented() {
@@ -129,8 +230,32 @@ mod tests {
              \"model\":{\"name\":\"demo\",\"version\":\"1\"},\"latency_ms\":1.5,\"inference_ms\":null,\
              \"reason\":\"decode\"}"
         );
+        documented(&json);
+    }
+
+    #[test]
+    fn the_line_of_a_part_is_documented_as_well() {
+        let rule = PartRule { frames: 1, fails: 1, within: Duration::from_secs(1) };
+        let time = SystemTime::UNIX_EPOCH;
+        let stamp = Stamp { monotonic: Duration::ZERO, wall: time, pts: None };
+        let part = Parts::new(rule).frame(1, &stamp, &Verdict::fault(0.01, "decode")).remove(0);
+        let model = ModelLabel { name: "demo".into(), version: "1".into(), sha256: String::new() };
+        let record = PartRecord { camera: "top".into(), epoch: 0, time, model: model.into(), part };
+        let json = record.json();
+        assert_eq!(
+            json,
+            "{\"part\":1,\"parts\":1,\"camera\":\"top\",\"epoch\":0,\"first_frame\":1,\"last_frame\":1,\
+             \"time\":\"1970-01-01T00:00:00.000000Z\",\"decision\":\"fault\",\"product\":null,\"passed\":0,\
+             \"failed\":0,\"unknown\":0,\"faulted\":1,\"missing\":0,\"reject_rate_bound\":null,\"unrated\":false,\
+             \"model\":{\"name\":\"demo\",\"version\":\"1\"},\"reason\":\"0 passed, 0 failed, 0 unknown, 1 faulted, \
+             0 missing: those that nobody judged could have refused it\"}"
+        );
+        documented(&json);
+    }
+
+    fn documented(json: &str) {
         let page = include_str!("../../docs/verdict-lines.md");
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let value: serde_json::Value = serde_json::from_str(json).unwrap();
         for field in value.as_object().unwrap().keys() {
             assert!(
                 page.contains(&format!("| `{field}` |")),

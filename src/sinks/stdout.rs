@@ -16,7 +16,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
-use crate::record::Record;
+use super::line::Line;
 
 /// Half a second of a fast line: a pipe's reader may pause that long unnoticed.
 const QUEUE_LEN: usize = 64;
@@ -64,7 +64,7 @@ pub struct Status {
 /// The sink's thread and its queue.
 #[derive(Debug)]
 pub struct Stdout {
-    lines: Sender<Record>,
+    lines: Sender<Line>,
     /// Whether a giver waits for the reader right now.
     is_waited_for: Arc<AtomicBool>,
     closing: Closing,
@@ -103,7 +103,7 @@ impl Stdout {
     }
 
     /// Hands a line over.
-    pub fn hand(&self, line: Record, when_full: WhenFull) -> Handed {
+    pub fn hand(&self, line: Line, when_full: WhenFull) -> Handed {
         match when_full {
             WhenFull::Wait => {
                 self.is_waited_for.store(self.lines.is_full(), Ordering::Relaxed);
@@ -145,7 +145,7 @@ struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    fn run(mut self, queue: &Receiver<Record>) -> io::Result<()> {
+    fn run(mut self, queue: &Receiver<Line>) -> io::Result<()> {
         loop {
             match queue.recv_timeout(STATUS_EVERY) {
                 Ok(line) => {
@@ -170,7 +170,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    fn write(&mut self, line: &Record) -> io::Result<()> {
+    fn write(&mut self, line: &Line) -> io::Result<()> {
         let text = match &self.style {
             Style::Json => line.json(),
             Style::Text => line.text(),

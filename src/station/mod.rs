@@ -2,9 +2,11 @@
 //!
 //! Owns who runs on which thread, the start order (sink, engine, cameras), the drain order (cameras, channels,
 //! engine, sink, ledger) and the deadline for it. Every frame that it takes from a channel gets its one disposition
-//! here; between two frames the engine's thread obeys commands and runs golden frames (`golden`). `watch` tells what
-//! happens beside. Must not know how frames are made, how they are judged, or how lines look.
+//! here; between two frames the engine's thread obeys commands and runs golden frames (`golden`). `aside` draws conclusions from
+//! several frames, `watch` tells what happens beside. Must not know how frames are made, how they are judged, or how lines look.
 
+mod aside;
+mod gather;
 mod golden;
 mod watch;
 
@@ -20,22 +22,25 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, select};
 
-use self::{golden::Golden, watch::Watch};
+use self::{aside::Aside, golden::Golden, watch::Watch};
 use crate::{
     calibration::desk::{Heard, Listener},
     camera::{Camera, CameraError, CameraEvent, Playing},
     channel::Overflow,
     clock::Clock,
-    engine::{Deviations, Inference},
+    engine::{Deviations, Engine as _, EngineError, Inference, Refusal},
     fault::{Class, Fault, one_line},
     frame::{CameraId, Frame, Picture},
-    inspector::Inspector,
+    inspector::{InspectError, Inspection, Inspector},
     judge::Judge,
-    ledger::{Account, Balance, FaultReason, Ledger, book::Event, writer::Notes},
+    ledger::{Account, Balance, FaultReason, Ledger, Parts, book::Event, writer::Notes},
     record::{Origin, Record},
     service::Manager,
     shutdown::StopRequested,
-    sinks::stdout::{Handed, Stdout, WhenFull},
+    sinks::{
+        line::Line,
+        stdout::{Handed, Stdout, WhenFull},
+    },
     state::{self, Board, Trouble},
     summary::Summary,
     telemetry::{Judging, Stages, Telemetry},
@@ -64,6 +69,8 @@ pub struct Station {
     pub listener: Option<Listener>,
     /// How often the golden frames are run.
     pub golden_every: Duration,
+    /// How long a frame may wait for others to fill its batch.
+    pub batch_wait: Duration,
     /// Who started this process, and wants to hear from it.
     pub manager: Manager,
     /// What latencies are measured with; the cameras' own.
@@ -90,6 +97,8 @@ pub struct Report {
     pub lines_lost: u64,
     /// What the engine said when it last failed.
     pub engine_failure: Option<String>,
+    /// What the GPU said when it failed for good; the process must end.
+    pub gpu_failure: Option<String>,
 }
 
 /// Losses and returns of a camera that may wait to be told.
@@ -119,6 +128,7 @@ impl Station {
             commands,
             listener,
             golden_every,
+            batch_wait,
             manager,
             clock,
             drain_within,
@@ -140,8 +150,10 @@ impl Station {
             notes: ledger.as_ref().map(Ledger::notes),
             health: ledger.as_ref().map(|ledger| Arc::clone(ledger.health())),
             clock: Arc::clone(&clock),
+            parts: accounts.iter().map(|account| (Arc::clone(account), Parts::default())).collect(),
         };
         let worker = Worker {
+            aside: Aside::new(inspector.judges()),
             inspector,
             sink,
             board,
@@ -150,6 +162,8 @@ impl Station {
             commands,
             listener,
             golden: Golden::new(golden_every, clock.monotonic()),
+            batch_wait,
+            dead: None,
             notes: ledger.as_ref().map(Ledger::notes),
             failures: 0,
             clock,
@@ -192,6 +206,9 @@ impl Station {
         drain.sink(done.sink)?;
         // Last: what the others did until their end is in it.
         drain.ledger(ledger)?;
+        if done.gpu_failure.is_some() {
+            leave(done.inspector);
+        }
         let balances = drain.balances().collect();
         Ok(Report {
             summary: done.summary,
@@ -199,6 +216,7 @@ impl Station {
             failures,
             lines_lost: done.lines_lost,
             engine_failure: done.engine_failure,
+            gpu_failure: done.gpu_failure,
         })
     }
 }
@@ -237,6 +255,8 @@ pub enum Command {
 enum Notice {
     /// Nobody reads the verdicts any more.
     OutputGone,
+    /// The GPU failed for good.
+    GpuGone,
 }
 
 /// Who is late when lines wait for a reader.
@@ -337,7 +357,7 @@ impl Drain<'_> {
             if !self.is_asked_for {
                 select! {
                     recv(self.notices) -> notice => match notice {
-                        Ok(Notice::OutputGone) => {}
+                        Ok(Notice::OutputGone | Notice::GpuGone) => {}
                         Err(_gone) => return Ok(()),
                     },
                     recv(self.stop) -> _ => self.is_asked_for = true,
@@ -345,7 +365,7 @@ impl Drain<'_> {
                 continue;
             }
             match self.notices.recv_timeout(self.within) {
-                Ok(Notice::OutputGone) => {}
+                Ok(Notice::OutputGone | Notice::GpuGone) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => return Err(self.late(Class::Engine, "engine-0")),
             }
@@ -374,6 +394,7 @@ impl Drain<'_> {
 
     /// Waits until every row is in the file.
     fn ledger(&mut self, ledger: Option<Ledger>) -> Result<(), Fault> {
+        self.watch.parts();
         let Some(ledger) = ledger else { return Ok(()) };
         let closing = ledger.close();
         // Even where nobody asked: a disk that takes nothing may never take anything.
@@ -410,6 +431,12 @@ impl Drain<'_> {
     }
 }
 
+/// The destructors of a provider whose GPU is lost may hang or crash, and the process ends anyhow.
+#[expect(clippy::mem_forget, reason = "what is not taken apart cannot hang the end of the process")]
+fn leave(inspector: Inspector) {
+    std::mem::forget(inspector);
+}
+
 /// Joins the cameras' threads, then the engine's, which ends when it has drained the channels.
 fn finish(engine: JoinHandle<Done>, playing: Vec<Playing>) -> Result<Done, Fault> {
     let mut panicked = Vec::new();
@@ -435,6 +462,8 @@ fn finish(engine: JoinHandle<Done>, playing: Vec<Playing>) -> Result<Done, Fault
 /// The engine's thread.
 struct Worker {
     inspector: Inspector,
+    /// What the judges know from one frame to the next.
+    aside: Aside,
     sink: Stdout,
     board: Arc<Board>,
     telemetry: Arc<Telemetry>,
@@ -442,6 +471,9 @@ struct Worker {
     commands: Receiver<Command>,
     listener: Option<Listener>,
     golden: Golden,
+    batch_wait: Duration,
+    /// What the GPU said when it failed for good: it is not asked again.
+    dead: Option<String>,
     notes: Option<Notes>,
     /// Failures of the engine since it last succeeded.
     failures: u32,
@@ -455,10 +487,13 @@ struct Worker {
 
 /// What is left of it.
 struct Done {
+    /// Not taken apart before every verdict has left.
+    inspector: Inspector,
     sink: Stdout,
     summary: Summary,
     lines_lost: u64,
     engine_failure: Option<String>,
+    gpu_failure: Option<String>,
 }
 
 impl Worker {
@@ -466,13 +501,15 @@ impl Worker {
     fn run(mut self, mut lanes: Vec<Lane>) -> Done {
         while !lanes.is_empty() {
             let closed = self.until_one_closes(&lanes);
-            lanes.remove(closed);
+            let lane = lanes.remove(closed);
+            self.conclude_lane(&lane);
         }
-        let Self { sink, summary, lines_lost, engine_failure, listener, .. } = self;
+        let Self { inspector, sink, summary, lines_lost, engine_failure, dead, listener, .. } =
+            self;
         if let Some(listener) = listener {
             listener.close();
         }
-        Done { sink, summary, lines_lost, engine_failure }
+        Done { inspector, sink, summary, lines_lost, engine_failure, gpu_failure: dead }
     }
 
     fn until_one_closes(&mut self, lanes: &[Lane]) -> usize {
@@ -485,28 +522,38 @@ impl Worker {
         loop {
             // Between two frames, one golden frame at a time: no part waits longer than for another part.
             self.golden_step();
-            self.board.beat(self.clock.monotonic());
+            let now = self.clock.monotonic();
+            self.board.beat(now);
+            self.tell_overdue(lanes, now);
             // Among several that are ready, crossbeam chooses at random: no camera starves another.
             let wait = if self.golden.is_running() { Duration::ZERO } else { BEAT_EVERY };
             let Ok(ready) = select.select_timeout(wait) else { continue };
             let index = ready.index();
             if index == lanes.len() {
                 if let Ok(command) = ready.recv(&commands) {
-                    self.obey(command);
+                    self.obey(command, lanes);
                 }
                 continue;
             }
             match ready.recv(&lanes[index].frames) {
-                Ok(frame) => self.one(&frame, &lanes[index]),
+                Ok(frame) => {
+                    let until = gather::Until {
+                        batch_max: self.inspector.engine().batch_max(),
+                        wait: self.batch_wait,
+                    };
+                    let frames: Vec<_> = lanes.iter().map(|lane| &lane.frames).collect();
+                    self.batch(&gather::gather((index, frame), &frames, until), lanes);
+                }
                 Err(_closed) => return index,
             }
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn obey(&mut self, command: Command, lanes: &[Lane]) {
         match command {
             Command::Swap(inspector, old) => {
                 let before = std::mem::replace(&mut self.inspector, *inspector);
+                self.recall(lanes, &before);
                 let label = self.inspector.model();
                 let detail = format!("{} {} {}", label.name, label.version, label.sha256);
                 self.note("model", detail);
@@ -521,6 +568,9 @@ impl Worker {
 
     /// Runs the next golden frame, where it is time for one.
     fn golden_step(&mut self) {
+        if self.dead.is_some() {
+            return;
+        }
         let now = self.clock.monotonic();
         let frames = self.inspector.engine().golden_frames();
         let Some(index) = self.golden.next(now, frames) else { return };
@@ -537,6 +587,9 @@ impl Worker {
                     );
                     self.trusted(all);
                 }
+            }
+            Err(Refusal::Failed { source: source @ EngineError::Fatal { .. }, .. }) => {
+                self.bury(&source.into());
             }
             Err(refusal) => {
                 let why = one_line(&refusal);
@@ -561,36 +614,86 @@ impl Worker {
         }
     }
 
-    fn one(&mut self, frame: &Frame, lane: &Lane) {
+    /// Judges frames that came at once; each gets its disposition.
+    fn batch(&mut self, frames: &[(usize, Frame)], lanes: &[Lane]) {
         let started = self.clock.monotonic();
-        let wanted = self.listener.as_ref().and_then(|it| it.wants(&frame.id.camera));
-        let mut inferences = Vec::new();
-        let reject_rate = self.inspector.judges().get(lane.camera).map_or(0.0, Judge::reject_rate);
-        let (verdict, is_inferred, fault) = match &frame.picture {
-            Picture::Unreadable(reason) => {
-                let reason = format!("cannot be decoded: {reason}");
-                (Verdict::fault(reject_rate, reason), false, Some(FaultReason::Decode))
-            }
-            Picture::Pixels(_) if let Some(why) = self.golden.refusal() => {
-                let reason = format!("the engine is not trusted: {why}");
-                (Verdict::fault(reject_rate, reason), false, Some(FaultReason::Engine))
-            }
-            Picture::Pixels(pixels) => match self.inspector.inspect(pixels.view(), lane.camera) {
-                Ok(inspection) => {
-                    let fault = match inspection.verdict.decision {
-                        Decision::Fault => Some(FaultReason::Engine),
-                        Decision::Pass(_) | Decision::Fail | Decision::UnknownProduct => None,
-                    };
-                    inferences = inspection.inferences;
-                    (inspection.verdict, true, fault)
-                }
-                Err(error) => {
-                    let reason = one_line(&error);
-                    (Verdict::fault(reject_rate, reason), false, Some(FaultReason::Engine))
-                }
-            },
+        let untrusted = match (&self.dead, self.golden.refusal()) {
+            (Some(why), _) => Some(format!("the GPU failed for good: {why}")),
+            (None, Some(why)) => Some(format!("the engine is not trusted: {why}")),
+            (None, None) => None,
         };
+        let inputs: Vec<_> = frames
+            .iter()
+            .filter_map(|(lane, frame)| match &frame.picture {
+                Picture::Pixels(pixels) if untrusted.is_none() => {
+                    Some((pixels.view(), lanes[*lane].camera))
+                }
+                Picture::Pixels(_) | Picture::Unreadable(_) => None,
+            })
+            .collect();
+        if !inputs.is_empty() {
+            self.telemetry.batched();
+        }
+        let mut outcomes = self.inspector.inspect_batch(&inputs).into_iter();
         let ended = self.clock.monotonic();
+        for (lane, frame) in frames {
+            let outcome = match (&frame.picture, &untrusted) {
+                (Picture::Unreadable(reason), _) => {
+                    Err((format!("cannot be decoded: {reason}"), FaultReason::Decode))
+                }
+                (Picture::Pixels(_), Some(why)) => Err((why.clone(), FaultReason::Engine)),
+                (Picture::Pixels(_), None) => match outcomes.next() {
+                    Some(Ok(inspection)) => Ok(inspection),
+                    Some(Err(error)) => {
+                        self.bury(&error);
+                        Err((one_line(&error), FaultReason::Engine))
+                    }
+                    None => Err(("the engine gave no answer".into(), FaultReason::Engine)),
+                },
+            };
+            self.settle(frame, &lanes[*lane], outcome, started, ended);
+        }
+    }
+
+    /// Takes note of a failure that only a new process gets out of.
+    fn bury(&mut self, error: &InspectError) {
+        if let InspectError::Engine(EngineError::Fatal { cause }) = error
+            && self.dead.is_none()
+        {
+            tracing::error!(
+                "the GPU failed for good, the process ends to be started again: {cause}"
+            );
+            self.note("gpu-failed", cause.clone());
+            self.board.post(state::Event::Begins(Trouble::Engine));
+            self.dead = Some(cause.clone());
+            // Full: the station knows already that it is to end.
+            let _told = self.notify.try_send(Notice::GpuGone);
+        }
+    }
+
+    /// Gives one frame its disposition, by the verdict about it or why there is none.
+    fn settle(
+        &mut self,
+        frame: &Frame,
+        lane: &Lane,
+        outcome: Result<Inspection, (String, FaultReason)>,
+        started: Duration,
+        ended: Duration,
+    ) {
+        let reject_rate = self.inspector.judges().get(lane.camera).map_or(0.0, Judge::reject_rate);
+        let wanted = self.listener.as_ref().and_then(|it| it.wants(&frame.id.camera));
+        let is_inferred = outcome.is_ok();
+        let (inspection, fault) = match outcome {
+            Ok(inspection) => {
+                let is_fault = inspection.verdict.decision == Decision::Fault;
+                (inspection, is_fault.then_some(FaultReason::Engine))
+            }
+            Err((reason, fault)) => {
+                let verdict = Verdict::fault(reject_rate, reason);
+                (Inspection { verdict, inferences: Vec::new(), appearance: None }, Some(fault))
+            }
+        };
+        let Inspection { verdict, inferences, appearance } = inspection;
         let latency = ended.saturating_sub(frame.stamp.monotonic);
         let inference = is_inferred.then(|| ended.saturating_sub(started));
         self.summary.latency.add(latency);
@@ -625,12 +728,13 @@ impl Worker {
             latency,
             inference,
         };
-        let heard = wanted.map(|collection| (collection, verdict.clone()));
         let record = Record { origin, model: Arc::clone(self.inspector.model()), verdict };
-        self.print(record.clone(), lane.when_full);
-        // Last: what the ledger calls judged has been handed over.
+        self.print(Line::Frame(Box::new(record.clone())), lane.when_full);
+        let verdict = record.verdict.clone();
+        // What the ledger calls judged has been handed over.
         lane.account.judged(record, fault);
-        if let Some((collection, verdict)) = heard {
+        self.conclude(frame, lane, &verdict, appearance);
+        if let Some(collection) = wanted {
             self.tell_listener(collection, frame, verdict, inferences);
         }
     }
@@ -657,7 +761,7 @@ impl Worker {
         }
     }
 
-    fn print(&mut self, line: Record, when_full: WhenFull) {
+    fn print(&mut self, line: Line, when_full: WhenFull) {
         match self.sink.hand(line, when_full) {
             Handed::Queued => {}
             Handed::Lost => self.lines_lost += 1,

@@ -10,6 +10,8 @@ use crate::{
     fault::one_line,
     frame::CameraId,
     ledger::{
+        Account,
+        balance::Parts,
         book::Event,
         writer::{Health, Notes},
     },
@@ -26,6 +28,8 @@ pub(super) struct Watch {
     pub(super) notes: Option<Notes>,
     pub(super) health: Option<Arc<Health>>,
     pub(super) clock: Arc<dyn Clock>,
+    /// The cameras' accounts, with the parts that have been told.
+    pub(super) parts: Vec<(Arc<Account>, Parts)>,
 }
 
 impl Watch {
@@ -63,8 +67,28 @@ impl Watch {
         } else {
             state::Event::Ends(Trouble::Ledger)
         });
+        self.parts();
         let now = self.clock.monotonic();
         self.manager.alive(now, self.board.since_beat(now));
+    }
+
+    /// What software triggers saw and nobody judged.
+    pub(super) fn parts(&mut self) {
+        let mut parts = std::mem::take(&mut self.parts);
+        for (account, told) in &mut parts {
+            let Some(now) = account.balance().parts else { continue };
+            let missed = now.missed.saturating_sub(told.missed);
+            let too_long = now.too_long.saturating_sub(told.too_long);
+            if missed > 0 {
+                self.note("parts-missed", &account.camera().0, format!("{missed} not judged"));
+            }
+            if too_long > 0 {
+                let detail = "one stays for longer than any does".to_owned();
+                self.note("part-too-long", &account.camera().0, detail);
+            }
+            *told = now;
+        }
+        self.parts = parts;
     }
 
     fn post(&mut self, event: state::Event) {

@@ -33,15 +33,20 @@ proptest! {
     #[test]
     fn any_evidence_yields_a_verdict_and_what_is_no_number_yields_a_fault(
         score in any::<f32>(),
-        embedding in prop::collection::vec(any::<f32>(), 0..4),
+        embedding in prop_oneof![
+            prop::collection::vec(any::<f32>(), 0..4),
+            (0.0_f32..7.0).prop_map(|angle| vec![angle.cos(), angle.sin()]),
+            // The product with a prototype is infinite, and the distance with it.
+            Just(vec![f32::MAX; 2]),
+        ],
         scores in prop::collection::vec(0.0_f32..1.0, 1..50),
     ) {
         let classes = [class("cap", [1.0, 0.0], scores)];
         let judge = Judge::new(&classes, &Recipe::of(reject(0.1), Unrated::Allowed)).unwrap();
-        let is_finite = score.is_finite() && embedding.iter().all(|value| value.is_finite());
-        let len = embedding.len();
+        let square: f32 = embedding.iter().map(|value| value * value).sum();
+        let is_sound = score.is_finite() && (square - 1.0).abs() < 0.05 && embedding.len() == 2;
         let verdict = judge.decide(&Evidence { score, embedding });
-        prop_assert_eq!(verdict.decision == Decision::Fault, !is_finite || len != 2);
+        prop_assert_eq!(verdict.decision == Decision::Fault, !is_sound);
         prop_assert_eq!(verdict.reason.is_some(), verdict.decision == Decision::Fault);
     }
 

@@ -12,7 +12,7 @@ use bundle::{
     geometry::{Geometry, Size},
 };
 use sightline::{
-    camera::{Camera, CameraOptions, Platform, Preset},
+    camera::{Camera, CameraOptions, Platform, Preset, View},
     channel::Overflow,
     clock::{Clock, SystemClock},
     engine::{Deviations, Engine, golden::Candidate},
@@ -39,6 +39,8 @@ pub fn options(preset: &str, parameters: &[(&str, &str)]) -> CameraOptions {
     CameraOptions {
         preset: Preset::find(preset, Platform::Any).unwrap(),
         parameters,
+        view: View::default(),
+        trigger: None,
         scale_to: Some(INPUT),
         keep_full: false,
         overflow: Overflow::Every,
@@ -133,6 +135,7 @@ pub fn station_with(
         commands: crossbeam_channel::bounded(1),
         listener: None,
         golden_every: Duration::from_hours(1),
+        batch_wait: Duration::ZERO,
         manager: Manager::from_environment(),
         clock,
         drain_within: Station::DRAIN_WITHIN,

@@ -11,21 +11,28 @@
 )]
 
 mod line;
+#[path = "../../bundle/tests/peak/mod.rs"]
+mod peak;
 mod support;
 
 mod bad_input;
 mod calibrate;
 mod check_and_capture;
 mod demo;
+mod engines;
 mod golden_refusal;
+mod hostile;
 mod inspect;
 mod judging;
 mod ledger;
 mod precisions;
 mod presets;
+mod recipes;
 mod reconnect;
 mod reload;
 mod rtsp;
 mod service;
 mod tidy;
+mod triggers;
+mod views;
 mod way_of_a_frame;

@@ -9,7 +9,10 @@ use std::{
 use bundle::geometry::Size;
 use gstreamer::{self as gst, glib, prelude::*, subclass::prelude::*};
 use sightline::{
-    camera::{CameraEvent, CameraOptions, Platform, Preset, preset},
+    camera::{
+        CameraEvent, CameraOptions, Platform, Preset, View, preset,
+        view::{Area, Turn},
+    },
     channel::Overflow,
     frame::Picture,
 };
@@ -27,6 +30,8 @@ fn options(preset: Preset, parameters: &[(&str, &str)]) -> CameraOptions {
     CameraOptions {
         preset,
         parameters,
+        view: View::default(),
+        trigger: None,
         scale_to: Some(INPUT),
         keep_full: false,
         overflow: Overflow::Latest,
@@ -63,6 +68,71 @@ fn rtsp_is_played_and_stopped() {
     assert_eq!(seen, 10);
     let balance = account.balance();
     assert_eq!(balance.captured, 10 + waiting + balance.dropped_total(), "{balance}");
+    assert_eq!(balance.lost_upstream, 0, "over TCP nothing is lost");
+}
+
+#[test]
+fn a_network_camera_may_change_its_size_in_mid_stream() {
+    let location = format!("rtsp://127.0.0.1:{}/changing", rtsp::serve_beside());
+    let view = View { turn: Turn::None, region: Some(Area::new(0.5, 0.0, 0.5, 1.0).unwrap()) };
+    let options = CameraOptions {
+        scale_to: None,
+        view,
+        overflow: Overflow::Every,
+        ..options(find("rtsp"), &[("location", &location)])
+    };
+    let camera = support::camera("top", &options).unwrap();
+    let frames = camera.frames().clone();
+    let (event, events) = crossbeam_channel::bounded(1);
+    let playing = camera.play(event).unwrap();
+    let mut sizes = Vec::new();
+    for frame in frames.iter().take(60) {
+        let Picture::Pixels(pixels) = &frame.picture else { panic!("{frame:?}") };
+        sizes.push(pixels.view().size());
+    }
+    assert!(playing.end(&frames));
+    assert!(matches!(events.recv().unwrap(), CameraEvent::Ended(_)));
+    assert_eq!(sizes.len(), 60);
+    sizes.dedup();
+    let expected = [Size { width: 160, height: 240 }, Size { width: 80, height: 120 }];
+    assert_eq!(sizes, expected);
+}
+
+#[test]
+fn what_the_network_loses_is_told_in_frames() {
+    let location = format!("rtsp://127.0.0.1:{}/lossy", rtsp::serve_beside());
+    // None is taken out here: those that came are those that were captured.
+    let options = CameraOptions {
+        overflow: Overflow::Every,
+        ..options(find("rtsp"), &[("location", &location)])
+    };
+    let camera = support::camera("top", &options).unwrap();
+    let (frames, account) = (camera.frames().clone(), Arc::clone(camera.account()));
+    let (event, _events) = crossbeam_channel::bounded(1);
+    let playing = camera.play(event).unwrap();
+    let began = std::time::Instant::now();
+    // In frames.
+    let mut times = Vec::new();
+    // Until losses are told, however slow the machine is.
+    for frame in &frames {
+        times.push(frame.stamp.pts.unwrap().as_secs_f64() * 25.0);
+        if times.len() > 100 && account.balance().lost_upstream >= 15 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_mins(1), "{}", account.balance());
+    }
+    playing.stop();
+    times.extend(frames.iter().map(|frame| frame.stamp.pts.unwrap().as_secs_f64() * 25.0));
+    assert!(playing.join());
+    let balance = account.balance();
+    let streamed = times[times.len() - 1] - times[0] + 1.0;
+    let told = (balance.captured + balance.lost_upstream) as f64;
+    // Without the rest of a picture, none is shown until the next whole one: of ten, some come early and some late.
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]);
+    let longest = longest.fold(0.0, f64::max);
+    assert!(longest > 3.5, "no gap is longer than {longest} frames");
+    // Nothing that is missing is hidden; what is lost after the last frame may be told as well.
+    assert!(told + 2.0 >= streamed, "{streamed} frames were sent: {balance}");
 }
 
 /// What a camera that cannot play says.
@@ -204,13 +274,21 @@ mod stand_in {
         properties: vec![text("camera-name"), double("exposure"), double("gain")]);
 }
 
+/// Registers them, once in this process.
+pub fn register_stand_ins() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        gst::init().unwrap();
+        stand_in::argus::register();
+        stand_in::converter::register();
+        stand_in::decoder::register();
+        stand_in::aravis::register();
+    });
+}
+
 #[test]
 fn every_preset_is_a_pipeline_with_the_real_elements_properties() {
-    gst::init().unwrap();
-    stand_in::argus::register();
-    stand_in::converter::register();
-    stand_in::decoder::register();
-    stand_in::aravis::register();
+    register_stand_ins();
     let scratch = Scratch::new();
     scratch.write("belt.webm", "parsed, not played");
     let location = scratch.path("belt.webm").display().to_string();
@@ -223,11 +301,17 @@ fn every_preset_is_a_pipeline_with_the_real_elements_properties() {
             "gige" => &[("camera", "Basler-acA1920 (40123456)")],
             _ => &[],
         };
-        for scale_to in [Some(INPUT), None] {
+        let region = Some(Area::new(0.25, 0.0, 0.5, 1.0).unwrap());
+        for (scale_to, view) in [
+            (Some(INPUT), View::default()),
+            (None, View::default()),
+            (Some(INPUT), View { turn: Turn::Right, region }),
+            (None, View { turn: Turn::Half, region: None }),
+        ] {
             let options =
-                CameraOptions { scale_to, ..options(preset.clone().unwrap(), parameters) };
+                CameraOptions { scale_to, view, ..options(preset.clone().unwrap(), parameters) };
             if let Err(error) = support::camera("top", &options) {
-                panic!("{name}, {scale_to:?}: {error}");
+                panic!("{name}, {scale_to:?}, {view}: {error}");
             }
         }
     }

@@ -171,18 +171,27 @@ fn the_end_of_a_live_stream_and_a_frozen_picture_are_losses() {
 #[test]
 fn a_camera_that_never_comes_ends_the_process_where_that_is_wanted() {
     let scratch = Scratch::new();
-    line(
-        &scratch,
-        "[[camera]]\nname = \"top\"\npreset = \"usb\"\nparameters = { device = \"/dev/video99\" }\n\
-         reconnect_first_secs = 0.1\ngive_up_after_secs = 1.0\n\
-         [[camera]]\nname = \"side\"\npreset = \"live.toml\"\n",
-    );
-    let output = scratch.run(&["run", "line.toml"]);
-    let told = stderr(&output);
-    assert_eq!(output.status.code(), Some(6), "{told}");
-    let last = told.lines().last().unwrap();
-    assert!(last.contains("camera top") && last.contains("/dev/video99"), "{told}");
-    assert!(told.contains("given up, the process ends to be restarted"), "{told}");
+    // One that is named by its serial number may be plugged in later, too.
+    for (device, why) in [
+        ("/dev/video99", "/dev/video99"),
+        ("/dev/v4l/by-path/pci-0000:00:14.0-usb-0:9:1.0-video-index0", "by-path/pci-0000"),
+        ("serial:40123456", "no camera with the serial number 40123456 is plugged in"),
+    ] {
+        line(
+            &scratch,
+            &format!(
+                "[[camera]]\nname = \"top\"\npreset = \"usb\"\nparameters = {{ device = \"{device}\" }}\n\
+                 reconnect_first_secs = 0.1\ngive_up_after_secs = 1.0\n\
+                 [[camera]]\nname = \"side\"\npreset = \"live.toml\"\n"
+            ),
+        );
+        let output = scratch.run(&["run", "line.toml"]);
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(6), "{told}");
+        let last = told.lines().last().unwrap();
+        assert!(last.contains("camera top") && last.contains(why), "{told}");
+        assert!(told.contains("given up, the process ends to be restarted"), "{told}");
+    }
 }
 
 #[test]

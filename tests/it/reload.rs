@@ -168,3 +168,43 @@ fn the_judges_settings_are_reloaded_and_other_cameras_are_not() {
     assert_eq!(told.matches("restart the service").count(), 2, "{told}");
     assert!(told.contains("needs"), "{told}");
 }
+
+#[test]
+fn a_reload_begins_parts_and_ends_them_between_two_frames() {
+    let scratch = Scratch::new();
+    line(&scratch, "");
+    let without = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
+    let mut running = Running::start(&scratch);
+    running.read(5);
+    // At 50 frames a second the second of two comes after 20 ms, the next part's first after 40.
+    scratch.write(
+        "line.toml",
+        format!("{without}part = {{ frames = 2, fails = 1, within_ms = 30 }}\n"),
+    );
+    running.signal("-HUP");
+    let is_part = |line: &&serde_json::Value| line.get("part").is_some();
+    while running.seen.iter().filter(is_part).count() < 5 {
+        running.read(1);
+    }
+    scratch.write("line.toml", &without);
+    running.signal("-HUP");
+    let mut plain = 0;
+    while plain < 20 {
+        running.read(1);
+        plain = if running.seen.last().is_some_and(|line| is_part(&line)) { 0 } else { plain + 1 };
+    }
+    let (lines, told) = running.stop();
+    assert!(told.matches("reloaded: tiny 1").count() == 2, "{told}");
+    let (parts, frames): (Vec<_>, Vec<_>) = lines.iter().partition(is_part);
+    let number = |line: &serde_json::Value, field: &str| line[field].as_u64().unwrap();
+    let numbers: Vec<u64> = frames.iter().map(|line| number(line, "frame")).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    // From the reload on every frame is of one part, until the other one.
+    let mut next = number(parts[0], "first_frame");
+    for part in &parts {
+        assert_eq!(number(part, "first_frame"), next, "{part}");
+        next = number(part, "last_frame") + 1;
+    }
+    let verified = scratch.run(&["ledger", "verify", "ledger.db"]);
+    assert!(verified.status.success(), "{}", stderr(&verified));
+}

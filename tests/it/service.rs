@@ -26,8 +26,8 @@ pub fn line(scratch: &Scratch) {
 
 /// A running line and where it serves.
 pub struct Running {
-    child: Child,
-    address: String,
+    pub child: Child,
+    pub address: String,
 }
 
 impl Running {
@@ -53,7 +53,7 @@ impl Running {
     }
 
     /// The answer to raw bytes: status and body.
-    fn raw(&self, request: &[u8]) -> (u16, String) {
+    pub fn raw(&self, request: &[u8]) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(request).unwrap();
@@ -81,7 +81,7 @@ impl Running {
         self.request(&format!("GET {path}"), "", "")
     }
 
-    fn mode(&self, mode: &str) -> (u16, String) {
+    pub fn mode(&self, mode: &str) -> (u16, String) {
         let body = format!("{{\"mode\":\"{mode}\"}}");
         self.request("POST /api/v1/mode", "Content-Type: application/json\r\n", &body)
     }

@@ -28,7 +28,8 @@ use sightline::{
     camera::{Camera, CameraError, CameraOptions},
     clock::SystemClock,
     engine::{
-        Engine, EngineError, Inference, Onnx, OnnxOptions, Runtime, Verified, library::Search,
+        Attempt, Candidate, Engine, EngineError, Inference, Onnx, OnnxOptions, Runtime, Verified,
+        library::Search,
     },
     frame::CameraId,
     ledger::Account,
@@ -120,11 +121,22 @@ pub fn engine() -> Verified {
 
 /// An engine of another network with the tiny one's inputs and outputs.
 pub fn engine_of(network: &[u8]) -> Verified {
+    engine_with(network, &OnnxOptions::default())
+}
+
+/// The same, run with these options.
+pub fn engine_with(network: &[u8], options: &OnnxOptions) -> Verified {
+    candidate(network, options, &Attempt::cpu()).unwrap().verify(&unverifiable()).unwrap()
+}
+
+/// An engine of which nothing is known.
+pub fn candidate(
+    network: &[u8],
+    options: &OnnxOptions,
+    attempt: &Attempt,
+) -> Result<Candidate<Onnx>, EngineError> {
     let size = Size { width: SIDE, height: SIDE };
-    Onnx::load(&runtime(), network, size, &OnnxOptions::default())
-        .unwrap()
-        .verify(&unverifiable())
-        .unwrap()
+    Onnx::load(&runtime(), network, size, options, attempt, None)
 }
 
 /// The verified engine with something of a test's around each inference.

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    frame::Stamp,
+    judge::part::{PartRule, Parts},
     ledger::{
         DropReason,
         audit::{Audit, Wanted},
@@ -268,7 +270,7 @@ fn what_is_no_ledger_or_a_later_one_is_left_alone() {
     drop(Book::open(&path, seconds(1)).unwrap());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Book::open(&path, seconds(1)).unwrap_err().to_string();
-    assert_eq!(error, "it has version 99, this sightline knows up to 1: use the newer sightline");
+    assert_eq!(error, "it has version 99, this sightline knows up to 2: use the newer sightline");
 }
 
 #[test]
@@ -296,4 +298,62 @@ fn old_rows_go_and_the_account_still_adds_up() {
     assert!(book.forget(&keep(1_000, 0), seconds(60)).unwrap());
     assert!(!book.forget(&keep(1_000, 0), seconds(60)).unwrap());
     assert!(dispositions(&path).is_empty());
+}
+
+#[test]
+fn a_file_of_the_first_version_gets_what_came_later_and_keeps_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let first = Connection::open(&path).unwrap();
+    first.execute_batch(MIGRATIONS[0]).unwrap();
+    first.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    first.pragma_update(None, "user_version", 1).unwrap();
+    let lane = "INSERT INTO lane (camera, epoch, opened_us, reserved_to, settled_to, closed_to)
+                VALUES ('top', 5, 0, 0, 0, 0)";
+    first.execute_batch(lane).unwrap();
+    drop(first);
+    // It can be read as it is, too.
+    let mut parts_before = 0;
+    let count = |_part| {
+        parts_before += 1;
+        Ok::<_, LedgerError>(())
+    };
+    Audit::open(&path).unwrap().parts(&Wanted::default(), count).unwrap();
+    assert_eq!(parts_before, 0);
+    let (mut book, found) = Book::open(&path, seconds(9)).unwrap();
+    assert_eq!(found, Found::default());
+    let (lane, epoch) = book.open_lane("top", 10, seconds(1)).unwrap();
+    assert_eq!(epoch, 6);
+    let mut batch = Batch::default();
+    for number in 1..=3 {
+        batch.judged.push((lane, record(number, seconds(number))));
+    }
+    batch.parts.push((lane, part()));
+    // A bug of ours would be no reason to lose the batch.
+    batch.parts.push((lane, part()));
+    book.commit(&batch, seconds(4)).unwrap();
+    let parts = |book: &Book| -> Vec<(i64, i64, String)> {
+        let select = "SELECT first, last, decision FROM part";
+        let mut rows = book.connection.prepare(select).unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    assert_eq!(parts(&book), [(1, 3, "fault".into())]);
+    // A part goes with the last of its frames.
+    let keep = |secs| Retention { age_max: Duration::from_secs(secs), bytes_max: u64::MAX };
+    book.close_lanes(&[3]).unwrap();
+    assert!(book.forget(&keep(1), seconds(3)).unwrap());
+    assert_eq!(parts(&book).len(), 1);
+    assert!(book.forget(&keep(1), seconds(30)).unwrap());
+    assert_eq!(parts(&book), []);
+}
+
+fn part() -> Box<PartRecord> {
+    let rule = PartRule { frames: 3, fails: 1, within: Duration::from_secs(1) };
+    let mut parts = Parts::new(rule);
+    let stamp = Stamp { monotonic: Duration::ZERO, wall: EVER, pts: None };
+    // The first two were dropped.
+    let part = parts.frame(3, &stamp, &Verdict::fault(0.01, "decode")).remove(0);
+    let Record { model, .. } = *record(3, EVER);
+    Box::new(PartRecord { camera: "top".into(), epoch: 0, time: EVER, model, part })
 }

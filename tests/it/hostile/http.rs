@@ -1,0 +1,281 @@
+//! A running line's HTTP under bytes, requests and clients of every kind: it refuses, lets go, and still answers.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    time::{Duration, Instant},
+};
+
+use proptest::prelude::*;
+
+use super::{FRAGMENTS, runner, value};
+use crate::{
+    service::{Running, line},
+    support::Scratch,
+};
+
+/// Connections that are served at a time.
+const PLACES: usize = 64;
+/// What a storm may leave behind: buffers that the allocator keeps, frames on their way.
+const RESIDENT_MORE_BYTES: u64 = 96 << 20;
+/// Longer than the minute for which a connection may live.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+fn connect(running: &Running) -> TcpStream {
+    let stream = TcpStream::connect(&running.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Sends as much as is taken, says that this is all, and reads to the end: whole answers, or nothing.
+fn sent(running: &Running, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = connect(running);
+    // A server that has refused takes no more.
+    let _refused = stream.write_all(bytes);
+    let _gone = stream.shutdown(Shutdown::Write);
+    answer(stream)
+}
+
+/// All that comes until the server lets go, which it must.
+fn answer(mut stream: TcpStream) -> Vec<u8> {
+    let began = Instant::now();
+    let mut answer = Vec::new();
+    let _reset = stream.read_to_end(&mut answer);
+    assert!(began.elapsed() < PATIENCE, "the connection is held");
+    answer
+}
+
+/// The status of the first answer.
+fn status(answer: &[u8]) -> Option<u16> {
+    let text = String::from_utf8_lossy(answer);
+    text.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()
+}
+
+fn is_refusal_or_nothing(answer: &[u8]) -> bool {
+    answer.is_empty()
+        || status(answer).is_some_and(|status| (400..500).contains(&status) || status == 505)
+}
+
+fn descriptors(running: &Running) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", running.child.id())).unwrap().count()
+}
+
+fn resident_bytes(running: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// What holds after every storm, as soon as its connections are let go.
+struct Calm {
+    descriptors: usize,
+    resident_bytes: u64,
+}
+
+impl Calm {
+    fn of(running: &Running) -> Self {
+        Self { descriptors: descriptors(running), resident_bytes: resident_bytes(running) }
+    }
+
+    fn check(&self, running: &Running, storm: &str) {
+        assert_eq!(running.get("/healthz"), (200, "ok\n".into()), "{storm}");
+        assert_eq!(running.get("/readyz"), (200, "running\n".into()), "{storm}");
+        let began = Instant::now();
+        // The camera and the ledger may have opened one or the other.
+        while descriptors(running) > self.descriptors + 8 {
+            assert!(began.elapsed() < PATIENCE, "{storm}: connections are left behind");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let resident = resident_bytes(running);
+        assert!(resident < self.resident_bytes + RESIDENT_MORE_BYTES, "{storm}: {resident} bytes");
+    }
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+#[test]
+fn storms_of_clients_are_weathered() {
+    let scratch = Scratch::new();
+    line(&scratch);
+    let running = Running::start(&scratch, &[]);
+    while running.get("/readyz").0 != 200 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let calm = Calm::of(&running);
+
+    let bytes = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..200),
+        prop::collection::vec(prop::sample::select(&FRAGMENTS[..]), 0..20)
+            .prop_map(|fragments| fragments.concat().into_bytes()),
+    ];
+    runner(150)
+        .run(&bytes, |bytes| {
+            prop_assert!(is_refusal_or_nothing(&sent(&running, &bytes)), "{:?}", bytes);
+            Ok(())
+        })
+        .unwrap();
+    calm.check(&running, "any bytes");
+
+    malformed(&running);
+    calm.check(&running, "malformed requests");
+
+    // Slow bodies: more than there are places; each is let go with a 408 and not held for a minute.
+    let head = format!(
+        "POST /api/v1/mode HTTP/1.1\r\nHost: {}\r\n{JSON}Content-Length: 100\r\n\r\n{{",
+        running.address
+    );
+    let slow = clients(&running, PLACES + 16, head.as_bytes());
+    assert_eq!(running.get("/healthz").0, 200);
+    let told: Vec<_> = slow.into_iter().map(|stream| status(&answer(stream))).collect();
+    assert!(told.iter().all(|status| *status == Some(408)), "{told:?}");
+    calm.check(&running, "slow bodies");
+
+    // Idle ones, that say nothing at all or are kept alive after an answer.
+    let idle = clients(&running, 2 * PLACES, b"");
+    assert_eq!(running.get("/healthz").0, 200);
+    drop(idle);
+    let kept = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", running.address);
+    let idle = clients(&running, PLACES, kept.as_bytes());
+    assert_eq!(running.get("/healthz").0, 200);
+    drop(idle);
+    calm.check(&running, "idle connections");
+
+    // Thousands of requests in a row, whose answers nobody reads.
+    let pipelined =
+        format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", running.address).repeat(4_000);
+    let deaf: Vec<_> = (0..PLACES / 2)
+        .map(|_| {
+            let mut stream = connect(&running);
+            stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+            // It takes no more than it answers.
+            let _full = stream.write_all(pipelined.as_bytes());
+            stream
+        })
+        .collect();
+    assert_eq!(running.get("/healthz").0, 200);
+    let resident = resident_bytes(&running);
+    assert!(resident < calm.resident_bytes + RESIDENT_MORE_BYTES, "pipelined: {resident} bytes");
+    drop(deaf);
+    calm.check(&running, "pipelined requests");
+
+    // Half-closed and at once gone, by the hundred.
+    for _ in 0..300 {
+        drop(sent(&running, kept.as_bytes()));
+        drop(connect(&running));
+    }
+    calm.check(&running, "hundreds of clients");
+    running.stop();
+}
+
+/// So many clients that have sent that much.
+fn clients(running: &Running, count: usize, bytes: &[u8]) -> Vec<TcpStream> {
+    (0..count)
+        .map(|_| {
+            let mut stream = connect(running);
+            stream.write_all(bytes).unwrap();
+            stream
+        })
+        .collect()
+}
+
+fn malformed(running: &Running) {
+    let host = format!("Host: {}\r\n", running.address);
+    let get = |more: &str| format!("GET /metrics HTTP/1.1\r\n{host}{more}\r\n");
+    let post = |more: &str| format!("POST /api/v1/mode HTTP/1.1\r\n{host}{JSON}{more}");
+    let check = |request: &str, expected: &[u16]| {
+        let answer = sent(running, request.as_bytes());
+        let status = status(&answer);
+        let shown: String = request.chars().take(200).collect();
+        assert!(
+            answer.is_empty() || status.is_some_and(|status| expected.contains(&status)),
+            "{shown}: {status:?}"
+        );
+    };
+    check(&get(&format!("X: {}\r\n", "x".repeat(20_000))), &[431]);
+    check(&get(&format!("X: {}\r\n", "x".repeat(2 << 20))), &[431]);
+    check(&get(&"X: y\r\n".repeat(200)), &[431]);
+    check(&format!("GET /{} HTTP/1.1\r\n{host}\r\n", "x".repeat(1 << 20)), &[414, 431]);
+    check(&get("X\r\n"), &[400]);
+    check(&get("X: a\0b\r\n"), &[400]);
+    check(&get(&format!("Host: {}\r\n", running.address)), &[421]);
+    check("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1@evil.example\r\n\r\n", &[400, 421]);
+    check("GET /metrics HTTP/1.1\r\nHost: evil.example@127.0.0.1\r\n\r\n", &[400, 421]);
+    check("GET /metrics HTTP/9.9\r\nHost: localhost\r\n\r\n", &[400, 505]);
+    check("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[400, 505]);
+    check(&post("Content-Length: 18446744073709551615\r\n\r\n{}"), &[400, 413, 431]);
+    check(&post("Content-Length: 1000000000000\r\n\r\n{}"), &[413]);
+    check(&post("Content-Length: -1\r\n\r\n{}"), &[400]);
+    check(&post("Content-Length: 2\r\nContent-Length: 9\r\n\r\n{}"), &[400]);
+    check(&post("Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"), &[400, 408]);
+    check(&post("Transfer-Encoding: chunked\r\n\r\nzz\r\n"), &[400, 408]);
+    let chunks = "1000\r\n".to_owned() + &"x".repeat(0x1000) + "\r\n";
+    check(&post(&format!("Transfer-Encoding: chunked\r\n\r\n{}", chunks.repeat(64))), &[413]);
+    let deep = "[".repeat(10_000);
+    check(&post(&format!("Content-Length: 10000\r\n\r\n{deep}")), &[400, 422]);
+    // What is right stays right: the names that loopback has, with and without a port.
+    for host in ["localhost", "localhost:1", "127.0.0.1", "127.1.2.3:80", "[::1]", "[::1]:9640"] {
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert_eq!(running.raw(request.as_bytes()).0, 200, "{host}");
+    }
+}
+
+#[test]
+fn what_changes_something_needs_this_host_this_origin_and_json() {
+    let scratch = Scratch::new();
+    line(&scratch);
+    let running = Running::start(&scratch, &[]);
+    let own = running.address.clone();
+    let host = prop_oneof![
+        3 => Just(own.clone()),
+        1 => prop::sample::select(vec!["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0", "10.0.0.8", ""])
+            .prop_map(str::to_owned),
+        1 => value().prop_map(|value| value.replace(char::is_control, "x")),
+    ];
+    let origin = prop_oneof![
+        2 => Just(None),
+        2 => Just(Some(format!("http://{own}"))),
+        2 => prop::sample::select(vec!["null", "http://evil.example", "http://127.0.0.1", "https://localhost", ""])
+            .prop_map(|origin| Some(origin.to_owned())),
+    ];
+    let kind = prop::sample::select(vec![
+        Some("application/json"),
+        Some("application/json; charset=utf-8"),
+        Some("text/plain"),
+        Some("text/plain; application/json"),
+        Some("application/x-www-form-urlencoded"),
+        Some("multipart/form-data; boundary=x"),
+        None,
+    ]);
+    let method = prop::sample::select(vec!["POST", "PUT", "GET", "HEAD", "OPTIONS", "DELETE"]);
+    runner(200)
+        .run(&(host, origin, kind, method), |(host, origin, kind, method)| {
+            let body = "{\"mode\":\"pause\"}";
+            let origin_line = origin.as_ref().map_or(String::new(), |origin| format!("Origin: {origin}\r\n"));
+            let kind_line = kind.map_or(String::new(), |kind| format!("Content-Type: {kind}\r\n"));
+            let request = format!(
+                "{method} /api/v1/mode HTTP/1.1\r\nHost: {host}\r\n{origin_line}{kind_line}Content-Length: {}\r\n\
+                 Connection: close\r\n\r\n{body}",
+                body.len()
+            );
+            let is_json = kind.is_some_and(|kind| kind.starts_with("application/json"));
+            let is_ours = origin.is_none_or(|origin| origin == format!("http://{own}"));
+            let may = host == own && is_ours && is_json && method == "POST";
+            let answer = sent(&running, request.as_bytes());
+            let status = status(&answer).unwrap_or(0);
+            prop_assert_eq!(status == 200, may, "{} {}", request, status);
+            if host == own && !may {
+                let is_safe = ["GET", "HEAD", "OPTIONS"].contains(&method);
+                let expected = if !is_ours && !is_safe { 403 } else if method == "POST" { 415 } else { 405 };
+                prop_assert_eq!(status, expected, "{}", request);
+            }
+            let mode = running.get("/readyz").1;
+            prop_assert_eq!(mode == "paused\n", may, "{} {}", request, mode);
+            if may {
+                running.mode("run");
+            }
+            Ok(())
+        })
+        .unwrap();
+    running.stop();
+}
