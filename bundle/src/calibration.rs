@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::look::Spread;
+use crate::spread::Spread;
 
 /// A share of good parts that may be refused: at least [`RejectRate::LEAST`], below 1.
 ///

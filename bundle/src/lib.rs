@@ -9,7 +9,7 @@
 pub mod geometry;
 pub mod heat;
 pub mod still;
-pub mod look;
+pub mod spread;
 pub mod calibration;
 pub mod prototype;
 pub mod golden;

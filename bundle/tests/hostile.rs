@@ -314,7 +314,7 @@ const SHA256: &str = "aa";
 
 fn site(classes: &[&str]) -> CalibrationFile {
     let classes = classes.iter().map(|name| ((*name).into(), calibration(9))).collect();
-    CalibrationFile { format: FORMAT, model_sha256: SHA256.into(), classes }
+    CalibrationFile { format: FORMAT, classes, ..CalibrationFile::of_model(SHA256.into()) }
 }
 
 fn parse(bytes: &[u8]) -> Result<CalibrationFile, CalibrationFileError> {
@@ -388,7 +388,7 @@ proptest! {
     ) {
         let classes: Result<BTreeMap<_, _>, _> =
             classes.into_iter().map(|(name, made)| made.map(|made| (name, made))).collect();
-        let file = CalibrationFile { format: FORMAT, model_sha256, classes: classes.unwrap() };
+        let file = CalibrationFile { classes: classes.unwrap(), ..CalibrationFile::of_model(model_sha256) };
         prop_assert_eq!(parse(&serde_json::to_vec(&file).unwrap()).unwrap(), file);
     }
 

@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bundle::{
     calibration::{CONFUSED, Calibration, CalibrationError},
     calibration_file::{ForReview, Quantiles, Session},
-    look::{Look, Spread},
+    spread::Spread,
 };
 
 use super::doubt::Middle;
-use crate::verdict::Verdict;
+use crate::{judge::appearance::Appearance, verdict::Verdict};
 
 /// Frames of one collection: they support a rate of 2 in 100,001, and take 10 MB.
 pub const COUNT_MAX: usize = 100_000;
@@ -32,8 +32,8 @@ pub struct Shown {
     pub taken_for: Option<String>,
     /// Whether the limits that judge today would refuse it; `None` without any.
     pub is_refused: Option<bool>,
-    /// How its picture looks as a whole.
-    pub look: Look,
+    /// How its picture looks as a whole; `None` of one that is too small.
+    pub look: Option<Appearance>,
 }
 
 impl Shown {
@@ -41,7 +41,12 @@ impl Shown {
     ///
     /// `whole` is the score of the whole frame. The verdict's own may be lower, for a camera may ignore regions and small
     /// defects: a calibration on that would promise too much as soon as the camera ignores less.
-    pub fn of(verdict: &Verdict, whole: f32, product: &str, look: Look) -> Option<Self> {
+    pub fn of(
+        verdict: &Verdict,
+        whole: f32,
+        product: &str,
+        look: Option<Appearance>,
+    ) -> Option<Self> {
         let judged = verdict.score.filter(|score| score.is_finite())?;
         let score = Some(whole).filter(|score| score.is_finite())?;
         let nearest = verdict.recognition.as_ref().filter(|it| it.distance.is_finite())?;
@@ -236,8 +241,9 @@ impl Collection {
     /// Brightness and focus of the frames that nobody excluded.
     pub fn look(&self) -> (Spread, Spread) {
         let kept = || self.parts.iter().filter(|part| !self.excluded.contains(&part.id));
-        let brightness = Spread::of(kept().map(|part| part.shown.look.brightness));
-        (brightness, Spread::of(kept().map(|part| part.shown.look.focus)))
+        let looks = || kept().filter_map(|part| part.shown.look);
+        let brightness = Spread::of(looks().map(|look| f64::from(look.brightness)));
+        (brightness, Spread::of(looks().map(|look| f64::from(look.focus))))
     }
 
     /// The record of this time; `None` while there is nothing.
@@ -306,7 +312,7 @@ mod tests {
     }
 
     fn shown(score: f32, distance: f32) -> Shown {
-        Shown::of(&verdict("cap", score, distance), score, "cap", Look::default()).unwrap()
+        Shown::of(&verdict("cap", score, distance), score, "cap", None).unwrap()
     }
 
     /// Forty normal parts with scores from 1.00 to 1.39.
@@ -321,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_part_that_nobody_judged_is_not_collected_and_another_product_is_confused() {
-        let look = Look { brightness: 100.0, focus: 3.0 };
+        let look = Some(Appearance { brightness: 100.0, focus: 3.0 });
         let of = |verdict: &Verdict| Shown::of(verdict, verdict.score.unwrap_or(1.0), "cap", look);
         assert_eq!(of(&Verdict::fault(0.01, "engine")), None);
         assert_eq!(of(&verdict("cap", f32::NAN, 0.1)), None);
@@ -344,10 +350,8 @@ mod tests {
         let listed: Vec<_> = collection.doubtful().iter().map(|d| d.part.id).collect();
         assert_eq!(listed, [36, 37, 38, 39, 40]);
         collection.add("top/1/41".into(), shown(9.0, 0.1));
-        collection.add(
-            "top/1/42".into(),
-            Shown::of(&verdict("gear", 1.1, 0.1), 1.1, "cap", Look::default()).unwrap(),
-        );
+        let gear = Shown::of(&verdict("gear", 1.1, 0.1), 1.1, "cap", None).unwrap();
+        collection.add("top/1/42".into(), gear);
         let doubtful = collection.doubtful().into_iter().filter(|d| d.is_suspicious);
         let told: Vec<_> = doubtful.map(|d| (d.part.id, d.why)).collect();
         assert_eq!(told.len(), 2, "{told:?}");

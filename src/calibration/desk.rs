@@ -20,7 +20,7 @@ use std::{
 use bundle::{
     calibration_file::{ForReview, Put},
     geometry::{Geometry, Map, RgbImage},
-    look::{Look, Spread},
+    spread::Spread,
 };
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use serde::Serialize;
@@ -35,7 +35,7 @@ use crate::{
     engine::Inference,
     fault::{Class, Fault},
     frame::{CameraId, FrameId},
-    judge::{Evidence, Recipe},
+    judge::{Evidence, Recipe, appearance::Appearance},
     preprocess::Inputs,
     record::ModelLabel,
     verdict::Verdict,
@@ -509,7 +509,7 @@ impl Shared {
         };
         // It was judged with this geometry, so that it fits.
         let Ok(inputs) = Inputs::from_frame(&geometry, heard.picture.view()) else { return };
-        let look = Look::of_all(inputs.views());
+        let look = Appearance::of(inputs.views());
         let wanted = {
             let mut held = lock(&self.session);
             let Some(session) = held.as_mut().filter(|it| it.number == heard.collection) else {
@@ -538,7 +538,7 @@ impl Shared {
 
 impl Session {
     /// Collects a frame; its number, score and distance where its picture would be kept.
-    fn take(&mut self, heard: &Heard, look: Look) -> Option<(usize, f32, f32)> {
+    fn take(&mut self, heard: &Heard, look: Option<Appearance>) -> Option<(usize, f32, f32)> {
         if heard.model.sha256 != self.model_sha256 {
             let line =
                 "the model was replaced while it was being calibrated: cancel, and begin anew";

@@ -294,10 +294,8 @@ fn file_stem(product: &str, time: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bundle::look::Look;
-
     use super::*;
-    use crate::calibration::collection::Shown;
+    use crate::{calibration::collection::Shown, judge::appearance::Appearance};
 
     fn aim(how: Put, rate: f64) -> Aim {
         let rate = RejectRate::new(rate).unwrap();
@@ -307,7 +305,7 @@ mod tests {
     fn collected(site: &Site, count: u16, distance: f32) -> Collection {
         let mut collection = Collection::new("cap", 1000, site.first_id());
         for number in 0..count {
-            let look = Look { brightness: 100.0, focus: 5.0 };
+            let look = Some(Appearance { brightness: 100.0, focus: 5.0 });
             let score = 1.0 + f32::from(number) / 1000.0;
             let shown = Shown { score, distance, taken_for: None, is_refused: None, look };
             collection.add(format!("top/1/{number}"), shown);

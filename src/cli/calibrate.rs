@@ -14,7 +14,6 @@ use bundle::{
     calibration::{Calibration, RejectRate},
     calibration_file::{CalibrationFile, ForReview, Put, Quantiles},
     geometry::{Map, RgbView},
-    look::Look,
 };
 use crossbeam_channel::{Receiver, select};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -30,13 +29,13 @@ use crate::{
     camera::{Camera, CameraEvent},
     channel::Overflow,
     clock::{Clock, SystemClock},
-    config::CameraSettings,
+    config::{CameraSettings, Settings},
     engine::Inference,
     fault::{Class, Fault, OrFault as _, one_line},
     frame::{Frame, Picture},
     images,
     inspector::{InspectError, Inspector},
-    judge::{Evidence, Recipe, Unrated},
+    judge::{Evidence, Recipe, Unrated, appearance::Appearance},
     preprocess::Inputs,
     shutdown::{self, StopRequested},
     state::Board,
@@ -154,14 +153,29 @@ pub(super) fn basis(config: Option<&Path>, camera: &str) -> Result<Basis, Fault>
     let shown = config.map_or("the demo line".into(), |path| path.display().to_string());
     let file = load::calibration_target(&settings.model);
     let model = load::Model::bare(&settings.model)?;
-    let camera = cameras::pick(settings.cameras, Some(camera), &shown)?;
+    let (_, recipe) = camera_and_recipe(&settings, Some(camera), &shown)?;
     Ok(Basis {
         products: names(&model),
         model_sha256: model.file.sha256,
         geometry: model.file.document.geometry,
-        recipe: settings.judge.recipe(camera.products.as_ref()),
+        recipe,
         file,
     })
+}
+
+/// The camera that is wanted, with all that its judge goes by: what it ignores changes scores.
+fn camera_and_recipe(
+    settings: &Settings,
+    wanted: Option<&str>,
+    shown: &str,
+) -> Result<(CameraSettings, Recipe), Fault> {
+    let camera = cameras::pick(settings.cameras.clone(), wanted, shown)?;
+    let recipes = cameras::recipes(settings)?;
+    let mut both = std::iter::zip(&settings.cameras, recipes);
+    let found = both.find(|(other, _)| other.name == camera.name);
+    found
+        .map(|(_, recipe)| (camera, recipe))
+        .ok_or_else(|| Fault::new(Class::Bug, "a camera has no recipe; please report it"))
 }
 
 fn names(model: &load::Model) -> Vec<String> {
@@ -178,12 +192,8 @@ fn collect(arguments: &Arguments, global: &Global) -> anyhow::Result<()> {
         .map_err(|error| Fault::new(Class::Bug, format!("signals cannot be handled: {error}")))?;
     let settings = cameras::read(config)?;
     let file = arguments.into.clone().unwrap_or_else(|| load::calibration_target(&settings.model));
-    let camera = cameras::pick(
-        settings.cameras,
-        arguments.camera.as_deref(),
-        &config.display().to_string(),
-    )?;
-    let recipe = settings.judge.recipe(camera.products.as_ref());
+    let shown = config.display().to_string();
+    let (camera, recipe) = camera_and_recipe(&settings, arguments.camera.as_deref(), &shown)?;
     let mut model = load::Model::bare(&settings.model)?;
     let how = if arguments.append { Put::Add } else { Put::Replace };
     let mut aim = Aim::new(product, how, &recipe, &names(&model))?;
@@ -379,7 +389,7 @@ impl Work {
         };
         self.failures = 0;
         let look = match Inputs::from_frame(self.inspector.geometry(), view) {
-            Ok(inputs) => Look::of_all(inputs.views()),
+            Ok(inputs) => Appearance::of(inputs.views()),
             Err(error) => return self.fault(&name(), &one_line(&error)),
         };
         let product = self.collection.product();

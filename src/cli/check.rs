@@ -76,6 +76,24 @@ fn describe(model: &load::Model) -> String {
     )
 }
 
+/// Where each product's calibration comes from, and the lowest rate that it supports.
+fn calibrated(model: &load::Model) -> String {
+    let products = model.products.iter().map(|product| match &product.calibration {
+        Some(calibration) => format!(
+            "{} from {:.4} % ({} frames)",
+            product.name,
+            calibration.smallest_rate() * 100.0,
+            calibration.count()
+        ),
+        None => format!("{} none", product.name),
+    });
+    let products: Vec<_> = products.collect();
+    let file = model.calibration.as_ref().map_or("the model's own".into(), |path| {
+        format!("{} over the model's own", path.display())
+    });
+    format!("{file}; false-reject rates: {}", products.join(", "))
+}
+
 fn judges(checks: &mut Checks, settings: &Settings, model: &load::Model) -> anyhow::Result<()> {
     let recipes = match cameras::recipes(settings) {
         Ok(recipes) => recipes,
@@ -113,24 +131,6 @@ fn wanted(recipe: &Recipe) -> Vec<String> {
         ));
     }
     told
-}
-
-/// Where each product's calibration comes from, and the lowest rate that it supports.
-fn calibrated(model: &load::Model) -> String {
-    let products = model.products.iter().map(|product| match &product.calibration {
-        Some(calibration) => format!(
-            "{} from {:.4} % ({} frames)",
-            product.name,
-            calibration.smallest_rate() * 100.0,
-            calibration.count()
-        ),
-        None => format!("{} none", product.name),
-    });
-    let products: Vec<_> = products.collect();
-    let file = model.calibration.as_ref().map_or("the model's own".into(), |path| {
-        format!("{} over the model's own", path.display())
-    });
-    format!("{file}; false-reject rates: {}", products.join(", "))
 }
 
 fn rated(judge: &Judge, recipe: &Recipe) -> String {

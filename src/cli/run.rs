@@ -113,8 +113,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         clock: Arc::clone(&clock),
     };
     // Without HTTP nobody could ask for anything.
-    let config = arguments.config.clone();
-    let desk = settings.http.map(|_| desk(config, &accounts, &judging, notes.clone(), &clock));
+    let desk = settings.http.map(|_| desk(arguments, &accounts, &judging, notes.as_ref(), &clock));
     let (desk, ledger) = or_close(desk.transpose(), ledger)?;
     let (desk, listener) = desk.unzip();
     let served = Served {
@@ -146,12 +145,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     if let Some(server) = &control.server {
         print::note(&format!("metrics, health and state at http://{}", server.address));
     }
-    if let Some(notes) = notes {
-        let label = inspector.model();
-        let detail =
-            format!("{} {} {} on {}", label.name, label.version, label.sha256, built.attempt);
-        notes.note(book::Event::ours(clock.wall(), "started", "station", detail));
-    }
+    note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
     let station = Station {
         cameras: opened.into_iter().map(|opened| (opened.camera, opened.overflow)).collect(),
         inspector,
@@ -290,15 +284,24 @@ impl Control {
     }
 }
 
+/// The audit trail begins with what judges.
+fn note_start(notes: Option<Notes>, inspector: &Inspector, engine: &str, clock: &dyn Clock) {
+    let Some(notes) = notes else { return };
+    let label = inspector.model();
+    let detail = format!("{} {} {} on {engine}", label.name, label.version, label.sha256);
+    notes.note(book::Event::ours(clock.wall(), "started", "station", detail));
+}
+
 /// Where people have a product calibrated while the line runs, and the engine's end of it.
 fn desk(
-    config: Option<PathBuf>,
+    arguments: &Arguments,
     accounts: &[Arc<Account>],
     judging: &Arc<Mutex<Judging>>,
-    notes: Option<Notes>,
+    notes: Option<&Notes>,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Desk, Listener), Fault> {
     let cameras = accounts.iter().map(|account| account.camera().clone()).collect();
+    let (config, notes) = (arguments.config.clone(), notes.cloned());
     let (judging, noting) = (Arc::clone(judging), Arc::clone(clock));
     let means = Means {
         basis: Box::new(move |camera| calibrate::basis(config.as_deref(), camera)),

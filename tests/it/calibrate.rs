@@ -11,8 +11,9 @@ use std::{
 use bundle::{
     calibration_file::CalibrationFile,
     geometry::{RgbImage, Size},
-    look::Look,
 };
+
+use sightline::judge::appearance::Appearance;
 
 use crate::{
     ledger::SmallDisk,
@@ -82,8 +83,11 @@ fn what_is_collected_is_what_the_engine_says_about_each_part() {
     let wave = &file.classes["wave"];
     assert_eq!(wave.scores(), scores);
     assert_eq!((wave.count(), wave.distances().len()), (99, 99));
-    let looks: Vec<Look> = parts.map(|part| Look::of(&part.view())).collect();
-    let mean = |of: fn(&Look) -> f64| looks.iter().map(of).sum::<f64>() / 99.0;
+    let looks = parts.filter_map(|part| Appearance::of(std::iter::once(part.view())));
+    let looks: Vec<Appearance> = looks.collect();
+    let mean = |of: fn(&Appearance) -> f32| {
+        looks.iter().map(|look| f64::from(of(look))).sum::<f64>() / 99.0
+    };
     assert!((wave.brightness().unwrap().mean - mean(|look| look.brightness)).abs() < 1e-6);
     assert!((wave.focus().unwrap().mean - mean(|look| look.focus)).abs() < 1e-6);
     let session = &file.collected["wave"].sessions[0];

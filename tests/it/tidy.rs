@@ -43,7 +43,7 @@ const PURE: [&str; 48] = [
     "src/config/example.rs",
     "src/ledger/balance.rs",
     "bundle/src/calibration.rs",
-    "bundle/src/look.rs",
+    "bundle/src/spread.rs",
     "bundle/src/precision.rs",
     "bundle/src/prototype.rs",
     "trainer/src/dataset/audit/mod.rs",
