@@ -12,6 +12,7 @@
 //! 9. Good parts are measured for a `calibration`, by a command or beside the running line.
 //! 10. At the end `summary` says what it amounts to, and `fault` which exit code that is.
 
+pub mod area;
 pub mod frame;
 pub mod channel;
 pub mod camera;

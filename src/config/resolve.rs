@@ -27,7 +27,7 @@ use crate::{
     },
     channel::Overflow,
     engine::{Arithmetic, OnnxOptions, Provider, Wish},
-    judge::{Attention, DriftOptions, PartRule, Recipe, Unrated, attention::Rectangle},
+    judge::{Attention, DriftOptions, PartRule, Recipe, Unrated},
     ledger::Retention,
 };
 
@@ -191,7 +191,7 @@ pub struct CameraSettings {
     /// Which frames show a part; `None` takes every frame for one.
     pub trigger: Option<Rule>,
     /// What is ignored of its frames.
-    pub ignore: Vec<Rectangle>,
+    pub ignore: Vec<Area>,
     /// The picture of what is ignored as well.
     pub ignore_mask: Option<PathBuf>,
     /// The smallest defect, in pixels of the model's input.
@@ -473,7 +473,7 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
         repeat: raw.r#loop.unwrap_or(false),
         products: raw.products.map(|products| products.into_iter().collect()),
         ignore: rectangles
-            .map(|(place, raw)| rectangle(&path(&format!("ignore[{place}]")), raw))
+            .map(|(place, raw)| self::area(&path(&format!("ignore[{place}]")), raw))
             .collect::<Result<_, _>>()?,
         ignore_mask: raw.ignore_mask.map(|mask| folder.join(mask)),
         defect_area_min_px: within(&path("defect_area_min_px"), area, 1, DEFECT_AREA_MAX_PX)?,
@@ -529,13 +529,6 @@ fn rule(path: &str, raw: RawTrigger) -> Result<Rule, ConfigError> {
             None => usual.longest,
         },
     })
-}
-
-fn rectangle(path: &str, raw: RawArea) -> Result<Rectangle, ConfigError> {
-    // The same bounds, and the same words where they are broken.
-    area(path, raw)?;
-    let RawArea { x, y, width, height } = raw;
-    Ok(Rectangle { x, y, width, height })
 }
 
 fn part(path: &str, raw: &RawPart) -> Result<PartRule, ConfigError> {

@@ -11,42 +11,12 @@ use bundle::geometry::{Geometry, GeometryError, RgbImage, Size};
 use ndarray::Array2;
 
 use super::Evidence;
-use crate::engine::inference::Inference;
+use crate::{area::Area, engine::inference::Inference};
 
 /// Points along each side at which it is tried whether anything is left to look at.
 const TRIED: u32 = 256;
 /// So many of the highest pixels are looked at first; usually the region that decides is among them.
 const FIRST_PIXELS: usize = 1_024;
-
-/// A rectangle of the frame, in shares of its sides from the upper left corner.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rectangle {
-    /// Left edge, from 0 to below 1.
-    pub x: f64,
-    /// Upper edge, from 0 to below 1.
-    pub y: f64,
-    /// Share of the frame's width, above 0.
-    pub width: f64,
-    /// Share of the frame's height, above 0.
-    pub height: f64,
-}
-
-impl Rectangle {
-    /// How far beyond 1 a sum of decimal fractions may be.
-    const ROUNDING: f64 = 1e-9;
-
-    /// Whether it has an area and lies within the frame.
-    pub fn is_within_frame(&self) -> bool {
-        let fits = |from: f64, len: f64| {
-            (0.0..1.0).contains(&from) && len > 0.0 && from + len <= 1.0 + Self::ROUNDING
-        };
-        fits(self.x, self.width) && fits(self.y, self.height)
-    }
-
-    fn holds(&self, x: f64, y: f64) -> bool {
-        (self.x..self.x + self.width).contains(&x) && (self.y..self.y + self.height).contains(&y)
-    }
-}
 
 /// A picture that is laid over the frame, whatever their sizes: white is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +62,7 @@ impl Mask {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
     /// What is ignored.
-    pub rectangles: Vec<Rectangle>,
+    pub rectangles: Vec<Area>,
     /// What is ignored as well.
     pub mask: Option<Arc<Mask>>,
     /// The smallest region that counts, in pixels of the anomaly map; at least 1.
@@ -315,11 +285,11 @@ mod tests {
         Inference { anomaly_map: map, score, embedding: array![1.0, 0.0] }
     }
 
-    fn rectangle(x: f64, y: f64, width: f64, height: f64) -> Rectangle {
-        Rectangle { x, y, width, height }
+    fn rectangle(x: f64, y: f64, width: f64, height: f64) -> Area {
+        Area::new(x, y, width, height).unwrap()
     }
 
-    fn ignoring(rectangles: Vec<Rectangle>, area_min_px: usize) -> Attention {
+    fn ignoring(rectangles: Vec<Area>, area_min_px: usize) -> Attention {
         Attention { rectangles, mask: None, area_min_px }
     }
 
@@ -402,16 +372,6 @@ mod tests {
         assert_eq!(rows.check_geometry(&Geometry::square(8)), Err(AttentionError::Nothing));
         let grey = RgbImage { size: size(2, 1), pixels: vec![255, 255, 255, 0, 0, 9] };
         assert_eq!(Mask::new(&grey), Err(AttentionError::Grey { x: 1, y: 0 }));
-    }
-
-    #[test]
-    fn rectangles_beyond_the_frame_are_told_from_others() {
-        assert!(rectangle(0.9, 0.0, 0.1, 1.0).is_within_frame());
-        assert!(rectangle(0.7, 0.1, 0.3, 0.9).is_within_frame());
-        for beyond in [(0.9, 0.0, 0.2, 1.0), (-0.1, 0.0, 0.5, 1.0), (0.0, 0.0, 0.0, 1.0)] {
-            assert!(!rectangle(beyond.0, beyond.1, beyond.2, beyond.3).is_within_frame());
-        }
-        assert!(!rectangle(f64::NAN, 0.0, 0.5, 0.5).is_within_frame());
     }
 
     #[test]

@@ -16,11 +16,12 @@ use bundle::{
 };
 use rusqlite::Connection;
 use sightline::{
+    area::Area,
     clock::{Clock, SystemClock},
     engine::{Engine as _, golden::Candidate},
     frame::CameraId,
     inspector::Inspector,
-    judge::{Attention, DriftOptions, Judge, Recipe, Unrated, attention::Rectangle},
+    judge::{Attention, DriftOptions, Judge, Recipe, Unrated},
     ledger::{Ledger, LedgerOptions, Retention},
     state::Board,
 };
@@ -57,7 +58,7 @@ fn line(scratch: &Scratch, more: &str) {
 
 #[test]
 fn the_score_is_the_highest_outside_what_is_ignored_and_else_the_networks_own() {
-    let left = Rectangle { x: 0.0, y: 0.0, width: 0.5, height: 1.0 };
+    let left = Area::new(0.0, 0.0, 0.5, 1.0).unwrap();
     let attention = |rectangles, area_min_px| Attention { rectangles, mask: None, area_min_px };
     let wants = |attention| Recipe { attention, ..recipe() };
     let mut inspector = inspector(&[
