@@ -211,7 +211,10 @@ fn is_of_kind(example: &toml::Value, given: &toml::Value) -> bool {
         }
         (Table(of), Table(entries)) => match of.values().next() {
             None | Some(String(_)) => true,
-            Some(of) => entries.values().all(|entry| is_of_kind(of, entry)),
+            // Where names are free, as those of products, every value is like the first.
+            Some(first) => {
+                entries.iter().all(|(name, entry)| is_of_kind(of.get(name).unwrap_or(first), entry))
+            }
         },
         _ => false,
     }

@@ -393,6 +393,7 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
         let meaning = keys::find("camera", name).map_or("", |key| key.meaning);
         given.ok_or_else(|| ConfigError::Missing { path: path(name), meaning })
     };
+    let reconnect = policy(&raw, path)?;
     let name = required(raw.name, "name")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(plain) {
@@ -403,29 +404,7 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
     // A preset of one's own is a path like any other in the file.
     let is_path = preset.contains('/') || Path::new(&preset).extension().is_some();
     let preset = if is_path { folder.join(&preset).display().to_string() } else { preset };
-    let mut parameters = BTreeMap::new();
-    for (name, given) in raw.parameters {
-        let text = match given {
-            toml::Value::String(text) => in_folder(&name, text, folder),
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Float(number) => number.to_string(),
-            toml::Value::Boolean(yes) => yes.to_string(),
-            other @ (toml::Value::Array(_) | toml::Value::Table(_) | toml::Value::Datetime(_)) => {
-                let expected = "a parameter is a string, a number, true or false";
-                return Err(value(
-                    path(&format!("parameters.{name}")),
-                    &other.to_string(),
-                    expected,
-                ));
-            }
-        };
-        parameters.insert(name, text);
-    }
-    let usual = Policy::default();
-    let seconds = |key: &str, given: Option<f64>, usual: Duration| match given {
-        None => Ok(usual),
-        Some(given) => seconds(&path(key), given),
-    };
+    let parameters = parameters(&path("parameters"), raw.parameters, folder)?;
     if raw.products.as_ref().is_some_and(Vec::is_empty) {
         let expected = "at least one product is needed; left out, all may come";
         return Err(value(path("products"), "[]", expected));
@@ -478,20 +457,50 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
         ignore_mask: raw.ignore_mask.map(|mask| folder.join(mask)),
         defect_area_min_px: within(&path("defect_area_min_px"), area, 1, DEFECT_AREA_MAX_PX)?,
         part: raw.part.map(|part| self::part(&path("part"), &part)).transpose()?,
-        reconnect: Policy {
-            stall_after: seconds("stall_after_secs", raw.stall_after_secs, usual.stall_after)?,
-            frozen_after: seconds("frozen_after_secs", raw.frozen_after_secs, usual.frozen_after)?,
-            first_wait: seconds(
-                "reconnect_first_secs",
-                raw.reconnect_first_secs,
-                usual.first_wait,
-            )?,
-            wait_max: seconds("reconnect_max_secs", raw.reconnect_max_secs, usual.wait_max)?,
-            healthy_after: usual.healthy_after,
-            give_up_after: match raw.give_up_after_secs {
-                Some(given) => Some(seconds("give_up_after_secs", Some(given), usual.wait_max)?),
-                None => None,
-            },
+        reconnect,
+    })
+}
+
+fn parameters(
+    path: &str,
+    raw: BTreeMap<String, toml::Value>,
+    folder: &Path,
+) -> Result<BTreeMap<String, String>, ConfigError> {
+    raw.into_iter()
+        .map(|(name, given)| {
+            let text = match given {
+                toml::Value::String(text) => in_folder(&name, text, folder),
+                toml::Value::Integer(number) => number.to_string(),
+                toml::Value::Float(number) => number.to_string(),
+                toml::Value::Boolean(yes) => yes.to_string(),
+                other @ (toml::Value::Array(_)
+                | toml::Value::Table(_)
+                | toml::Value::Datetime(_)) => {
+                    let expected = "a parameter is a string, a number, true or false";
+                    return Err(value(format!("{path}.{name}"), &other.to_string(), expected));
+                }
+            };
+            Ok((name, text))
+        })
+        .collect()
+}
+
+/// When a camera counts as lost, and how it is tried again.
+fn policy(raw: &RawCamera, path: impl Fn(&str) -> String) -> Result<Policy, ConfigError> {
+    let usual = Policy::default();
+    let seconds = |key: &str, given: Option<f64>, usual: Duration| match given {
+        None => Ok(usual),
+        Some(given) => seconds(&path(key), given),
+    };
+    Ok(Policy {
+        stall_after: seconds("stall_after_secs", raw.stall_after_secs, usual.stall_after)?,
+        frozen_after: seconds("frozen_after_secs", raw.frozen_after_secs, usual.frozen_after)?,
+        first_wait: seconds("reconnect_first_secs", raw.reconnect_first_secs, usual.first_wait)?,
+        wait_max: seconds("reconnect_max_secs", raw.reconnect_max_secs, usual.wait_max)?,
+        healthy_after: usual.healthy_after,
+        give_up_after: match raw.give_up_after_secs {
+            Some(given) => Some(seconds("give_up_after_secs", Some(given), usual.wait_max)?),
+            None => None,
         },
     })
 }
