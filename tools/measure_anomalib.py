@@ -48,6 +48,13 @@ def float_network(model, onnx):
         node.input[:] = ["pred_score" if name == "score" else name for name in node.input]
     for output in graph.output:
         output.name = "pred_score" if output.name == "score" else output.name
+    wanted = {output.name for output in graph.output}
+    # anomalib takes any of a tensor's names, and OpenVINO gives the input of an Identity as another name of its output.
+    for node in [node for node in graph.node if node.op_type == "Identity" and node.output[0] in wanted]:
+        for other in graph.node:
+            other.output[:] = [node.output[0] if name == node.input[0] else name for name in other.output]
+            other.input[:] = [node.output[0] if name == node.input[0] else name for name in other.input]
+        graph.node.remove(node)
     del model.metadata_props[:]
     used, wanted = [], {output.name for output in graph.output}
     for node in reversed(graph.node):
