@@ -174,18 +174,36 @@ impl Inspector {
 /// An outcome for each input.
 fn infer_all(engine: &mut Verified, inputs: &[RgbView<'_>]) -> Vec<Result<Inference, EngineError>> {
     let mut outcomes = Vec::with_capacity(inputs.len());
+    // A GPU that failed for good is not asked again.
+    let mut dead: Option<String> = None;
+    let mut ask = |engine: &mut Verified, batch: &[RgbView<'_>]| {
+        if let Some(cause) = &dead {
+            return Err(EngineError::Fatal { cause: cause.clone() });
+        }
+        let answer = engine.infer_batch(batch);
+        if let Err(EngineError::Fatal { cause }) = &answer {
+            dead = Some(cause.clone());
+        }
+        answer
+    };
     for batch in inputs.chunks(engine.batch_max().max(1)) {
-        match engine.infer_batch(batch) {
+        match ask(engine, batch) {
             Ok(inferences) => outcomes.extend(inferences.into_iter().map(Ok)),
             Err(error) if batch.len() == 1 => outcomes.push(Err(error)),
-            Err(error @ EngineError::Fatal { .. }) => {
-                let cause = error.to_string();
-                outcomes
-                    .extend(batch.iter().map(|_| Err(EngineError::Fatal { cause: cause.clone() })));
-            }
             Err(error) => {
-                tracing::warn!("a batch of {} failed, each is tried alone: {error}", batch.len());
-                outcomes.extend(batch.iter().map(|input| engine.infer(input)));
+                if !matches!(error, EngineError::Fatal { .. }) {
+                    let len = batch.len();
+                    tracing::warn!("a batch of {len} failed, each is tried alone: {error}");
+                }
+                let one = |inferences: Vec<Inference>| {
+                    let nothing = EngineError::Run { cause: "the engine gave no answer".into() };
+                    inferences.into_iter().next().ok_or(nothing)
+                };
+                outcomes.extend(
+                    batch
+                        .iter()
+                        .map(|input| ask(engine, std::slice::from_ref(input)).and_then(one)),
+                );
             }
         }
     }

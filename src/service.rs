@@ -5,13 +5,10 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::RecvTimeoutError;
 use sd_notify::NotifyState;
 
 /// For so long the manager is asked to wait, again and again.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How often it hears how far the start is.
-const HOW_FAR_EVERY: Duration = Duration::from_secs(5);
 
 /// The service manager that started this process, if one did.
 #[derive(Debug)]
@@ -53,34 +50,10 @@ impl Manager {
         }
     }
 
-    /// Runs what may take minutes, such as the building of an engine: as long as it does, more time is asked for, and
-    /// what `how_far` says goes into the status. `how_far` is asked every few seconds.
-    pub fn while_starting<T>(
-        &self,
-        how_far: impl Fn() -> Option<String> + Send,
-        work: impl FnOnce() -> T,
-    ) -> T {
-        let (done, waiting) = crossbeam_channel::bounded::<std::convert::Infallible>(0);
-        std::thread::scope(|scope| {
-            let asks = move || {
-                let micros = u32::try_from(PATIENCE.as_micros()).unwrap_or(u32::MAX);
-                // Disconnected when the work is done.
-                while waiting.recv_timeout(HOW_FAR_EVERY) == Err(RecvTimeoutError::Timeout) {
-                    tell(&[NotifyState::ExtendTimeoutUsec(micros)]);
-                    if let Some(text) = how_far() {
-                        tell(&[NotifyState::Status(&text)]);
-                    }
-                }
-            };
-            let asking =
-                std::thread::Builder::new().name("starting".into()).spawn_scoped(scope, asks);
-            if let Err(error) = asking {
-                tracing::warn!("the service manager cannot be asked for time: {error}");
-            }
-            let outcome = work();
-            drop(done);
-            outcome
-        })
+    /// The start takes longer: the manager is asked for more time, which runs out unless it is asked again.
+    pub fn extend(&self) {
+        let micros = u32::try_from(PATIENCE.as_micros()).unwrap_or(u32::MAX);
+        tell(&[NotifyState::ExtendTimeoutUsec(micros)]);
     }
 
     /// It drains.

@@ -21,10 +21,11 @@ use crate::{
     config::{EngineSettings, ModelSettings},
     engine::{
         self, Attempt, Built, EngineError, Onnx, Provider, Runtime, Verified,
-        cache::{Cache, Key},
+        cache::{Cache, Key, Place},
         gpu::{Gpu, Places},
         library::Search,
-        onnx, plan,
+        onnx::{self, ENGINE_OPTIONS},
+        plan,
     },
     fault::{Class, Fault, OrFault as _, one_line},
     inspector::Inspector,
@@ -166,6 +167,7 @@ impl Model {
             model_sha256: self.file.sha256.clone(),
             onnxruntime: runtime.version().to_string(),
             gpu,
+            options: ENGINE_OPTIONS,
             arithmetic: attempt.arithmetic.to_string(),
             providers: attempt.providers.iter().map(ToString::to_string).collect(),
             batch_max: settings.onnx.batch_max,
@@ -188,17 +190,35 @@ fn with_cache<T>(
     key: &Key,
     attempt: &Attempt,
     building: &Building,
-    load: impl FnOnce(&Path) -> Result<T, EngineError>,
+    mut load: impl FnMut(&Path) -> Result<T, EngineError>,
 ) -> Result<T, EngineError> {
     let why = cache.why_anew(key);
-    let place = cache.place(key)?;
-    if place.built.is_none() {
-        building.begin(attempt, place.expected, why);
+    let mut place = cache.place(key)?;
+    if place.built.is_some() {
+        match load(&place.folder) {
+            Ok(loaded) => return Ok(kept(cache, &place, loaded)),
+            Err(error @ EngineError::Fatal { .. }) => return Err(error),
+            // Files of the right length may hold anything after a power cut.
+            Err(error) => {
+                tracing::warn!("the engine of the cache does not load, it is built anew: {error}");
+                place = place.begin_anew()?;
+            }
+        }
     }
+    building.begin(attempt, place.expected, why);
     let started = Instant::now();
     let loaded = load(&place.folder);
     building.end();
     let loaded = loaded?;
+    // What cannot be kept is built again next time; the engine that is there is as good as any.
+    if let Err(error) = place.finish(started.elapsed()) {
+        tracing::warn!("the engine was built and cannot be kept: {}", one_line(&error));
+    }
+    Ok(kept(cache, &place, loaded))
+}
+
+/// Looks after the cache when an engine was loaded.
+fn kept<T>(cache: &Cache, place: &Place, loaded: T) -> T {
     let surprises = place.surprises();
     if !surprises.is_empty() {
         tracing::warn!(
@@ -206,11 +226,10 @@ fn with_cache<T>(
             surprises.join(", ")
         );
     }
-    if place.built.is_none() || !surprises.is_empty() {
-        place.finish(started.elapsed())?;
+    if let Err(error) = cache.sweep(place) {
+        tracing::warn!("{}", one_line(&error));
     }
-    cache.sweep(&place)?;
-    Ok(loaded)
+    loaded
 }
 
 /// An engine that is being built, for whoever wants to know how far that is.
@@ -350,12 +369,13 @@ mod tests {
     fn an_engine_is_built_once_and_people_hear_of_it_while_it_is() {
         let root = tempfile::tempdir().unwrap();
         let cache = Cache::at(root.path());
-        let attempt =
-            Attempt { providers: vec![Provider::TensorRt], arithmetic: engine::Arithmetic::Fp16 };
+        let (fp16, fp32) = (engine::Arithmetic::Fp16, bundle::precision::Precision::Fp32);
+        let attempt = Attempt::new(vec![Provider::TensorRt], fp16, &fp32);
         let key = |batch_max| Key {
             model_sha256: "a".repeat(64),
             onnxruntime: "1.23.2".into(),
             gpu: Gpu::default(),
+            options: ENGINE_OPTIONS,
             arithmetic: "fp16".into(),
             providers: vec!["tensorrt".into()],
             batch_max,
@@ -380,6 +400,19 @@ mod tests {
         let (is_there, told) = load(1, false).unwrap();
         assert!(!is_there);
         assert_eq!(told.as_deref(), Some("tensorrt in fp16, 0 s so far"));
+        assert_eq!(load(1, false).unwrap(), (true, None));
+        // A file of the right length that is no engine any more.
+        let mut loads = 0;
+        let rebuilt = with_cache(&cache, &key(1), &attempt, &building, |folder| {
+            loads += 1;
+            if folder.join("graph.engine").is_file() {
+                return Err(EngineError::Load { cause: "could not deserialize".into() });
+            }
+            std::fs::write(folder.join("graph.engine"), "engine").unwrap();
+            Ok(())
+        });
+        assert!(rebuilt.is_ok());
+        assert_eq!(loads, 2);
         assert_eq!(load(1, false).unwrap(), (true, None));
         let (is_there, told) = load(2, false).unwrap();
         assert!(!is_there);

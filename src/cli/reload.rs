@@ -5,8 +5,11 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, PoisonError, TryLockError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use bundle::geometry::Size;
@@ -21,7 +24,7 @@ use crate::{
     ledger::{book::Event, writer::Notes},
     shutdown::ReloadRequested,
     state::Board,
-    station::Command,
+    station::{Command, Station, Swap},
     telemetry::Judging,
 };
 
@@ -53,8 +56,17 @@ pub(super) struct Reloading {
 
 impl Reloading {
     /// Waits until nothing is being loaded: a library must not be taken down while it works.
+    ///
+    /// Within a limit: what builds an engine for minutes, or hangs with a GPU, is left behind.
     pub(super) fn finish(self) {
-        drop(self.busy.lock().unwrap_or_else(PoisonError::into_inner));
+        let deadline = Instant::now() + Station::DRAIN_WITHIN;
+        while let Err(TryLockError::WouldBlock) = self.busy.try_lock() {
+            if Instant::now() > deadline {
+                tracing::warn!("a reload is left behind");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -86,7 +98,11 @@ impl Reload {
                 format!("the model has been loaded anew {SWAPS_MAX} times; restart the service");
             return Err(Fault::new(Class::Engine, line));
         }
-        if !self.board.condition().is_ready {
+        let condition = self.board.condition();
+        if condition.is_stopping {
+            return Err(Fault::new(Class::Engine, "the station is stopping"));
+        }
+        if !condition.is_ready {
             return Err(Fault::new(Class::Engine, "the station is still starting; reload it then"));
         }
         let settings = match &self.config {
@@ -104,13 +120,22 @@ impl Reload {
         let told = format!("{} {}", engine.model, engine.model_version);
         let deviation = inspector.deviation();
         let (old, returned) = crossbeam_channel::bounded(1);
+        let wanted = Arc::new(AtomicBool::new(true));
+        let swap = Swap { inspector: Box::new(inspector), old, wanted: Arc::clone(&wanted) };
         let gone = |what: &str| Fault::new(Class::Engine, format!("the engine's thread {what}"));
         self.commands
-            .send_timeout(Command::Swap(Box::new(inspector), old), SWAPPED_WITHIN)
+            .send_timeout(Command::Swap(swap), SWAPPED_WITHIN)
             .map_err(|_full| gone("takes no commands"))?;
-        let old: Box<Inspector> = returned
-            .recv_timeout(SWAPPED_WITHIN)
-            .map_err(|_silent| gone("does not swap: it has ended, or it hangs"))?;
+        let old: Box<Inspector> = match returned.recv_timeout(SWAPPED_WITHIN) {
+            Ok(old) => old,
+            // Whoever takes the mark first decides: withdrawn, it never happens; taken, it has happened.
+            Err(_silent) if wanted.swap(false, Ordering::AcqRel) => {
+                return Err(gone("does not swap: it has ended, or it hangs"));
+            }
+            Err(_silent) => returned
+                .recv_timeout(SWAPPED_WITHIN)
+                .map_err(|_silent| gone("does not swap: its GPU is lost, or it hangs"))?,
+        };
         *swaps += 1;
         self.board.post(fell_back);
         *self.judging.lock().unwrap_or_else(PoisonError::into_inner) =

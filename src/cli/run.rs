@@ -12,6 +12,7 @@ use std::{
 };
 
 use bundle::geometry::{Geometry, Size};
+use crossbeam_channel::{Receiver, select};
 
 use super::{
     Global, calibrate, cameras, load, print,
@@ -33,7 +34,7 @@ use crate::{
         writer::{Health, Notes},
     },
     service::Manager,
-    shutdown::{self, ReloadRequested},
+    shutdown::{self, ReloadRequested, StopRequested},
     sinks::stdout::{Status, Stdout, Style},
     state::{Board, Event, Mode},
     station::{Command, Report, Station},
@@ -57,25 +58,22 @@ pub(super) struct Arguments {
 
 /// Two transactions; a disk that is slower than this is full.
 const LEDGER_CLOSED_WITHIN: Duration = Duration::from_secs(5);
+/// How often people and the service manager hear how far the engine is.
+const HOW_FAR_EVERY: Duration = Duration::from_secs(5);
+/// The slowest board builds the largest network in a quarter of an hour, and may try three precisions.
+const LOADED_WITHIN: Duration = Duration::from_hours(1);
 /// Commands that may wait for the engine's thread.
 const COMMANDS: usize = 4;
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> {
-    let mut settings = match &arguments.config {
-        Some(path) => cameras::read(path)?,
-        None => cameras::demo()?,
-    };
-    for camera in &mut settings.cameras {
-        camera.repeat |= arguments.r#loop;
-        camera.realtime &= !arguments.fast;
-    }
+    let settings = settings(arguments)?;
     // Before anything slow: a request to stop must not be lost while the engine loads.
     let stop = shutdown::on_signals()
         .map_err(|error| Fault::new(Class::Bug, format!("signals cannot be handled: {error}")))?;
     let mut manager = Manager::from_environment();
     manager.status("starting: loading and verifying the model");
     // First what is cheap to be wrong. The engine comes last: where it has to be built, state and health are served by then.
-    let model = load::Model::read(&settings.model)?;
+    let model = Arc::new(load::Model::read(&settings.model)?);
     let geometry = &model.file.document.geometry;
     let judges = model.judges(&cameras::recipes(&settings)?)?;
     let runtime = load::runtime(global, &settings.engine)?;
@@ -128,8 +126,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     };
     let control = Control::start(reload, settings.http, served);
     let (control, ledger) = or_close(control, ledger)?;
-    let built = engine(&manager, &model, &runtime, &settings, &board);
+    let built = engine(&mut manager, &model, &runtime, &settings, &board, &stop);
     let (built, ledger) = or_close(built, ledger)?;
+    let Some(built) = built else { return stopped_early(ledger, control) };
     *judging.lock().unwrap_or_else(PoisonError::into_inner) = Judging {
         engine: load::engine_labels(&built.attempt.providers, model.label()),
         deviation: built.engine.deviation(),
@@ -167,25 +166,80 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     close(&report, is_text)
 }
 
-/// The engine, while people and the service manager hear how far it is.
+/// The configuration's, with what the command line overrides.
+fn settings(arguments: &Arguments) -> Result<Settings, Fault> {
+    let mut settings = match &arguments.config {
+        Some(path) => cameras::read(path)?,
+        None => cameras::demo()?,
+    };
+    for camera in &mut settings.cameras {
+        camera.repeat |= arguments.r#loop;
+        camera.realtime &= !arguments.fast;
+    }
+    Ok(settings)
+}
+
+/// The engine, while people and the service manager hear how far it is; `None` when the stop was asked for meanwhile.
+///
+/// A thread loads and builds, for neither can be interrupted: who asks for the end is not kept waiting for minutes.
 fn engine(
-    manager: &Manager,
-    model: &load::Model,
+    manager: &mut Manager,
+    model: &Arc<load::Model>,
     runtime: &Runtime,
     settings: &Settings,
     board: &Board,
-) -> Result<Built, Fault> {
-    let building = load::Building::default();
-    let how_far = || {
-        let text = building.how_far();
-        board.post(Event::Building(text.clone().unwrap_or_default()));
-        text.map(|text| format!("building {text}"))
+    stop: &Receiver<StopRequested>,
+) -> Result<Option<Built>, Fault> {
+    let building = Arc::new(load::Building::default());
+    let (done, built) = crossbeam_channel::bounded(1);
+    let work = {
+        let (model, runtime) = (Arc::clone(model), runtime.clone());
+        let (engine, building) = (settings.engine.clone(), Arc::clone(&building));
+        move || {
+            // Nobody waits any more after a request to stop.
+            let _gone = done.send(model.engine(&runtime, &engine, &building));
+        }
     };
-    let built =
-        manager.while_starting(how_far, || model.engine(runtime, &settings.engine, &building))?;
+    std::thread::Builder::new().name("loading".into()).spawn(work).map_err(|error| {
+        Fault::new(Class::Engine, format!("a thread cannot be started: {error}"))
+    })?;
+    let began = std::time::Instant::now();
+    let panicked = || Fault::new(Class::Bug, "the thread loading panicked; please report it");
+    let built = loop {
+        select! {
+            recv(built) -> built => break built.map_err(|_gone| panicked())??,
+            recv(stop) -> _ => {
+                manager.stopping();
+                // Most engines are there within a second, and are taken down in order.
+                drop(built.recv_timeout(Station::DRAIN_WITHIN));
+                return Ok(None);
+            }
+            default(HOW_FAR_EVERY) => {
+                // What hangs is not waited for any longer: the manager's patience ends.
+                if began.elapsed() < LOADED_WITHIN {
+                    manager.extend();
+                }
+                let text = building.how_far();
+                board.post(Event::Building(text.clone().unwrap_or_default()));
+                if let Some(text) = text {
+                    manager.status(&format!("building {text}"));
+                }
+            }
+        }
+    };
     board.post(Event::Building(String::new()));
     board.post(load::fell_back(&built, &settings.engine));
-    Ok(built)
+    Ok(Some(built))
+}
+
+/// The end of a run that was asked to end before it had begun.
+fn stopped_early(ledger: Option<Ledger>, control: Control) -> anyhow::Result<()> {
+    if let Some(ledger) = ledger {
+        let _late = ledger.close().ended().recv_timeout(LEDGER_CLOSED_WITHIN);
+    }
+    control.finish()?;
+    print::note("stopped before the first frame");
+    Ok(())
 }
 
 /// A start that fails leaves a ledger without open numberings: nothing has been captured.
@@ -431,16 +485,16 @@ fn close(report: &Report, is_text: bool) -> anyhow::Result<()> {
     } else {
         print::note(&format!("\n{report}"));
     }
-    if let Some((id, error)) = report.failures.last() {
-        // The others were logged when they failed.
-        let line = format!("camera {id}: {}", crate::fault::one_line(error));
-        return Err(Fault::new(Class::Camera, line).into());
-    }
     if let Some(cause) = &report.gpu_failure {
         let line = format!(
             "the GPU failed for good: {cause}; start the process again (a service manager does)"
         );
         return Err(Fault::new(Class::Gpu, line).into());
+    }
+    if let Some((id, error)) = report.failures.last() {
+        // The others were logged when they failed.
+        let line = format!("camera {id}: {}", crate::fault::one_line(error));
+        return Err(Fault::new(Class::Camera, line).into());
     }
     let is_settled = report.balances.iter().all(|(_, balance)| balance.is_settled());
     if !is_settled {
@@ -454,5 +508,29 @@ fn close(report: &Report, is_text: bool) -> anyhow::Result<()> {
             Err(Fault::new(Class::Engine, line).into())
         }
         Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{camera::CameraError, frame::CameraId, summary::Summary};
+
+    #[test]
+    fn a_lost_gpu_decides_the_exit_code_whatever_else_failed() {
+        let report = Report {
+            summary: Summary::default(),
+            balances: Vec::new(),
+            failures: vec![(CameraId("top".into()), CameraError::Buffer("gone".into()))],
+            lines_lost: 0,
+            engine_failure: Some("CUDA failure 700".into()),
+            gpu_failure: Some("CUDA failure 700".into()),
+        };
+        let class = |report: &Report| {
+            let error = close(report, false).unwrap_err();
+            error.downcast_ref::<Fault>().unwrap().class
+        };
+        assert_eq!(class(&report), Class::Gpu);
+        assert_eq!(class(&Report { gpu_failure: None, ..report }), Class::Camera);
     }
 }

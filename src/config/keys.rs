@@ -192,7 +192,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "drift_reference_frames",
         value: "300",
         default: Default::Value,
-        meaning: "From so many passed frames of a product the brightness and focus to be kept are learnt, after every start.",
+        meaning: "From so many passed frames of a product the brightness and focus to be kept are learnt, after every start, where the calibration does not tell them.",
     },
     Key {
         table: "output",

@@ -7,6 +7,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs::File,
     io::Write as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -21,6 +22,8 @@ use super::gpu::Gpu;
 pub const ENGINES_MAX: usize = 8;
 
 const MANIFEST: &str = "engine.json";
+/// The extension of the file beside a folder that is locked while somebody builds there.
+const LOCK: &str = "lock";
 /// Folders of this cache are told from others by it.
 const PREFIX: &str = "engine-";
 
@@ -34,6 +37,8 @@ pub struct Key {
     pub onnxruntime: String,
     /// The GPU and its libraries.
     pub gpu: Gpu,
+    /// Which set of options it is built with; see [`super::onnx::ENGINE_OPTIONS`].
+    pub options: u32,
     /// What it computes in.
     pub arithmetic: String,
     /// The providers that take what `TensorRT` does not know.
@@ -83,6 +88,8 @@ pub struct Place {
     /// How long the last engine took that this machine built.
     pub expected: Option<Duration>,
     key: Key,
+    /// Held by whoever builds there or has just loaded: no other process clears the folder meanwhile.
+    _lock: File,
 }
 
 impl Key {
@@ -136,6 +143,8 @@ impl Cache {
     /// The place of an engine. What an interrupted build left there is gone.
     pub fn place(&self, key: &Key) -> Result<Place, CacheError> {
         let folder = self.folder(key);
+        std::fs::create_dir_all(&self.root).map_err(|source| error(&self.root, "made", source))?;
+        let lock = lock(&folder).map_err(|source| error(&folder, "locked", source))?;
         let built =
             read(&folder).filter(|manifest| manifest.key == *key && manifest.is_whole(&folder));
         if built.is_none() && folder.exists() {
@@ -143,14 +152,13 @@ impl Cache {
         }
         std::fs::create_dir_all(&folder).map_err(|source| error(&folder, "made", source))?;
         // As old as its last use: what has not been used for long is swept first.
-        let touched =
-            std::fs::File::open(&folder).and_then(|folder| folder.set_modified(SystemTime::now()));
+        let touched = File::open(&folder).and_then(|folder| folder.set_modified(SystemTime::now()));
         if let Err(error) = touched {
             tracing::debug!("{} keeps its age: {error}", folder.display());
         }
         let expected = self.manifests().into_iter().max_by_key(|manifest| manifest.built_at_secs);
         let expected = expected.map(|manifest| Duration::from_secs(manifest.took_secs));
-        Ok(Place { folder, built, expected, key: key.clone() })
+        Ok(Place { folder, built, expected, key: key.clone(), _lock: lock })
     }
 
     /// Why an engine has to be built although there are others of the same model: what has changed since the newest.
@@ -173,10 +181,19 @@ impl Cache {
             .collect();
         folders.sort();
         let too_many = (folders.len() + 1).saturating_sub(ENGINES_MAX);
+        let mut gone = 0;
         for (_, folder) in &folders[..too_many] {
+            let path = folder.with_extension(LOCK);
+            let file = File::create(&path).map_err(|source| error(&path, "locked", source))?;
+            // Somebody builds there.
+            if file.try_lock().is_err() {
+                continue;
+            }
             std::fs::remove_dir_all(folder).map_err(|source| error(folder, "removed", source))?;
+            std::fs::remove_file(&path).map_err(|source| error(&path, "removed", source))?;
+            gone += 1;
         }
-        Ok(too_many)
+        Ok(gone)
     }
 
     fn manifests(&self) -> Vec<Manifest> {
@@ -189,13 +206,39 @@ impl Cache {
             .filter_map(Result::ok)
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
             .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
             .collect()
     }
 }
 
+/// Waits for another process that builds the same engine: two would take the GPU's memory, and each other's files.
+fn lock(folder: &Path) -> std::io::Result<File> {
+    let file = File::create(folder.with_extension(LOCK))?;
+    if file.try_lock().is_err() {
+        tracing::warn!("another process builds this engine: waiting for it");
+        file.lock()?;
+    }
+    Ok(file)
+}
+
 impl Place {
+    /// The same place, cleared: what lies there does not load.
+    pub fn begin_anew(self) -> Result<Self, CacheError> {
+        let folder = &self.folder;
+        std::fs::remove_dir_all(folder).map_err(|source| error(folder, "cleared", source))?;
+        std::fs::create_dir_all(folder).map_err(|source| error(folder, "made", source))?;
+        Ok(Self { built: None, ..self })
+    }
+
     /// The engine that lies there now is whole, and took that long to build.
     pub fn finish(&self, took: Duration) -> Result<(), CacheError> {
+        // Before the manifest says that they are whole.
+        for (name, _) in files(&self.folder) {
+            let path = self.folder.join(name);
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(|source| error(&path, "written", source))?;
+        }
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let manifest = Manifest {
             key: self.key.clone(),
@@ -257,12 +300,12 @@ fn read(folder: &Path) -> Option<Manifest> {
 /// Whole or not at all, even where the power goes.
 fn write(path: &Path, manifest: &Manifest) -> std::io::Result<()> {
     let aside = path.with_extension("json.new");
-    let mut file = std::fs::File::create(&aside)?;
+    let mut file = File::create(&aside)?;
     file.write_all(&serde_json::to_vec_pretty(manifest)?)?;
     file.sync_all()?;
     std::fs::rename(&aside, path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::File::open(folder)?.sync_all()
+    File::open(folder)?.sync_all()
 }
 
 fn error(path: &Path, verb: &'static str, source: std::io::Error) -> CacheError {
@@ -278,6 +321,7 @@ mod tests {
             model_sha256: "a".repeat(64),
             onnxruntime: "1.23.2".into(),
             gpu: Gpu { tensorrt: Some("10.3.0".into()), ..Gpu::default() },
+            options: 1,
             arithmetic: "fp16".into(),
             providers: vec!["tensorrt".into()],
             batch_max: 4,
@@ -299,6 +343,7 @@ mod tests {
         assert_eq!((place.built.is_none(), place.expected), (true, None));
         build(&place);
         place.finish(Duration::from_mins(4)).unwrap();
+        drop(place);
         let again = cache.place(&key()).unwrap();
         assert_eq!(again.built.as_ref().unwrap().took_secs, 240);
         assert_eq!(again.surprises(), [""; 0]);
@@ -313,6 +358,7 @@ mod tests {
             Key { arithmetic: "fp32".into(), ..key() },
             Key { providers: vec!["tensorrt".into(), "cpu".into()], ..key() },
             Key { batch_max: 8, ..key() },
+            Key { options: 2, ..key() },
             Key { gpu_memory_max: Some(1), ..key() },
             gpu(Gpu { tensorrt: Some("10.7.0".into()), ..Gpu::default() }),
             gpu(Gpu { cuda: Some("12.6".into()), ..key().gpu }),
@@ -336,9 +382,11 @@ mod tests {
         let cache = Cache::at(root.path());
         let interrupted = cache.place(&key()).unwrap();
         build(&interrupted);
+        drop(interrupted);
         let place = cache.place(&key()).unwrap();
         assert!(place.built.is_none());
         assert_eq!(files(&place.folder), []);
+        drop(place);
         for damage in [
             |folder: &Path| std::fs::write(folder.join(MANIFEST), "{").unwrap(),
             |folder: &Path| std::fs::write(folder.join("subgraph_0_sm87.engine"), "wei").unwrap(),
@@ -347,8 +395,10 @@ mod tests {
             let place = cache.place(&key()).unwrap();
             build(&place);
             place.finish(Duration::from_secs(1)).unwrap();
+            let folder = place.folder.clone();
+            drop(place);
             assert!(cache.place(&key()).unwrap().built.is_some());
-            damage(&place.folder);
+            damage(&folder);
             assert!(cache.place(&key()).unwrap().built.is_none());
         }
     }
@@ -363,7 +413,7 @@ mod tests {
             build(&place);
             place.finish(Duration::from_secs(1)).unwrap();
             let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(batch_max as u64);
-            std::fs::File::open(&place.folder).unwrap().set_modified(long_ago).unwrap();
+            File::open(&place.folder).unwrap().set_modified(long_ago).unwrap();
         }
         // The oldest is in use.
         let kept = cache.place(&Key { batch_max: 0, ..key() }).unwrap();
@@ -374,6 +424,22 @@ mod tests {
         assert!(left(0) && !left(1) && !left(2) && !left(3) && left(4));
         assert!(root.path().join("photos").exists());
         assert_eq!(cache.sweep(&kept).unwrap(), 0);
+    }
+
+    #[test]
+    fn nobody_clears_what_another_builds() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        let building = cache.place(&key()).unwrap();
+        build(&building);
+        let other = cache.clone();
+        let waiting = std::thread::spawn(move || other.place(&key()).unwrap().built.is_some());
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!waiting.is_finished());
+        assert_eq!(files(&building.folder).len(), 2);
+        building.finish(Duration::from_secs(1)).unwrap();
+        drop(building);
+        assert!(waiting.join().unwrap(), "the other takes what was built");
     }
 
     #[test]

@@ -31,6 +31,9 @@ use super::{
 const INPUT: &str = "frames";
 const OUTPUTS: [&str; 3] = ["anomaly_map", "score", "embedding"];
 
+/// To be raised with every change of what `tensorrt` sets: an engine of an older set is not taken for a new one's.
+pub const ENGINE_OPTIONS: u32 = 1;
+
 static STARTED: OnceLock<Started> = OnceLock::new();
 
 /// ONNX Runtime, loaded and started: once per process, for it allows no second time.
@@ -392,7 +395,7 @@ fn tensorrt(
     attempt: &Attempt,
     cache: Option<&Path>,
 ) -> ExecutionProviderDispatch {
-    let Flags { int8, fp16 } = attempt.arithmetic.flags();
+    let Flags { int8, fp16 } = attempt.flags;
     // One engine for every batch up to the largest; without profiles each new size would rebuild for minutes.
     let profile = |batch: usize| plan::profile(INPUT, batch, input);
     let mut provider = ep::TensorRT::default()

@@ -95,12 +95,19 @@ pub struct Attempt {
     pub providers: Vec<Provider>,
     /// What the first computes in.
     pub arithmetic: Arithmetic,
+    /// What that allows `TensorRT` to use for this model file.
+    pub flags: Flags,
 }
 
 impl Attempt {
+    /// These providers, the first of which computes so on a file of that precision.
+    pub fn new(providers: Vec<Provider>, arithmetic: Arithmetic, file: &Precision) -> Self {
+        Self { providers, arithmetic, flags: Flags::of(arithmetic, file) }
+    }
+
     /// As the model file says, on the processor.
     pub fn cpu() -> Self {
-        Self { providers: vec![Provider::Cpu], arithmetic: Arithmetic::Fp32 }
+        Self::new(vec![Provider::Cpu], Arithmetic::Fp32, &Precision::Fp32)
     }
 
     /// Whether an engine is built for it, which takes minutes, unless the cache has one.
@@ -130,7 +137,7 @@ pub fn attempts(wish: &Wish, file: &Precision) -> Vec<Attempt> {
             };
             arithmetics
                 .into_iter()
-                .map(|arithmetic| Attempt { providers: providers.to_vec(), arithmetic })
+                .map(|arithmetic| Attempt::new(providers.to_vec(), arithmetic, file))
         })
         .collect()
 }
@@ -155,12 +162,14 @@ pub struct Flags {
     pub fp16: bool,
 }
 
-impl Arithmetic {
-    /// Allowing int8 changes nothing in a network that is not quantised, and without it one that is does not build.
-    pub const fn flags(self) -> Flags {
-        match self {
-            Self::Int8 | Self::Fp16 => Flags { int8: true, fp16: true },
-            Self::Fp32 => Flags { int8: true, fp16: false },
+impl Flags {
+    /// Integers are allowed to a network that is quantised only: for any other `TensorRT` would want scales, and there are
+    /// none; and one that is quantised does not build without.
+    pub fn of(arithmetic: Arithmetic, file: &Precision) -> Self {
+        let int8 = matches!(file, Precision::Int8(_));
+        match arithmetic {
+            Arithmetic::Int8 | Arithmetic::Fp16 => Self { int8, fp16: true },
+            Arithmetic::Fp32 => Self { int8, fp16: false },
         }
     }
 }
@@ -207,6 +216,15 @@ mod tests {
         // A file on int8 has no f16 network in it.
         assert_eq!(told(&wish(false), &Precision::Int8(Int8::default())), [""; 0]);
         assert_eq!(told(&Wish::default(), &Precision::Fp32), ["cpu"]);
+    }
+
+    #[test]
+    fn integers_are_allowed_to_a_quantised_network_only() {
+        for (file, int8) in [(Precision::Fp32, false), (Precision::Int8(Int8::default()), true)] {
+            let flags = |arithmetic| Flags::of(arithmetic, &file);
+            assert_eq!(flags(Arithmetic::Fp16), Flags { int8, fp16: true });
+            assert_eq!(flags(Arithmetic::Fp32), Flags { int8, fp16: false });
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Pure: figures of passed frames come in, changes of an alarm go out. Owns the test; it alarms, it never judges.
 //!
 //! A figure's new values are compared with reference values: a score with the product's calibration, so that the test
-//! asks whether p-values stay uniform; brightness and focus with the first good frames after the start. For some levels
+//! asks whether p-values stay uniform; brightness and focus with those of the calibration's pictures, or of the first good frames after the start. For some levels
 //! j the share of values beyond the j-th most extreme of n reference values is looked at, on both sides. Given the
 //! reference, a value of the same distribution is beyond it with a probability that is Beta(j, n + 1 - j) distributed
 //! over references (order statistics), whatever the distribution of values; Chernoff's bound gives one that it exceeds
@@ -19,7 +19,10 @@
 
 use std::{fmt, sync::Arc};
 
-use bundle::calibration::{Calibration, Limits};
+use bundle::{
+    calibration::{Calibration, Limits},
+    spread::Spread,
+};
 
 use super::appearance::Appearance;
 
@@ -57,6 +60,9 @@ impl Default for DriftOptions {
         Self { reference_frames: 300 }
     }
 }
+
+/// Pictures of a calibration that are counted at most: more do not move a limit.
+const REFERENCE_MAX: usize = 10_000;
 
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,6 +138,12 @@ struct Level {
 }
 
 impl Detector {
+    /// Whether it watches for the very same: what has been seen then counts on.
+    fn is_like(&self, other: &Self) -> bool {
+        let what = |level: &Level| (level.side, level.limit.to_bits(), level.bound.to_bits());
+        self.levels.iter().map(what).eq(other.levels.iter().map(what))
+    }
+
     /// From reference values, ascending; values within `tolerance` of a limit are not beyond it.
     ///
     /// `passing` is the least share of values that is seen at all: others are kept back by the same figure.
@@ -301,11 +313,21 @@ pub struct Watch {
     options: DriftOptions,
     /// `None` where the product has no calibration.
     score: Option<Detector>,
+    look: Look,
     brightness: Optic,
     focus: Optic,
 }
 
-/// A figure of the picture, whose reference is learnt.
+/// How the calibration's pictures looked, where it says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Look {
+    /// Their brightness.
+    pub brightness: Option<Spread>,
+    /// Their focus.
+    pub focus: Option<Spread>,
+}
+
+/// A figure of the picture, whose reference is the calibration's or else learnt.
 #[derive(Clone, Debug)]
 enum Optic {
     Learning(Vec<f32>),
@@ -313,16 +335,29 @@ enum Optic {
 }
 
 impl Watch {
-    /// With the product's scores, where it has a calibration; the rest is learnt.
-    pub fn new(options: DriftOptions, score: Option<Detector>) -> Self {
-        let learning = || Optic::Learning(Vec::new());
-        Self { options, score, brightness: learning(), focus: learning() }
+    /// With the product's scores and pictures, where it has a calibration that knows them; the rest is learnt.
+    pub fn new(options: DriftOptions, score: Option<Detector>, look: Look) -> Self {
+        let brightness = Optic::of(look.brightness, |_usual| BRIGHTNESS_TOLERANCE);
+        let focus = Optic::of(look.focus, |usual| usual * FOCUS_TOLERANCE);
+        Self { options, score, look, brightness, focus }
     }
 
-    /// The calibration is another one; what was learnt of pictures stays. Whether an alarm ends by it.
-    pub fn recalibrate(&mut self, score: Option<Detector>) -> bool {
-        let before = std::mem::replace(&mut self.score, score);
-        before.is_some_and(|detector| detector.is_alarmed())
+    /// The calibration may be another one; what has been seen counts on where it is the same. The alarms that end by it.
+    pub fn recalibrate(&mut self, score: Option<Detector>, look: Look) -> Vec<Figure> {
+        let alarmed = |watch: &Self| -> Vec<Figure> {
+            watch.figures().filter(|(_, _, is_alarmed)| *is_alarmed).map(|(f, _, _)| f).collect()
+        };
+        let before = alarmed(self);
+        let is_same = |before: &Detector| score.as_ref().is_some_and(|score| score.is_like(before));
+        if !self.score.as_ref().is_some_and(is_same) {
+            self.score = score;
+        }
+        if look != self.look {
+            let Self { brightness, focus, .. } = Self::new(self.options, None, look);
+            (self.look, self.brightness, self.focus) = (look, brightness, focus);
+        }
+        let still = alarmed(self);
+        before.into_iter().filter(|figure| !still.contains(figure)).collect()
     }
 
     /// One more passed frame; what changes by it.
@@ -355,6 +390,26 @@ impl Watch {
 }
 
 impl Optic {
+    /// The calibration keeps mean and deviation of its pictures. They are taken for a logistic distribution, whose tails
+    /// are longer than the normal's: an alarm comes rather later than wrongly.
+    fn of(spread: Option<Spread>, tolerance: impl Fn(f32) -> f32) -> Self {
+        let learning = Self::Learning(Vec::new());
+        let Some(Spread { frames, mean, standard_deviation }) = spread else { return learning };
+        let len = frames.min(REFERENCE_MAX);
+        #[expect(clippy::cast_possible_truncation, reason = "a figure for ranks")]
+        let values: Vec<f32> = (0..len)
+            .map(|rank| {
+                let share = (rank as f64 + 0.5) / len as f64;
+                let scale = standard_deviation * 3.0_f64.sqrt() / std::f64::consts::PI;
+                (mean + scale * (share / (1.0 - share)).ln()) as f32
+            })
+            .collect();
+        #[expect(clippy::cast_possible_truncation, reason = "a figure for ranks")]
+        let usual = mean as f32;
+        let detector = Detector::new(&values, tolerance(usual), &[Side::Higher, Side::Lower], 1.0);
+        if detector.is_blind() { learning } else { Self::Watching(detector) }
+    }
+
     fn observe(
         &mut self,
         value: f32,
@@ -396,16 +451,16 @@ pub fn told(product: &Arc<str>, figure: Figure, change: Change) -> String {
             "scores of passed frames are lower than the calibration's: look whether the camera still sees the parts, or calibrate anew"
         }
         (Figure::Brightness, Change::Begins(Side::Higher)) => {
-            "pictures are brighter than after the start: look at exposure and light"
+            "pictures are brighter than they were: look at exposure and light"
         }
         (Figure::Brightness, Change::Begins(Side::Lower)) => {
-            "pictures are darker than after the start: look at lamp, aperture and lens"
+            "pictures are darker than they were: look at lamp, aperture and lens"
         }
         (Figure::Focus, Change::Begins(Side::Higher)) => {
-            "pictures are sharper or noisier than after the start: look at lens and gain"
+            "pictures are sharper or noisier than they were: look at lens and gain"
         }
         (Figure::Focus, Change::Begins(Side::Lower)) => {
-            "pictures are less sharp than after the start: look at focus, lens and distance"
+            "pictures are less sharp than they were: look at focus, lens and distance"
         }
     };
     format!("product {product}: {how}")
@@ -579,7 +634,7 @@ mod tests {
     #[test]
     fn brightness_and_focus_are_learnt_and_then_watched() {
         let mut random = Random(4);
-        let mut watch = Watch::new(DriftOptions { reference_frames: 300 }, None);
+        let mut watch = Watch::new(DriftOptions::default(), None, Look::default());
         let mut give = |frames: u32, brightness: f32, focus: f32| {
             let mut changes = Vec::new();
             for _ in 0..frames {
@@ -599,6 +654,34 @@ mod tests {
         assert_eq!(give(5_000, 100.0, 2.0), [(Figure::Brightness, ends)]);
         assert_eq!(give(1_500, 100.0, 1.2), [(Figure::Focus, begins(Side::Lower))]);
         assert_eq!(watch.figures().filter(|(_, _, is_alarmed)| *is_alarmed).count(), 1);
+    }
+
+    #[test]
+    fn a_camera_that_is_dark_from_the_start_is_found_where_the_calibration_knows_its_pictures() {
+        let spread =
+            |mean, standard_deviation| Some(Spread { frames: 400, mean, standard_deviation });
+        let look = Look { brightness: spread(120.0, 2.0), focus: spread(2.0, 0.05) };
+        let mut random = Random(8);
+        let mut watch = Watch::new(DriftOptions::default(), None, look);
+        let mut give = |watch: &mut Watch, frames: u32, brightness: f32| {
+            let mut changes = Vec::new();
+            for _ in 0..frames {
+                let appearance =
+                    Appearance { brightness: brightness + 4.0 * (random.next() - 0.5), focus: 2.0 };
+                changes.extend(watch.passed(0.0, Some(appearance)));
+            }
+            changes
+        };
+        assert_eq!(give(&mut watch, 20_000, 121.0), []);
+        let darker = (Figure::Brightness, Change::Begins(Side::Lower));
+        assert_eq!(give(&mut watch, 3_000, 100.0), [darker]);
+        // A new calibration on what is seen now ends it, and keeps what has not changed.
+        assert_eq!(watch.recalibrate(None, look), []);
+        let now = Look { brightness: spread(100.0, 2.0), ..look };
+        assert_eq!(watch.recalibrate(None, now), [Figure::Brightness]);
+        assert_eq!(give(&mut watch, 5_000, 100.0), []);
+        let mut dark = Watch::new(DriftOptions::default(), None, look);
+        assert_eq!(give(&mut dark, 3_000, 100.0), [darker]);
     }
 
     proptest! {

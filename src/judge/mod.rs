@@ -88,6 +88,18 @@ impl Judge {
         Some(drift::Detector::of_scores(calibration, limits, counts_everything))
     }
 
+    /// How the pictures of a product's calibration looked, where it says so.
+    pub fn look_of(&self, product: &str) -> drift::Look {
+        let standard = self.standards.iter().find(|standard| &*standard.product == product);
+        standard.and_then(|standard| standard.calibration.as_ref()).map_or_else(
+            drift::Look::default,
+            |calibration| drift::Look {
+                brightness: calibration.brightness(),
+                focus: calibration.focus(),
+            },
+        )
+    }
+
     /// The verdict about one frame.
     pub fn decide(&self, evidence: &Evidence) -> Verdict {
         let fault = |reason: &str| Verdict::fault(self.reject_rate(), reason);

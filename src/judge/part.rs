@@ -129,9 +129,14 @@ impl Parts {
         Self { rule, last: 0, told: 0, open: None, window: None }
     }
 
-    /// Frames up to this number are of no part.
-    pub fn from(rule: PartRule, last: u64) -> Self {
-        Self { last, ..Self::new(rule) }
+    /// Frames up to this number are of no part, and so many parts have been told before.
+    pub fn from(rule: PartRule, last: u64, told: u64) -> Self {
+        Self { last, told, ..Self::new(rule) }
+    }
+
+    /// Parts told.
+    pub fn told(&self) -> u64 {
+        self.told
     }
 
     /// The rule that frames are gathered by.

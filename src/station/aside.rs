@@ -30,6 +30,8 @@ pub(super) struct Aside(Vec<Memory>);
 #[derive(Debug)]
 struct Memory {
     parts: Option<Parts>,
+    /// Parts told by earlier rules: numbers go on.
+    told: u64,
     watches: BTreeMap<Arc<str>, Watched>,
 }
 
@@ -43,6 +45,7 @@ impl Aside {
     pub(super) fn new(judges: &[Judge]) -> Self {
         let memory = |judge: &Judge| Memory {
             parts: judge.recipe().part.map(Parts::new),
+            told: 0,
             watches: BTreeMap::new(),
         };
         Self(judges.iter().map(memory).collect())
@@ -96,7 +99,8 @@ impl Worker {
             if scores.as_ref().is_none_or(drift::Detector::is_blind) {
                 tracing::info!(%camera, %product, "too few calibration frames to watch whether scores drift");
             }
-            Watched { watch: Watch::new(options, scores), frames: 0 }
+            let look = judge.look_of(product);
+            Watched { watch: Watch::new(options, scores, look), frames: 0 }
         });
         let changes = watched.watch.passed(score, appearance);
         watched.frames += 1;
@@ -177,14 +181,18 @@ impl Worker {
             let recipe = judge.recipe();
             let was = before.judges().get(index).map(|judge| judge.recipe().clone());
             let mut ended = Vec::new();
-            let is_other = was.as_ref().is_none_or(|was| was.drift != recipe.drift);
+            // Focus depends on what the network is given, and on how large that is.
+            let is_other = before.geometry() != self.inspector.geometry()
+                || was.as_ref().is_none_or(|was| was.drift != recipe.drift);
             for (product, watched) in &mut memory.watches {
                 let is_known = judge.knows(product);
                 if is_other || !is_known {
                     let alarmed = watched.watch.figures().filter(|(_, _, is_alarmed)| *is_alarmed);
                     ended.extend(alarmed.map(|(figure, _, _)| (Arc::clone(product), figure)));
-                } else if watched.watch.recalibrate(judge.drift_of_scores(product)) {
-                    ended.push((Arc::clone(product), Figure::Score));
+                } else {
+                    let (scores, look) = (judge.drift_of_scores(product), judge.look_of(product));
+                    let figures = watched.watch.recalibrate(scores, look);
+                    ended.extend(figures.into_iter().map(|figure| (Arc::clone(product), figure)));
                 }
             }
             memory.watches.retain(|product, _| !is_other && judge.knows(product));
@@ -192,9 +200,10 @@ impl Worker {
             let mut left = None;
             if memory.parts.as_ref().map(|parts| *parts.rule()) != rule {
                 left = memory.parts.as_mut().and_then(Parts::finish);
+                memory.told = memory.parts.as_ref().map_or(memory.told, Parts::told);
                 // Numbers go on: only what comes from now on is of the new parts.
                 let from = lane.account.balance().captured;
-                memory.parts = rule.map(|rule| Parts::from(rule, from));
+                memory.parts = rule.map(|rule| Parts::from(rule, from, memory.told));
             }
             let camera = lane.account.camera().clone();
             for (product, figure) in ended {

@@ -203,12 +203,11 @@ impl Station {
         let failures = drain.cameras(&playing, &events)?;
         drain.engine()?;
         let done = finish(engine, playing)?;
+        // Before anything else can end this function.
+        let _inspector = keep(done.inspector, done.gpu_failure.is_some());
         drain.sink(done.sink)?;
         // Last: what the others did until their end is in it.
         drain.ledger(ledger)?;
-        if done.gpu_failure.is_some() {
-            leave(done.inspector);
-        }
         let balances = drain.balances().collect();
         Ok(Report {
             summary: done.summary,
@@ -245,10 +244,20 @@ const ENGINE_FAILURES: u32 = 3;
 
 /// What the engine's thread is told between two frames.
 pub enum Command {
-    /// Judge with this one from now on; the old one comes back.
-    Swap(Box<Inspector>, Sender<Box<Inspector>>),
+    /// Judge with another inspector from now on.
+    Swap(Swap),
     /// Run the golden frames.
     Golden,
+}
+
+/// An inspector that is to judge.
+pub struct Swap {
+    /// The new one.
+    pub inspector: Box<Inspector>,
+    /// Where the old one goes: whoever built the new one takes it apart, which may take a while.
+    pub old: Sender<Box<Inspector>>,
+    /// False once it has happened, or whoever sent it waits no longer: it happens at most once, and never unseen.
+    pub wanted: Arc<AtomicBool>,
 }
 
 /// What the engine's thread tells the station before its end.
@@ -437,6 +446,15 @@ fn leave(inspector: Inspector) {
     std::mem::forget(inspector);
 }
 
+/// The inspector, to be taken apart at the end; nothing where its GPU is lost.
+fn keep(inspector: Inspector, is_lost: bool) -> Option<Inspector> {
+    if !is_lost {
+        return Some(inspector);
+    }
+    leave(inspector);
+    None
+}
+
 /// Joins the cameras' threads, then the engine's, which ends when it has drained the channels.
 fn finish(engine: JoinHandle<Done>, playing: Vec<Playing>) -> Result<Done, Fault> {
     let mut panicked = Vec::new();
@@ -526,7 +544,8 @@ impl Worker {
             self.board.beat(now);
             self.tell_overdue(lanes, now);
             // Among several that are ready, crossbeam chooses at random: no camera starves another.
-            let wait = if self.golden.is_running() { Duration::ZERO } else { BEAT_EVERY };
+            let is_testing = self.golden.is_running() && self.dead.is_none();
+            let wait = if is_testing { Duration::ZERO } else { BEAT_EVERY };
             let Ok(ready) = select.select_timeout(wait) else { continue };
             let index = ready.index();
             if index == lanes.len() {
@@ -551,7 +570,10 @@ impl Worker {
 
     fn obey(&mut self, command: Command, lanes: &[Lane]) {
         match command {
-            Command::Swap(inspector, old) => {
+            // No engine helps a process whose GPU is lost; whoever sent it sees its channel close.
+            Command::Swap(swap) if self.dead.is_some() => leave(*swap.inspector),
+            Command::Swap(swap) if !swap.wanted.swap(false, Ordering::AcqRel) => {}
+            Command::Swap(Swap { inspector, old, .. }) => {
                 let before = std::mem::replace(&mut self.inspector, *inspector);
                 self.recall(lanes, &before);
                 let label = self.inspector.model();
@@ -559,7 +581,6 @@ impl Worker {
                 self.note("model", detail);
                 self.trusted(self.inspector.deviation());
                 self.golden = Golden::new(self.golden.every, self.clock.monotonic());
-                // Whoever built the new one takes the old one apart: that may take a while.
                 let _gone = old.send(Box::new(before));
             }
             Command::Golden => self.golden.begin(),

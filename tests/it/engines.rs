@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use bundle::geometry::{RgbView, Size};
+use bundle::{
+    geometry::{RgbView, Size},
+    precision::Precision,
+};
 use sightline::{
     engine::{
         Arithmetic, Attempt, BuildError, Candidate, Engine, EngineError, Inference, OnnxOptions,
@@ -313,8 +316,8 @@ fn a_gpu_that_fails_for_good_ends_the_search() {
 #[test]
 fn a_provider_that_the_library_lacks_is_named_or_fallen_back_from() {
     for provider in [Provider::Cuda, Provider::TensorRt] {
-        let attempt =
-            Attempt { providers: vec![provider, Provider::Cpu], arithmetic: Arithmetic::Fp16 };
+        let providers = vec![provider, Provider::Cpu];
+        let attempt = Attempt::new(providers, Arithmetic::Fp16, &Precision::Fp32);
         let error = support::candidate(&support::bare_network(), &OnnxOptions::default(), &attempt)
             .err()
             .unwrap();
