@@ -50,6 +50,8 @@ pub(super) struct Play {
     pub(super) warm_up: Duration,
     /// Frames of the first camera are timed from stage to stage.
     pub(super) stages: bool,
+    /// Visits of the engine's thread that are kept: none where memory itself is measured.
+    pub(super) visits_max: usize,
 }
 
 /// What came of it.
@@ -194,7 +196,7 @@ pub(super) fn play(subject: &Subject, play: &Play, folder: &Path) -> Result<Play
         clock: Arc::clone(&clock),
         drain_within: Station::DRAIN_WITHIN,
     };
-    subject.engine.begin();
+    subject.engine.begin(play.visits_max);
     let observer = Observer { accounts, clock, seconds: play.seconds, warm_up: play.warm_up };
     let (report, observed) = observer.beside(station)?;
     if let Some((id, error)) = report.failures.first() {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Durations that are kept; a longer run needs no more to know its quantiles.
-const KEPT_MAX: usize = 100_000;
+pub(super) const KEPT_MAX: usize = 100_000;
 
 /// The engine and what was seen of it.
 pub(super) struct Metered {
@@ -33,6 +33,8 @@ pub(super) struct Visits {
     pub(super) at: Vec<Duration>,
     /// Between two visits: the thread's processor time outside the network.
     pub(super) own: Vec<Duration>,
+    /// How many are kept.
+    kept_max: usize,
     /// The thread's processor time, and the network's part of it, at the last visit.
     last: Option<[Duration; 2]>,
 }
@@ -46,9 +48,9 @@ impl Lent {
         Self(Arc::new(Mutex::new(Metered { engine, clock, visits: Visits::default() })))
     }
 
-    /// Forgets what was seen: another station begins.
-    pub(super) fn begin(&self) {
-        self.with(|metered| metered.visits = Visits::default());
+    /// Forgets what was seen: another station begins, of which so many visits are kept.
+    pub(super) fn begin(&self, kept_max: usize) {
+        self.with(|metered| metered.visits = Visits { kept_max, ..Visits::default() });
     }
 
     /// What was seen.
@@ -77,7 +79,7 @@ impl Engine for Lent {
 
 impl Visits {
     fn note(&mut self, now: Duration, spent: [Duration; 2]) {
-        if self.at.len() < KEPT_MAX {
+        if self.at.len() < self.kept_max {
             self.at.push(now);
             if let Some([cpu, network]) = self.last {
                 let between = spent[0].saturating_sub(cpu);

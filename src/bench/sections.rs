@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 use super::{
     Subject,
     line::{self, Observed, Play, Played},
+    metered::KEPT_MAX,
     report::{Row, Section, Target},
     statistics::{self, Line},
 };
@@ -292,7 +293,7 @@ impl Bench<'_> {
     fn memory(&self) -> Result<Figures, Fault> {
         let frames = self.extent.memory_frames;
         self.progress.set_message(format!("{frames} frames"));
-        let played = self.play(&self.raw_play(frames)?)?;
+        let played = self.play(&Play { visits_max: 0, ..self.raw_play(frames)? })?;
         let looks = &played.observed.looks;
         // The first tenth fills pools, caches and the ledger's pages.
         let steady: Vec<_> = looks
@@ -344,6 +345,7 @@ impl Bench<'_> {
             seconds: None,
             warm_up: Duration::ZERO,
             stages: false,
+            visits_max: KEPT_MAX,
         })
     }
 
@@ -355,6 +357,7 @@ impl Bench<'_> {
             seconds: Some(self.extent.seconds),
             warm_up: Duration::from_secs_f64((self.extent.seconds / 5.0).min(2.0)),
             stages: false,
+            visits_max: KEPT_MAX,
         }
     }
 
