@@ -105,12 +105,14 @@ mod tests {
     #[test]
     fn own_code_is_what_the_thread_spent_outside_the_network() {
         let millis = Duration::from_millis;
-        let mut visits = Visits::default();
+        let mut visits = Visits { kept_max: 3, ..Visits::default() };
         visits.note(millis(0), [millis(5), millis(0)]);
         visits.note(millis(20), [millis(18), millis(12)]);
         visits.note(millis(40), [millis(33), millis(25)]);
         assert_eq!(visits.own, [millis(1), millis(2)]);
         assert_eq!(visits.rate(0), Some(50.0));
+        visits.note(millis(60), [millis(50), millis(40)]);
+        assert_eq!((visits.at.len(), visits.own.len()), (3, 2), "no more are kept than are wanted");
         assert_eq!(visits.rate(2), None);
     }
 }
