@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Lane, Worker};
+use super::worker::{Lane, Worker};
 use crate::{
     frame::{CameraId, Frame},
     inspector::Inspector,

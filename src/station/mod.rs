@@ -1,50 +1,50 @@
 //! The station: wires cameras, engine and sinks, and takes them apart again.
 //!
 //! Owns who runs on which thread, the start order (sink, engine, cameras), the drain order (cameras, channels,
-//! engine, sink, ledger) and the deadline for it. Every frame that it takes from a channel gets its one disposition
-//! here; between two frames the engine's thread obeys commands and runs golden frames (`golden`). `aside` draws conclusions from
-//! several frames, `watch` tells what happens beside. Must not know how frames are made, how they are judged, or how lines look.
+//! engine, sink, ledger) and the deadline for it. `worker` is the engine's thread, which gives every frame its one
+//! disposition: `gather` says which share a batch, `golden` when golden frames are run, `aside` what follows from several
+//! frames. `watch` tells what happens beside. Must not know how frames are made, how they are judged, or how lines look.
 
 mod aside;
 mod gather;
 mod golden;
 mod watch;
+mod worker;
 
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 
-use self::{aside::Aside, golden::Golden, watch::Watch};
+pub use self::worker::{Command, Swap};
+use self::{
+    aside::Aside,
+    golden::Golden,
+    watch::Watch,
+    worker::{Done, Lane, Notice, Worker, keep},
+};
 use crate::{
-    calibration::desk::{Heard, Listener},
+    calibration::desk::Listener,
     camera::{Camera, CameraError, CameraEvent, Playing},
     channel::Overflow,
     clock::Clock,
-    engine::{Deviations, Engine as _, EngineError, Inference, Refusal},
     fault::{Class, Fault, one_line},
-    frame::{CameraId, Frame, Picture},
-    inspector::{InspectError, Inspection, Inspector},
-    judge::Judge,
-    ledger::{Account, Balance, FaultReason, Ledger, Parts, book::Event, writer::Notes},
-    record::{Origin, Record},
+    frame::CameraId,
+    inspector::Inspector,
+    ledger::{Account, Balance, Ledger, Parts},
     service::Manager,
     shutdown::StopRequested,
-    sinks::{
-        line::Line,
-        stdout::{Handed, Stdout, WhenFull},
-    },
-    state::{self, Board, Trouble},
+    sinks::stdout::{Stdout, WhenFull},
+    state::Board,
     summary::Summary,
-    telemetry::{Judging, Stages, Telemetry},
-    verdict::{Decision, Verdict},
+    telemetry::{Judging, Telemetry},
 };
 
 /// Everything that a station is made of.
@@ -103,16 +103,6 @@ pub struct Report {
 
 /// Losses and returns of a camera that may wait to be told.
 const EVENTS_A_CAMERA: usize = 8;
-
-/// A camera as the engine's thread sees it.
-struct Lane {
-    frames: Receiver<Frame>,
-    account: Arc<Account>,
-    /// Its index among the station's cameras: its judge's.
-    camera: usize,
-    stages: Stages,
-    when_full: WhenFull,
-}
 
 impl Station {
     /// Runs until every camera has ended, or `stop` asks for it; then drains.
@@ -237,37 +227,6 @@ fn lane(index: usize, camera: &Camera, overflow: Overflow, telemetry: &Telemetry
 
 /// How often the station looks round: the ledger's health, the engine's beat, the service manager.
 const LOOK_ROUND_EVERY: Duration = Duration::from_millis(500);
-/// How often the engine's thread comes round where no frames come.
-const BEAT_EVERY: Duration = Duration::from_millis(500);
-/// So many failures in a row are no accident any more.
-const ENGINE_FAILURES: u32 = 3;
-
-/// What the engine's thread is told between two frames.
-pub enum Command {
-    /// Judge with another inspector from now on.
-    Swap(Swap),
-    /// Run the golden frames.
-    Golden,
-}
-
-/// An inspector that is to judge.
-pub struct Swap {
-    /// The new one.
-    pub inspector: Box<Inspector>,
-    /// Where the old one goes: whoever built the new one takes it apart, which may take a while.
-    pub old: Sender<Box<Inspector>>,
-    /// False once it has happened, or whoever sent it waits no longer: it happens at most once, and never unseen.
-    pub wanted: Arc<AtomicBool>,
-}
-
-/// What the engine's thread tells the station before its end.
-enum Notice {
-    /// Nobody reads the verdicts any more.
-    OutputGone,
-    /// The GPU failed for good.
-    GpuGone,
-}
-
 /// Who is late when lines wait for a reader.
 const OUTPUT_ASLEEP: &str =
     "sink-stdout, for nothing reads standard output: end its reader, or write to a file";
@@ -440,21 +399,6 @@ impl Drain<'_> {
     }
 }
 
-/// The destructors of a provider whose GPU is lost may hang or crash, and the process ends anyhow.
-#[expect(clippy::mem_forget, reason = "what is not taken apart cannot hang the end of the process")]
-fn leave(inspector: Inspector) {
-    std::mem::forget(inspector);
-}
-
-/// The inspector, to be taken apart at the end; nothing where its GPU is lost.
-fn keep(inspector: Inspector, is_lost: bool) -> Option<Inspector> {
-    if !is_lost {
-        return Some(inspector);
-    }
-    leave(inspector);
-    None
-}
-
 /// Joins the cameras' threads, then the engine's, which ends when it has drained the channels.
 fn finish(engine: JoinHandle<Done>, playing: Vec<Playing>) -> Result<Done, Fault> {
     let mut panicked = Vec::new();
@@ -473,323 +417,6 @@ fn finish(engine: JoinHandle<Done>, playing: Vec<Playing>) -> Result<Done, Fault
         Ok(_) | Err(_) => {
             let line = format!("threads that panicked: {}; please report it", panicked.join(", "));
             Err(Fault::new(Class::Bug, line))
-        }
-    }
-}
-
-/// The engine's thread.
-struct Worker {
-    inspector: Inspector,
-    /// What the judges know from one frame to the next.
-    aside: Aside,
-    sink: Stdout,
-    board: Arc<Board>,
-    telemetry: Arc<Telemetry>,
-    judging: Arc<Mutex<Judging>>,
-    commands: Receiver<Command>,
-    listener: Option<Listener>,
-    golden: Golden,
-    batch_wait: Duration,
-    /// What the GPU said when it failed for good: it is not asked again.
-    dead: Option<String>,
-    notes: Option<Notes>,
-    /// Failures of the engine since it last succeeded.
-    failures: u32,
-    clock: Arc<dyn Clock>,
-    /// Its disconnection tells the station that this thread is gone.
-    notify: Sender<Notice>,
-    summary: Summary,
-    lines_lost: u64,
-    engine_failure: Option<String>,
-}
-
-/// What is left of it.
-struct Done {
-    /// Not taken apart before every verdict has left.
-    inspector: Inspector,
-    sink: Stdout,
-    summary: Summary,
-    lines_lost: u64,
-    engine_failure: Option<String>,
-    gpu_failure: Option<String>,
-}
-
-impl Worker {
-    /// Takes frames from all lanes until the last one is closed and empty.
-    fn run(mut self, mut lanes: Vec<Lane>) -> Done {
-        while !lanes.is_empty() {
-            let closed = self.until_one_closes(&lanes);
-            let lane = lanes.remove(closed);
-            self.conclude_lane(&lane);
-        }
-        let Self { inspector, sink, summary, lines_lost, engine_failure, dead, listener, .. } =
-            self;
-        if let Some(listener) = listener {
-            listener.close();
-        }
-        Done { inspector, sink, summary, lines_lost, engine_failure, gpu_failure: dead }
-    }
-
-    fn until_one_closes(&mut self, lanes: &[Lane]) -> usize {
-        let mut select = Select::new();
-        for lane in lanes {
-            select.recv(&lane.frames);
-        }
-        let commands = self.commands.clone();
-        select.recv(&commands);
-        loop {
-            // Between two frames, one golden frame at a time: no part waits longer than for another part.
-            self.golden_step();
-            let now = self.clock.monotonic();
-            self.board.beat(now);
-            self.tell_overdue(lanes, now);
-            // Among several that are ready, crossbeam chooses at random: no camera starves another.
-            let is_testing = self.golden.is_running() && self.dead.is_none();
-            let wait = if is_testing { Duration::ZERO } else { BEAT_EVERY };
-            let Ok(ready) = select.select_timeout(wait) else { continue };
-            let index = ready.index();
-            if index == lanes.len() {
-                if let Ok(command) = ready.recv(&commands) {
-                    self.obey(command, lanes);
-                }
-                continue;
-            }
-            match ready.recv(&lanes[index].frames) {
-                Ok(frame) => {
-                    let until = gather::Until {
-                        batch_max: self.inspector.engine().batch_max(),
-                        wait: self.batch_wait,
-                    };
-                    let frames: Vec<_> = lanes.iter().map(|lane| &lane.frames).collect();
-                    self.batch(&gather::gather((index, frame), &frames, until), lanes);
-                }
-                Err(_closed) => return index,
-            }
-        }
-    }
-
-    fn obey(&mut self, command: Command, lanes: &[Lane]) {
-        match command {
-            // No engine helps a process whose GPU is lost; whoever sent it sees its channel close.
-            Command::Swap(swap) if self.dead.is_some() => leave(*swap.inspector),
-            Command::Swap(swap) if !swap.wanted.swap(false, Ordering::AcqRel) => {}
-            Command::Swap(Swap { inspector, old, .. }) => {
-                let before = std::mem::replace(&mut self.inspector, *inspector);
-                self.recall(lanes, &before);
-                let label = self.inspector.model();
-                let detail = format!("{} {} {}", label.name, label.version, label.sha256);
-                self.note("model", detail);
-                self.trusted(self.inspector.deviation());
-                self.golden = Golden::new(self.golden.every, self.clock.monotonic());
-                let _gone = old.send(Box::new(before));
-            }
-            Command::Golden => self.golden.begin(),
-        }
-    }
-
-    /// Runs the next golden frame, where it is time for one.
-    fn golden_step(&mut self) {
-        if self.dead.is_some() {
-            return;
-        }
-        let now = self.clock.monotonic();
-        let frames = self.inspector.engine().golden_frames();
-        let Some(index) = self.golden.next(now, frames) else { return };
-        match self.inspector.engine().check(index) {
-            Ok(deviation) => {
-                if let Some(all) = self.golden.agrees(deviation, now, frames) {
-                    self.inspector.engine().agreed(all);
-                    let Deviations { frames, score, map, .. } = all;
-                    self.note(
-                        "golden",
-                        format!(
-                            "{frames} frames agree: score within {score:.1e}, map within {map:.1e}"
-                        ),
-                    );
-                    self.trusted(all);
-                }
-            }
-            Err(Refusal::Failed { source: source @ EngineError::Fatal { .. }, .. }) => {
-                self.bury(&source.into());
-            }
-            Err(refusal) => {
-                let why = one_line(&refusal);
-                tracing::error!("nothing is judged until the golden frames agree again: {why}");
-                self.note("golden-refused", why.clone());
-                self.golden.refused(now, why);
-                self.board.post(state::Event::Begins(Trouble::Golden));
-            }
-        }
-    }
-
-    /// The engine has shown that it can be trusted.
-    fn trusted(&mut self, deviation: Deviations) {
-        self.board.post(state::Event::Ends(Trouble::Golden));
-        let mut judging = self.judging.lock().unwrap_or_else(PoisonError::into_inner);
-        judging.deviation = deviation;
-    }
-
-    fn note(&self, kind: &'static str, detail: String) {
-        if let Some(notes) = &self.notes {
-            notes.note(Event::ours(self.clock.wall(), kind, "engine", detail));
-        }
-    }
-
-    /// Judges frames that came at once; each gets its disposition.
-    fn batch(&mut self, frames: &[(usize, Frame)], lanes: &[Lane]) {
-        let started = self.clock.monotonic();
-        let untrusted = match (&self.dead, self.golden.refusal()) {
-            (Some(why), _) => Some(format!("the GPU failed for good: {why}")),
-            (None, Some(why)) => Some(format!("the engine is not trusted: {why}")),
-            (None, None) => None,
-        };
-        let inputs: Vec<_> = frames
-            .iter()
-            .filter_map(|(lane, frame)| match &frame.picture {
-                Picture::Pixels(pixels) if untrusted.is_none() => {
-                    Some((pixels.view(), lanes[*lane].camera))
-                }
-                Picture::Pixels(_) | Picture::Unreadable(_) => None,
-            })
-            .collect();
-        if !inputs.is_empty() {
-            self.telemetry.batched();
-        }
-        let mut outcomes = self.inspector.inspect_batch(&inputs).into_iter();
-        let ended = self.clock.monotonic();
-        for (lane, frame) in frames {
-            let outcome = match (&frame.picture, &untrusted) {
-                (Picture::Unreadable(reason), _) => {
-                    Err((format!("cannot be decoded: {reason}"), FaultReason::Decode))
-                }
-                (Picture::Pixels(_), Some(why)) => Err((why.clone(), FaultReason::Engine)),
-                (Picture::Pixels(_), None) => match outcomes.next() {
-                    Some(Ok(inspection)) => Ok(inspection),
-                    Some(Err(error)) => {
-                        self.bury(&error);
-                        Err((one_line(&error), FaultReason::Engine))
-                    }
-                    None => Err(("the engine gave no answer".into(), FaultReason::Engine)),
-                },
-            };
-            self.settle(frame, &lanes[*lane], outcome, started, ended);
-        }
-    }
-
-    /// Takes note of a failure that only a new process gets out of.
-    fn bury(&mut self, error: &InspectError) {
-        if let InspectError::Engine(EngineError::Fatal { cause }) = error
-            && self.dead.is_none()
-        {
-            tracing::error!(
-                "the GPU failed for good, the process ends to be started again: {cause}"
-            );
-            self.note("gpu-failed", cause.clone());
-            self.board.post(state::Event::Begins(Trouble::Engine));
-            self.dead = Some(cause.clone());
-            // Full: the station knows already that it is to end.
-            let _told = self.notify.try_send(Notice::GpuGone);
-        }
-    }
-
-    /// Gives one frame its disposition, by the verdict about it or why there is none.
-    fn settle(
-        &mut self,
-        frame: &Frame,
-        lane: &Lane,
-        outcome: Result<Inspection, (String, FaultReason)>,
-        started: Duration,
-        ended: Duration,
-    ) {
-        let reject_rate = self.inspector.judges().get(lane.camera).map_or(0.0, Judge::reject_rate);
-        let is_inferred = outcome.is_ok();
-        let (Inspection { verdict, inferences, appearance }, fault) = match outcome {
-            Ok(inspection) => {
-                let is_fault = inspection.verdict.decision == Decision::Fault;
-                (inspection, is_fault.then_some(FaultReason::Engine))
-            }
-            Err((reason, fault)) => {
-                let verdict = Verdict::fault(reject_rate, reason);
-                (Inspection { verdict, inferences: Vec::new(), appearance: None }, Some(fault))
-            }
-        };
-        let wanted = self.listener.as_ref().and_then(|it| it.wants(&frame.id.camera));
-        let latency = ended.saturating_sub(frame.stamp.monotonic);
-        let inference = is_inferred.then(|| ended.saturating_sub(started));
-        self.summary.latency.add(latency);
-        if let Some(inference) = inference {
-            self.summary.inference.add(inference);
-        }
-        self.summary.add(&verdict);
-        match fault {
-            Some(FaultReason::Engine) => {
-                self.engine_failure.clone_from(&verdict.reason);
-                self.failures = self.failures.saturating_add(1);
-                if self.failures == ENGINE_FAILURES {
-                    self.board.post(state::Event::Begins(Trouble::Engine));
-                }
-            }
-            None if self.failures > 0 => {
-                self.failures = 0;
-                self.board.post(state::Event::Ends(Trouble::Engine));
-            }
-            Some(FaultReason::Decode | FaultReason::Abandoned | FaultReason::Crash) | None => {}
-        }
-        let waited = started.saturating_sub(frame.stamp.monotonic);
-        lane.stages.observe(waited, ended.saturating_sub(started), latency);
-        self.telemetry.judged(&frame.id.camera, &verdict);
-        let origin = Origin {
-            camera: Arc::clone(&frame.id.camera.0),
-            epoch: frame.id.epoch,
-            frame: frame.id.number,
-            file: frame.origin.clone(),
-            time: frame.stamp.wall,
-            pts: frame.stamp.pts,
-            latency,
-            inference,
-        };
-        let record = Record { origin, model: Arc::clone(self.inspector.model()), verdict };
-        self.print(Line::Frame(Box::new(record.clone())), lane.when_full);
-        let verdict = record.verdict.clone();
-        // What the ledger calls judged has been handed over.
-        lane.account.judged(record, fault);
-        self.conclude(frame, lane, &verdict, appearance);
-        if let Some(collection) = wanted {
-            self.tell_listener(collection, frame, verdict, inferences);
-        }
-    }
-
-    /// A calibration wants this frame: a copy of it, after its verdict has left.
-    fn tell_listener(
-        &self,
-        collection: u64,
-        frame: &Frame,
-        verdict: Verdict,
-        inferences: Vec<Inference>,
-    ) {
-        let Some(listener) = &self.listener else { return };
-        match &frame.picture {
-            Picture::Pixels(pixels) if verdict.decision != Decision::Fault => {
-                if !listener.has_room(collection) {
-                    return;
-                }
-                let (id, picture) = (frame.id.clone(), pixels.view().to_image());
-                let model = Arc::clone(self.inspector.model());
-                listener.hear(Heard { collection, id, picture, inferences, verdict, model });
-            }
-            Picture::Pixels(_) | Picture::Unreadable(_) => listener.fault(collection),
-        }
-    }
-
-    fn print(&mut self, line: Line, when_full: WhenFull) {
-        match self.sink.hand(line, when_full) {
-            Handed::Queued => {}
-            Handed::Lost => self.lines_lost += 1,
-            Handed::Closed => {
-                self.lines_lost += 1;
-                // Full: the station knows already.
-                let _told = self.notify.try_send(Notice::OutputGone);
-            }
         }
     }
 }
