@@ -27,6 +27,7 @@ use crate::{
     frame::CameraId,
     inspector::Inspector,
     ledger::{Account, Ledger, LedgerOptions, Retention},
+    machine,
     service::Manager,
     shutdown::StopRequested,
     sinks::stdout::{Stdout, Style},
@@ -306,7 +307,7 @@ impl Observer {
             at: self.clock.monotonic(),
             captured: 0,
             judged: 0,
-            resident_bytes: process::resident_bytes(),
+            resident_bytes: machine::resident_bytes().unwrap_or(0),
         };
         for balance in self.accounts.iter().map(|account| account.balance()) {
             look.captured += balance.captured;

@@ -1,4 +1,5 @@
-//! What the kernel says about this process: processor time of each thread, resident memory, the machine.
+//! What the kernel says about this process: processor time of each thread, and which machine it is on.
+//! Resident memory is [`crate::machine`]'s.
 //!
 //! Owns the reading of `/proc`. What cannot be read is absent: a bench must not fail for a figure.
 
@@ -39,13 +40,6 @@ fn thread(stat: &str, ticks_per_second: u64) -> Option<Thread> {
     Some(Thread { name, cpu })
 }
 
-/// Resident memory in bytes.
-pub(super) fn resident_bytes() -> u64 {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    pages * rustix::param::page_size() as u64
-}
-
 /// The processor's name.
 pub(super) fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -79,6 +73,5 @@ mod tests {
     #[test]
     fn this_process_is_there() {
         assert!(!threads().is_empty());
-        assert!(resident_bytes() > 1_000_000);
     }
 }
