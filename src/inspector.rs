@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Inspector {
     engine: Verified,
-    geometry: Geometry,
+    geometry: Arc<Geometry>,
     /// One for each camera.
     judges: Vec<Judge>,
     /// Each judge's attention over the frames of the size that its camera last gave.
@@ -70,7 +70,7 @@ impl Inspector {
         model: ModelLabel,
     ) -> Self {
         let gazes = vec![None; judges.len()];
-        Self { engine, geometry, judges, gazes, model: Arc::new(model) }
+        Self { engine, geometry: Arc::new(geometry), judges, gazes, model: Arc::new(model) }
     }
 
     /// Judges one frame of a camera.
@@ -146,7 +146,7 @@ impl Inspector {
     }
 
     /// The geometry that frames are fitted with.
-    pub fn geometry(&self) -> &Geometry {
+    pub fn geometry(&self) -> &Arc<Geometry> {
         &self.geometry
     }
 

@@ -191,6 +191,7 @@ pub(super) fn play(subject: &Subject, play: &Play, folder: &Path) -> Result<Play
         judging,
         commands: crossbeam_channel::bounded(1),
         listener: None,
+        onlookers: Vec::new(),
         golden_every: Duration::MAX,
         batch_wait: Duration::ZERO,
         manager: Manager::from_environment(),

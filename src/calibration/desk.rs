@@ -41,6 +41,8 @@ use crate::{
     verdict::Verdict,
 };
 
+/// Who did what nobody asked for.
+const OURS: &str = "sightline";
 /// Frames that wait to be measured: one in hand, one waiting.
 const QUEUE_LEN: usize = 2;
 /// Frames for review that are told at once; the file lists all.
@@ -63,8 +65,8 @@ pub struct Basis {
 
 /// Reads configuration and model files for a camera.
 pub type ReadBasis = dyn Fn(&str) -> Result<Basis, Fault> + Send + Sync;
-/// Records what was done: its kind, the camera, and a sentence.
-pub type TakeNote = dyn Fn(&'static str, &str, String) + Send + Sync;
+/// Records what was done: its kind, who did it, the camera, and a sentence.
+pub type TakeNote = dyn Fn(&'static str, &str, &str, String) + Send + Sync;
 
 /// What the desk reaches the rest of the station by.
 pub struct Means {
@@ -72,7 +74,7 @@ pub struct Means {
     pub basis: Box<ReadBasis>,
     /// SHA-256 of the model that judges.
     pub judging: Box<dyn Fn() -> String + Send + Sync>,
-    /// Records what was done: its kind, the camera, and a sentence.
+    /// Records what was done: its kind, who did it, the camera, and a sentence.
     pub note: Box<TakeNote>,
     /// Formats civil time, and measures how long is left.
     pub clock: Arc<dyn Clock>,
@@ -262,7 +264,7 @@ impl Listener {
             collection.wanted()
         );
         tracing::warn!(%camera, "calibration abandoned: {told}");
-        (self.shared.means.note)("calibration-abandoned", &camera.0, told);
+        (self.shared.means.note)("calibration-abandoned", OURS, &camera.0, told);
     }
 }
 
@@ -303,7 +305,7 @@ impl Desk {
     }
 
     /// Begins to collect.
-    pub fn begin(&self, order: &Order) -> Result<Status, Refused> {
+    pub fn begin(&self, order: &Order, who: &str) -> Result<Status, Refused> {
         let mut number = lock(&self.wishes);
         if lock(&self.shared.session).is_some() {
             let line = "a calibration is in progress: finish it, or cancel it";
@@ -354,7 +356,7 @@ impl Desk {
             failure: None,
         });
         let beside = Beside::default();
-        (self.shared.means.note)("calibration-started", &camera.0, detail);
+        (self.shared.means.note)("calibration-started", who, &camera.0, detail);
         *lock(&self.shared.gate) =
             Some(Gate { session: *number, camera, every, passed: 0, beside });
         self.shared.is_open.store(true, Ordering::Release);
@@ -367,7 +369,7 @@ impl Desk {
     }
 
     /// A person has looked: exactly these frames are no good parts.
-    pub fn exclude(&self, ids: &[usize]) -> Result<Status, Refused> {
+    pub fn exclude(&self, ids: &[usize], who: &str) -> Result<Status, Refused> {
         let _wish = lock(&self.wishes);
         let mut held = lock(&self.shared.session);
         let session = held.as_mut().ok_or_else(nothing)?;
@@ -379,13 +381,13 @@ impl Desk {
         let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
         let ids = if ids.is_empty() { "none".into() } else { ids.join(", ") };
         let detail = format!("\"{product}\": excluded frames: {ids}");
-        (self.shared.means.note)("calibration-excluded", &session.camera.0, detail);
+        (self.shared.means.note)("calibration-excluded", who, &session.camera.0, detail);
         drop(held);
         Ok(self.status())
     }
 
     /// Lets go of what was collected.
-    pub fn cancel(&self) -> Result<Status, Refused> {
+    pub fn cancel(&self, who: &str) -> Result<Status, Refused> {
         let _wish = lock(&self.wishes);
         self.shared.close_gate();
         let session = lock(&self.shared.session).take().ok_or_else(nothing)?;
@@ -395,13 +397,13 @@ impl Desk {
             session.collection.count(),
             session.collection.wanted()
         );
-        (self.shared.means.note)("calibration-cancelled", &session.camera.0, told.clone());
+        (self.shared.means.note)("calibration-cancelled", who, &session.camera.0, told.clone());
         *lock(&self.shared.last) = Some(told);
         Ok(self.status())
     }
 
     /// Writes the file; with `Partial::Keep` of what there is.
-    pub fn finish(&self, partial: Partial) -> Result<Written, Refused> {
+    pub fn finish(&self, partial: Partial, who: &str) -> Result<Written, Refused> {
         let _wish = lock(&self.wishes);
         let beside = self.shared.beside();
         let mut held = lock(&self.shared.session);
@@ -433,13 +435,19 @@ impl Desk {
                     written.file.display(),
                     written.support.lowest_rate
                 );
-                (self.shared.means.note)("calibration-finished", &session.camera.0, told.clone());
+                (self.shared.means.note)(
+                    "calibration-finished",
+                    who,
+                    &session.camera.0,
+                    told.clone(),
+                );
                 *lock(&self.shared.last) = Some(told);
                 Ok(written)
             }
             Err(fault) => {
                 (self.shared.means.note)(
                     "calibration-refused",
+                    who,
                     &session.camera.0,
                     fault.to_string(),
                 );
@@ -641,8 +649,8 @@ mod tests {
         let means = Means {
             basis: Box::new(basis),
             judging: Box::new(|| "aa".into()),
-            note: Box::new(move |kind, camera, detail| {
-                noted.lock().unwrap().push(format!("{kind} {camera} {detail}"));
+            note: Box::new(move |kind, who, camera, detail| {
+                noted.lock().unwrap().push(format!("{kind} {camera} {who}: {detail}"));
             }),
             clock: Arc::new(SystemClock::start()),
         };
@@ -724,7 +732,7 @@ mod tests {
         let mut line = line();
         line.pass("top", "aa");
         assert_eq!(line.desk.status().state, "none");
-        let status = line.desk.begin(&Order { every: 2, ..order() }).unwrap();
+        let status = line.desk.begin(&Order { every: 2, ..order() }, "ann").unwrap();
         assert_eq!((status.state, status.session.unwrap().wanted), ("collecting", 9));
         for _ in 0..16 {
             line.pass("top", "aa");
@@ -732,7 +740,7 @@ mod tests {
         }
         // One of two, of one camera of two.
         assert_eq!(line.collected(), 8);
-        assert!(refused(line.desk.finish(Partial::Refuse)).starts_with("conflict: 8 of 9"));
+        assert!(refused(line.desk.finish(Partial::Refuse, "ann")).starts_with("conflict: 8 of 9"));
         let collection = line.listener.wants(&CameraId("top".into())).unwrap();
         line.listener.fault(collection);
         for _ in 0..4 {
@@ -744,18 +752,25 @@ mod tests {
         assert_eq!((standing.brightness.mean, standing.focus.mean), (77.0, 0.0));
         assert!(standing.support.unwrap().is_supported);
         assert!(line.desk.picture(1).is_some() && line.desk.picture(10).is_none());
-        assert!(refused(line.desk.begin(&order())).starts_with("conflict"));
+        assert!(refused(line.desk.begin(&order(), "ann")).starts_with("conflict"));
         // A rank that an exclusion costs is missing then; nothing is lost by asking.
-        line.desk.exclude(&[3]).unwrap();
-        assert!(refused(line.desk.finish(Partial::Refuse)).starts_with("configuration: 9 frames"));
+        line.desk.exclude(&[3], "ann").unwrap();
+        assert!(
+            refused(line.desk.finish(Partial::Refuse, "ann"))
+                .starts_with("configuration: 9 frames")
+        );
         assert!(!line.path().exists());
-        assert!(refused(line.desk.exclude(&[10])).starts_with("usage: frame 10 is not among"));
-        line.desk.exclude(&[]).unwrap();
-        let written = line.desk.finish(Partial::Refuse).unwrap();
+        assert!(
+            refused(line.desk.exclude(&[10], "ann")).starts_with("usage: frame 10 is not among")
+        );
+        line.desk.exclude(&[], "ann").unwrap();
+        let written = line.desk.finish(Partial::Refuse, "ann").unwrap();
         assert_eq!((written.support.frames, written.session.faults), (9, 1));
         assert_eq!(CalibrationFile::read(&line.path()).unwrap().classes["cap"].count(), 9);
         assert_eq!(line.desk.status().state, "none");
-        assert!(refused(line.desk.finish(Partial::Keep)).starts_with("conflict: no calibration"));
+        assert!(
+            refused(line.desk.finish(Partial::Keep, "ann")).starts_with("conflict: no calibration")
+        );
         let notes = line.end();
         let kinds: Vec<_> = notes.iter().map(|n| n.split(' ').next().unwrap()).collect();
         assert_eq!(
@@ -774,16 +789,16 @@ mod tests {
     #[test]
     fn models_are_not_mixed_and_what_is_not_finished_is_not_written() {
         let mut line = line();
-        line.desk.begin(&order()).unwrap();
+        line.desk.begin(&order(), "ann").unwrap();
         line.pass("top", "aa");
         line.pass("top", "bb");
         let status = line.desk.status();
         assert_eq!((status.state, status.session.unwrap().collected), ("failed", 1));
         line.pass("top", "aa");
         assert_eq!(line.collected(), 1);
-        assert!(refused(line.desk.finish(Partial::Keep)).contains("the model was replaced"));
-        assert!(line.desk.cancel().unwrap().last.unwrap().contains("nothing is written"));
-        line.desk.begin(&order()).unwrap();
+        assert!(refused(line.desk.finish(Partial::Keep, "ann")).contains("the model was replaced"));
+        assert!(line.desk.cancel("ann").unwrap().last.unwrap().contains("nothing is written"));
+        line.desk.begin(&order(), "ann").unwrap();
         line.pass("top", "aa");
         let path = line.path();
         let notes = line.end();
@@ -802,12 +817,12 @@ mod tests {
             (Order { count: Some(1_000_000), ..order() }, "the most that are taken"),
             (Order { every: 0, ..order() }, "at least 1"),
         ] {
-            let line = refused(line.desk.begin(&order));
+            let line = refused(line.desk.begin(&order, "ann"));
             assert!(line.contains(told), "{line}");
         }
         assert_eq!(line.desk.status().state, "none");
-        assert!(refused(line.desk.exclude(&[1])).starts_with("conflict"));
-        assert!(refused(line.desk.cancel()).starts_with("conflict"));
+        assert!(refused(line.desk.exclude(&[1], "ann")).starts_with("conflict"));
+        assert!(refused(line.desk.cancel("ann")).starts_with("conflict"));
         assert_eq!(line.end(), Vec::<String>::new());
     }
 }

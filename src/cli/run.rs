@@ -26,7 +26,7 @@ use crate::{
     config::{Format, Settings},
     engine::{Built, Deviations, Runtime},
     fault::{Class, Fault},
-    http::{Action, Served, Server},
+    http::{self, Action, Served, Server},
     inspector::Inspector,
     judge::Judge,
     ledger::{
@@ -36,7 +36,7 @@ use crate::{
     service::Manager,
     shutdown::{self, ReloadRequested, StopRequested},
     sinks::stdout::{Status, Stdout, Style},
-    state::{Board, Event, Mode},
+    state::{Board, Event},
     station::{Command, Report, Station},
     telemetry::{Judging, Sources, Telemetry},
 };
@@ -118,7 +118,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         telemetry: Arc::clone(&telemetry),
         board: Arc::clone(&board),
         accounts: accounts.clone(),
-        changed: changed(notes.clone(), &clock),
+        note: audit(notes.clone(), &clock),
         // Nobody yet: `Control` knows whom to ask.
         act: Arc::new(|_action| false),
         calibration: desk.map(Arc::new),
@@ -155,6 +155,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         judging,
         commands,
         listener,
+        onlookers: Vec::new(),
         golden_every: settings.engine.golden_every,
         batch_wait: settings.engine.batch_wait,
         manager,
@@ -383,11 +384,11 @@ fn desk(
             let judging = judging.lock().unwrap_or_else(PoisonError::into_inner);
             judging.engine.model_sha256.clone()
         }),
-        note: Box::new(move |kind, camera, detail| {
-            tracing::info!(camera, "{kind}: {detail}");
+        note: Box::new(move |kind, who, camera, detail| {
+            tracing::info!(camera, who, "{kind}: {detail}");
             let Some(notes) = &notes else { return };
-            let (time, subject) = (noting.wall(), camera.to_owned());
-            notes.note(book::Event { time, kind, who: "http".into(), subject, detail });
+            let (time, who, subject) = (noting.wall(), who.to_owned(), camera.to_owned());
+            notes.note(book::Event { time, kind, who, subject, detail });
         }),
         clock: Arc::clone(clock),
     };
@@ -395,15 +396,14 @@ fn desk(
         .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))
 }
 
-/// Puts a change of the mode into the log and the audit trail.
-fn changed(notes: Option<Notes>, clock: &Arc<dyn Clock>) -> Arc<dyn Fn(Mode, Mode) + Send + Sync> {
+/// Puts what people do into the log and the audit trail.
+fn audit(notes: Option<Notes>, clock: &Arc<dyn Clock>) -> Arc<http::TakeNote> {
     let clock = Arc::clone(clock);
-    Arc::new(move |before, after| {
-        let detail = format!("{} to {}", before.name(), after.name());
-        tracing::warn!("mode changed: {detail}");
+    Arc::new(move |who, kind, subject, detail| {
+        tracing::warn!(who, subject, "{kind}: {detail}");
         let Some(notes) = &notes else { return };
-        let (time, subject) = (clock.wall(), "station".to_owned());
-        notes.note(book::Event { time, kind: "mode", who: "http".into(), subject, detail });
+        let (time, who, subject) = (clock.wall(), who.to_owned(), subject.to_owned());
+        notes.note(book::Event { time, kind, who, subject, detail });
     })
 }
 

@@ -4,7 +4,7 @@
 //! runs beside the thread `http`, one at a time.
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Path, State},
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, Nothing, Served, aside};
 use crate::{
+    access::Who,
     calibration::{
         desk::{Desk, Order, Partial, Refused, Status},
         site::Written,
@@ -22,10 +23,17 @@ use crate::{
     fault::Class,
 };
 
-pub(super) fn routes() -> Router<Served> {
+/// What looks.
+pub(super) fn looking() -> Router<Served> {
     Router::new()
-        .route("/api/v1/calibration", get(status).post(begin))
+        .route("/api/v1/calibration", get(status))
         .route("/api/v1/calibration/pictures/{id}", get(picture))
+}
+
+/// What changes something.
+pub(super) fn changing() -> Router<Served> {
+    Router::new()
+        .route("/api/v1/calibration", post(begin))
         .route("/api/v1/calibration/exclude", post(exclude))
         .route("/api/v1/calibration/finish", post(finish))
         .route("/api/v1/calibration/cancel", post(cancel))
@@ -101,12 +109,13 @@ async fn status(State(served): State<Served>) -> Result<Json<Status>, Response> 
 
 async fn begin(
     State(served): State<Served>,
+    Extension(who): Extension<Who>,
     Json(body): Json<BeginBody>,
 ) -> Result<(StatusCode, Json<Status>), Response> {
     let BeginBody { camera, product, count, every, append } = body;
     let how = if append == Some(true) { Put::Add } else { Put::Replace };
     let order = Order { camera, product, count, every: every.unwrap_or(1), how };
-    let status = at(&served, move |desk| desk.begin(&order)).await?;
+    let status = at(&served, move |desk| desk.begin(&order, &who.name)).await?;
     Ok((StatusCode::ACCEPTED, Json(status)))
 }
 
@@ -120,24 +129,27 @@ async fn picture(State(served): State<Served>, Path(id): Path<usize>) -> Respons
 
 async fn exclude(
     State(served): State<Served>,
+    Extension(who): Extension<Who>,
     Json(body): Json<ExcludeBody>,
 ) -> Result<Json<Status>, Response> {
-    at(&served, move |desk| desk.exclude(&body.frames)).await.map(Json)
+    at(&served, move |desk| desk.exclude(&body.frames, &who.name)).await.map(Json)
 }
 
 async fn finish(
     State(served): State<Served>,
+    Extension(who): Extension<Who>,
     Json(body): Json<FinishBody>,
 ) -> Result<Json<FinishedBody>, Response> {
     let partial = if body.partial == Some(true) { Partial::Keep } else { Partial::Refuse };
-    let written = at(&served, move |desk| desk.finish(partial)).await?;
+    let written = at(&served, move |desk| desk.finish(partial, &who.name)).await?;
     let is_reloading = (served.act)(Action::Reload);
     Ok(Json(FinishedBody { written, is_reloading }))
 }
 
 async fn cancel(
     State(served): State<Served>,
+    Extension(who): Extension<Who>,
     Json(Nothing {}): Json<Nothing>,
 ) -> Result<Json<Status>, Response> {
-    at(&served, Desk::cancel).await.map(Json)
+    at(&served, move |desk| desk.cancel(&who.name)).await.map(Json)
 }

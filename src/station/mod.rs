@@ -37,6 +37,7 @@ use crate::{
     clock::Clock,
     fault::{Class, Fault, one_line},
     frame::CameraId,
+    inspected::Onlooker,
     inspector::Inspector,
     ledger::{Account, Balance, Ledger, Parts},
     service::Manager,
@@ -67,6 +68,8 @@ pub struct Station {
     pub commands: (Sender<Command>, Receiver<Command>),
     /// Who collects good parts beside; `None` where nobody does.
     pub listener: Option<Listener>,
+    /// Who wants to see judged frames: the archive, the page.
+    pub onlookers: Vec<Box<dyn Onlooker>>,
     /// How often the golden frames are run.
     pub golden_every: Duration,
     /// How long a frame may wait for others to fill its batch.
@@ -117,6 +120,7 @@ impl Station {
             judging,
             commands,
             listener,
+            onlookers,
             golden_every,
             batch_wait,
             manager,
@@ -151,6 +155,7 @@ impl Station {
             judging,
             commands,
             listener,
+            onlookers,
             golden: Golden::new(golden_every, clock.monotonic()),
             batch_wait,
             dead: None,

@@ -21,6 +21,7 @@ use crate::{
     engine::{Deviations, Engine as _, EngineError, Inference, Refusal},
     fault::one_line,
     frame::{Frame, Picture},
+    inspected::{Inspected, Onlooker},
     inspector::{InspectError, Inspection, Inspector},
     judge::Judge,
     ledger::{Account, FaultReason, book::Event, writer::Notes},
@@ -87,6 +88,8 @@ pub(super) struct Worker {
     pub(super) judging: Arc<Mutex<Judging>>,
     pub(super) commands: Receiver<Command>,
     pub(super) listener: Option<Listener>,
+    /// Who wants to see judged frames.
+    pub(super) onlookers: Vec<Box<dyn Onlooker>>,
     pub(super) golden: Golden,
     pub(super) batch_wait: Duration,
     /// What the GPU said when it failed for good: it is not asked again.
@@ -175,7 +178,7 @@ impl Worker {
                         wait: self.batch_wait,
                     };
                     let frames: Vec<_> = lanes.iter().map(|lane| &lane.frames).collect();
-                    self.batch(&gather::gather((index, frame), &frames, until), lanes);
+                    self.batch(gather::gather((index, frame), &frames, until), lanes);
                 }
                 Err(_closed) => return index,
             }
@@ -250,7 +253,7 @@ impl Worker {
     }
 
     /// Judges frames that came at once; each gets its disposition.
-    fn batch(&mut self, frames: &[(usize, Frame)], lanes: &[Lane]) {
+    fn batch(&mut self, frames: Vec<(usize, Frame)>, lanes: &[Lane]) {
         let started = self.clock.monotonic();
         let untrusted = match (&self.dead, self.golden.refusal()) {
             (Some(why), _) => Some(format!("the GPU failed for good: {why}")),
@@ -286,7 +289,7 @@ impl Worker {
                     None => Err(("the engine gave no answer".into(), FaultReason::Engine)),
                 },
             };
-            self.settle(frame, &lanes[*lane], outcome, started, ended);
+            self.settle(frame, &lanes[lane], outcome, started, ended);
         }
     }
 
@@ -309,7 +312,7 @@ impl Worker {
     /// Gives one frame its disposition, by the verdict about it or why there is none.
     fn settle(
         &mut self,
-        frame: &Frame,
+        frame: Frame,
         lane: &Lane,
         outcome: Result<Inspection, (String, FaultReason)>,
         started: Duration,
@@ -364,12 +367,26 @@ impl Worker {
         };
         let record = Record { origin, model: Arc::clone(self.inspector.model()), verdict };
         self.print(Line::Frame(Box::new(record.clone())), lane.when_full);
-        let verdict = record.verdict.clone();
         // What the ledger calls judged has been handed over.
-        lane.account.judged(record, fault);
-        self.conclude(frame, lane, &verdict, appearance);
+        lane.account.judged(record.clone(), fault);
+        self.conclude(&frame, lane, &record.verdict, appearance);
         if let Some(collection) = wanted {
-            self.tell_listener(collection, frame, verdict, inferences);
+            self.tell_listener(collection, &frame, record.verdict.clone(), inferences.clone());
+        }
+        self.show(frame, record, inferences);
+    }
+
+    /// Last of all: whoever wants to see the frame shares it, and nobody is waited for.
+    fn show(&mut self, frame: Frame, record: Record, inferences: Vec<Inference>) {
+        let wanted: Vec<_> =
+            self.onlookers.iter_mut().map(|onlooker| onlooker.wants(&record)).collect();
+        if !wanted.contains(&true) {
+            return;
+        }
+        let geometry = Arc::clone(self.inspector.geometry());
+        let inspected = Arc::new(Inspected { frame, record, inferences, geometry });
+        for (onlooker, _) in self.onlookers.iter_mut().zip(wanted).filter(|(_, wanted)| *wanted) {
+            onlooker.show(&inspected);
         }
     }
 

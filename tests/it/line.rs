@@ -134,6 +134,7 @@ pub fn station_with(
         judging,
         commands: crossbeam_channel::bounded(1),
         listener: None,
+        onlookers: Vec::new(),
         golden_every: Duration::from_hours(1),
         batch_wait: Duration::ZERO,
         manager: Manager::from_environment(),

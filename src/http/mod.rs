@@ -8,7 +8,7 @@ mod calibration;
 use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, uri::Authority},
     middleware::{self, Next},
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
+    access::{Role, Who},
     calibration::desk::Desk,
     clock::Clock,
     ledger::{Account, Balance},
@@ -60,9 +61,12 @@ pub struct Served {
     pub act: Arc<dyn Fn(Action) -> bool + Send + Sync>,
     /// Where a product is calibrated; `None` where nothing is.
     pub calibration: Option<Arc<Desk>>,
-    /// Told of every change of the mode, for the audit trail.
-    pub changed: Arc<dyn Fn(Mode, Mode) + Send + Sync>,
+    /// Takes what people did into the audit trail.
+    pub note: Arc<TakeNote>,
 }
+
+/// Records what somebody did: who, its kind, what it happened to, and a sentence or the old and the new value.
+pub type TakeNote = dyn Fn(&str, &'static str, &str, String) + Send + Sync;
 
 /// What people may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,22 +161,51 @@ async fn accept(
 
 fn routes(served: Served) -> Router {
     Router::new()
-        .route("/metrics", get(metrics))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
-        .route("/api/v1/state", get(state))
-        .route("/api/v1/mode", post(mode))
-        .route("/api/v1/golden", post(golden))
-        .route("/api/v1/reload", post(reload))
-        .merge(calibration::routes())
+        .merge(at_least(Role::Viewer, looking()))
+        .merge(at_least(Role::Operator, running()))
+        .merge(at_least(Role::Engineer, changing()))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(middleware::from_fn(guard))
         .with_state(served)
 }
 
+/// Routes for those who look.
+fn looking() -> Router<Served> {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/api/v1/state", get(state))
+        .merge(calibration::looking())
+}
+
+/// Routes for those who run the line.
+fn running() -> Router<Served> {
+    Router::new().route("/api/v1/mode", post(mode)).route("/api/v1/golden", post(golden))
+}
+
+/// Routes for those who change what verdicts rest on.
+fn changing() -> Router<Served> {
+    Router::new().route("/api/v1/reload", post(reload)).merge(calibration::changing())
+}
+
+/// Lets those through who have that role or one above it.
+fn at_least(role: Role, routes: Router<Served>) -> Router<Served> {
+    routes.layer(middleware::from_fn(move |request: Request, next: Next| async move {
+        match request.extensions().get::<Who>() {
+            Some(who) if who.role >= role => next.run(request).await,
+            Some(_) => {
+                let text = format!("that takes the role {}\n", role.name());
+                (StatusCode::FORBIDDEN, text).into_response()
+            }
+            None => (StatusCode::UNAUTHORIZED, "log in first\n").into_response(),
+        }
+    }))
+}
+
 /// A page of another site that a browser on this machine shows must not reach these routes by a name of its own, nor
 /// change anything by ours.
-async fn guard(request: Request, next: Next) -> Response {
+async fn guard(mut request: Request, next: Next) -> Response {
     let Some(host) = only(request.headers(), &header::HOST).filter(|host| is_local(host)) else {
         return (StatusCode::MISDIRECTED_REQUEST, "this host is not served here\n").into_response();
     };
@@ -182,6 +215,8 @@ async fn guard(request: Request, next: Next) -> Response {
     if is_foreign && !request.method().is_safe() {
         return (StatusCode::FORBIDDEN, "no other site may change anything here\n").into_response();
     }
+    // There are no users yet: whoever reaches the loopback address sits at the machine.
+    request.extensions_mut().insert(Who::local());
     let Ok(mut response) = tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await else {
         let close = [(header::CONNECTION, "close")];
         return (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response();
@@ -283,14 +318,19 @@ struct ModeBody {
 }
 
 /// JSON alone is taken: a browser asks before it sends that to another site, and is refused.
-async fn mode(State(served): State<Served>, Json(body): Json<ModeBody>) -> Response {
+async fn mode(
+    State(served): State<Served>,
+    Extension(who): Extension<Who>,
+    Json(body): Json<ModeBody>,
+) -> Response {
     let Some(mode) = Mode::ALL.into_iter().find(|mode| mode.name() == body.mode) else {
         let text = "mode is \"run\", \"pause\" or \"maintenance\"\n";
         return (StatusCode::UNPROCESSABLE_ENTITY, text).into_response();
     };
     let (before, after) = served.board.post(Event::Mode(mode));
     if before.mode != after.mode {
-        (served.changed)(before.mode, after.mode);
+        let detail = format!("{} to {}", before.mode.name(), after.mode.name());
+        (served.note)(&who.name, "mode", "station", detail);
     }
     format!("{after}\n").into_response()
 }
