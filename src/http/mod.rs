@@ -4,6 +4,7 @@
 //! no login yet. Reads what others keep; the engine's thread never waits for a client. The only place with `tokio`.
 
 mod calibration;
+mod page;
 
 use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -163,6 +164,7 @@ fn routes(served: Served) -> Router {
     Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
+        .merge(page::routes())
         .merge(at_least(Role::Viewer, looking()))
         .merge(at_least(Role::Operator, running()))
         .merge(at_least(Role::Engineer, changing()))
@@ -222,7 +224,7 @@ async fn guard(mut request: Request, next: Next) -> Response {
         return (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response();
     };
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
