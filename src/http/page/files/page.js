@@ -201,10 +201,12 @@ async function loadTrend(camera) {
   }
 }
 
-function addPoints({ camera, products }) {
-  if (camera === trendOf) trend.add(products);
-  const parts = Object.values(products).flat().sort((one, other) => one.frame - other.frame);
-  tiles.get(camera)?.addParts(parts);
+/** Points of several cameras and products, in the order in which they were judged. */
+function addPoints(points) {
+  for (const [camera, own] of Object.entries(Object.groupBy(points, (point) => point.camera))) {
+    if (camera === trendOf) trend.add(Object.groupBy(own, (point) => point.product));
+    tiles.get(camera)?.addParts(own);
+  }
 }
 
 // Actions.
@@ -349,10 +351,9 @@ const live = new api.Live({
       setState("lost", "lost", "No connection", "Trying again.");
       lastHeard = new Date(Date.now() - live.silentSecs * 1000);
       showSilence();
-    } else {
-      refresh();
     }
   },
+  again: refresh,
 });
 let lastHeard = new Date();
 
@@ -431,6 +432,7 @@ the("login-form").addEventListener("submit", async (event) => {
 async function start() {
   try {
     who = await api.me();
+    if (!who) return;
   } catch (refused) {
     if (refused.status === 401) return;
     // No station, or one that is just starting: the live channel tells, and tries again.

@@ -2,8 +2,10 @@
 // a loss. Knows no elements.
 
 const ROOT = "/api/v1";
-/** The station says something every 2 s; three of these missed is no accident. */
+/** The station says something every 2 s: a channel that is open and silent for longer is half dead. */
 const SILENCE_MAX_MS = 6_500;
+/** The station ends a channel from time to time, and the browser opens it again after a second: that is no loss. */
+const REOPENED_WITHIN_MS = 3_500;
 /** A channel that the browser has given up is opened again after this. */
 const REOPEN_AFTER_MS = 2_000;
 
@@ -61,11 +63,13 @@ export const post = (path, body = {}) =>
     body: JSON.stringify(body),
   });
 
-/** Who is asking; a refusal of 401 means: log in. */
+/** Who is asking; `null` for somebody who has to log in first, which is asked for. */
 export async function me() {
   const who = await get("/me");
   csrf = who.csrf ?? null;
-  return who;
+  if (who.role) return who;
+  loginWanted();
+  return null;
 }
 
 /** The bytes of a picture; `null` where there is none (any more). */
@@ -81,7 +85,8 @@ export const evidence = (row, file) =>
   `${ROOT}/evidence/${encodeURIComponent(row.camera)}/${row.epoch}/${row.frame}/${file}`;
 
 /**
- * The live channel. `handlers` has one function for each kind of event, and `lost(isLost)`.
+ * The live channel. `handlers` has one function for each kind of event, `lost(isLost)`, and `again()` for a channel that
+ * was opened anew: what was told meanwhile is missing.
  * The browser opens it again by itself; where it gives up, or where an open channel is silent, this does.
  */
 export class Live {
@@ -89,6 +94,7 @@ export class Live {
   #source = null;
   #heardAt = performance.now();
   #isLost = false;
+  #isFirst = true;
   #timer = null;
   #reopening = null;
 
@@ -99,6 +105,7 @@ export class Live {
   open() {
     this.close();
     this.#heardAt = performance.now();
+    this.#isFirst = true;
     this.#timer = setInterval(() => this.#watch(), 500);
     this.#connect();
   }
@@ -123,21 +130,25 @@ export class Live {
     for (const kind of ["state", "picture", "points", "reject"]) {
       source.addEventListener(kind, (event) => {
         this.#heardAt = performance.now();
-        if (this.#isLost || kind === "state") this.#tell(false);
+        this.#tell(false);
         this.#handlers[kind](JSON.parse(event.data));
       });
     }
+    source.addEventListener("open", () => {
+      if (!this.#isFirst) this.#handlers.again();
+      this.#isFirst = false;
+    });
     source.addEventListener("error", () => {
-      this.#tell(true);
       if (source.readyState === EventSource.CLOSED) this.#reopen();
     });
   }
 
   #watch() {
-    if (performance.now() - this.#heardAt < SILENCE_MAX_MS) return;
+    const isOpen = this.#source?.readyState === EventSource.OPEN;
+    if (performance.now() - this.#heardAt < (isOpen ? SILENCE_MAX_MS : REOPENED_WITHIN_MS)) return;
     this.#tell(true);
-    // A connection that is open and silent is half dead: the browser does not notice that.
-    if (this.#source?.readyState === EventSource.OPEN) this.#reopen();
+    // The browser does not notice a connection that is half dead.
+    if (isOpen) this.#reopen();
   }
 
   #reopen() {

@@ -113,10 +113,10 @@ export class Tile {
     this.#isDecoding = false;
   }
 
-  /** Parts that were judged, `[{frame, decision}]`, in order. */
+  /** Parts that were judged, `[{time, decision}]`, in order. */
   addParts(parts) {
-    const last = this.#decisions.at(-1)?.frame ?? -1;
-    this.#decisions.push(...parts.filter((part) => part.frame > last));
+    const last = this.#decisions.at(-1)?.time ?? "";
+    this.#decisions.push(...parts.filter((part) => part.time > last));
     this.#decisions.splice(0, this.#decisions.length - MARKS);
     const from = MARKS - this.#decisions.length;
     [...this.#marks.children].forEach((mark, at) => {
@@ -162,9 +162,9 @@ export class Tile {
     else if (shown) setDecision(this.#plate, shown.decision);
     else setPlate(this.#plate, "wait", "wait", "No part yet");
     if (!shown) return;
-    say(this.#product, shown.product ?? (shown.decision === "fault" ? "–" : "Not recognised"));
+    say(this.#product, shown.decision === "unknown-product" ? "Not recognised" : shown.product ?? "–");
     this.#meter.set(shown);
-    const why = shown.reason ?? shown.words ?? "";
+    const why = shown.words ?? shown.reason ?? "";
     say(this.#words, why ? sentence(why) : "");
     say(this.#frame, String(shown.frame));
     say(this.#latency, shown.latency_ms == null ? "–" : `${shown.latency_ms.toFixed(0)} ms`);

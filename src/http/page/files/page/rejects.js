@@ -11,6 +11,8 @@ const KEPT = 50;
 /** As many as are drawn. */
 const DRAWN = 24;
 
+/** A product that was not recognised is none, however near it came to one. */
+const named = (row) => (row.decision === "unknown-product" ? "Not recognised" : row.product ?? "No product");
 const keyOf = (row) => `${row.camera}/${row.epoch}/${row.frame}`;
 
 export class Rejects {
@@ -123,10 +125,10 @@ export class Rejects {
 
   #tell() {
     const { row } = this.#open;
-    say(the("reject-title"), `${row.product ?? "Unknown product"} at ${row.camera}`);
+    say(the("reject-title"), `${named(row)} at ${row.camera}`);
     setDecision(the("reject-plate"), row.decision);
     this.#meter.set(row);
-    say(the("reject-words"), [row.words, row.reason].filter(Boolean).map(sentence).join(" "));
+    say(the("reject-words"), sentence(row.words ?? row.reason ?? ""));
     const facts = [
       ["Time", `${day(row.time).split(" ")[0].replace(",", "")} ${clock(row.time)}`],
       ["Frame", `${row.epoch}/${row.frame}`],
@@ -217,10 +219,10 @@ class Thumb {
       mark.dataset.tone = drawn;
       mark.replaceChildren(shape(drawn));
     }
-    say(this.#label, row.product ?? "unknown");
+    say(this.#label, named(row));
     say(this.#time, isFalse ? "was good" : clock(row.time));
     this.#button.setAttribute("aria-label",
-      `${decisionWord(decision)}: ${row.product ?? "unknown product"} at ${row.camera}, ${clock(row.time)}, score ${score(row.score)}${isFalse ? ", was good" : ""}`);
+      `${decisionWord(decision)}: ${named(row)} at ${row.camera}, ${clock(row.time)}, score ${score(row.score)}${isFalse ? ", was good" : ""}`);
   }
 
   draw(look) {
@@ -231,6 +233,7 @@ class Thumb {
 /** A reject's small picture with its heat map; `null` when it is no longer there. */
 async function load(row) {
   try {
+    if (!row.picture) return null;
     const [frame, grey] = await Promise.all([api.picture(row.picture), row.heat ? api.picture(row.heat) : null]);
     return frame ? await picture.decode(frame, grey) : null;
   } catch {

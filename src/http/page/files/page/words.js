@@ -66,6 +66,7 @@ export function shiftOf(lines) {
 
 /** The first letter large. */
 export const sentence = (text) => {
+  if (text === "") return "";
   const begun = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.?]$/.test(begun) ? begun : `${begun}.`;
 };
