@@ -196,12 +196,13 @@ class Thumb {
   #canvas = make("canvas", { "aria-hidden": "true" });
   #label = make("span", { class: "thumb__label" });
   #time = make("span", { class: "thumb__time" });
+  #more = make("span", { class: "unseen" });
   #button;
   #decoded = null;
 
   constructor(row, open, look) {
     this.#button = make("button", { type: "button", class: "thumb", onclick: open },
-      this.#canvas, make("span", { class: "thumb__mark" }), this.#label, this.#time);
+      this.#canvas, make("span", { class: "thumb__mark" }), this.#label, this.#time, this.#more);
     this.element = make("li", {}, this.#button);
     load(row).then((decoded) => {
       this.#decoded = decoded;
@@ -221,8 +222,7 @@ class Thumb {
     }
     say(this.#label, named(row));
     say(this.#time, isFalse ? "was good" : clock(row.time));
-    this.#button.setAttribute("aria-label",
-      `${decisionWord(decision)}: ${named(row)} at ${row.camera}, ${clock(row.time)}, score ${score(row.score)}${isFalse ? ", was good" : ""}`);
+    say(this.#more, ` ${decisionWord(decision)} at ${row.camera}, ${clock(row.time)}, score ${score(row.score)}`);
   }
 
   draw(look) {
