@@ -4,6 +4,7 @@
 //! no login yet. Reads what others keep; the engine's thread never waits for a client. The only place with `tokio`.
 
 mod calibration;
+mod live;
 mod page;
 
 use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
@@ -28,6 +29,7 @@ use crate::{
     calibration::desk::Desk,
     clock::Clock,
     ledger::{Account, Balance},
+    live::Live,
     state::{Board, Event, Mode},
     telemetry::Telemetry,
 };
@@ -62,6 +64,8 @@ pub struct Served {
     pub act: Arc<dyn Fn(Action) -> bool + Send + Sync>,
     /// Where a product is calibrated; `None` where nothing is.
     pub calibration: Option<Arc<Desk>>,
+    /// What the page sees; `None` where nothing is kept for one.
+    pub live: Option<Arc<Live>>,
     /// Takes what people did into the audit trail.
     pub note: Arc<TakeNote>,
 }
@@ -102,7 +106,10 @@ impl Server {
         let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
             runtime.block_on(async {
                 match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => accept(listener, routes(served), stopped).await,
+                    Ok(listener) => {
+                        tokio::spawn(live::tell_state(served.clone()));
+                        accept(listener, routes(served), stopped).await;
+                    }
                     Err(error) => tracing::error!("http: {error}"),
                 }
             });
@@ -136,7 +143,10 @@ async fn accept(
             _ = &mut stopped => return,
         };
         let stream = match accepted {
-            Ok((stream, _)) => stream,
+            Ok((stream, _)) => {
+                live::prepare(&stream);
+                stream
+            }
             Err(error) => {
                 // Out of descriptors, most likely: others will close theirs.
                 tracing::warn!("http: {error}");
@@ -161,6 +171,7 @@ async fn accept(
 }
 
 fn routes(served: Served) -> Router {
+    let news = live::news(&served);
     Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
@@ -168,6 +179,7 @@ fn routes(served: Served) -> Router {
         .merge(at_least(Role::Viewer, looking()))
         .merge(at_least(Role::Operator, running()))
         .merge(at_least(Role::Engineer, changing()))
+        .layer(Extension(news))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(middleware::from_fn(guard))
         .with_state(served)
@@ -179,6 +191,7 @@ fn looking() -> Router<Served> {
         .route("/metrics", get(metrics))
         .route("/api/v1/state", get(state))
         .merge(calibration::looking())
+        .merge(live::looking())
 }
 
 /// Routes for those who run the line.
@@ -291,6 +304,15 @@ struct CameraBody {
 }
 
 async fn state(State(served): State<Served>) -> Json<StateBody> {
+    Json(state_body(&served))
+}
+
+/// The same as text, for the live channel.
+fn state_json(served: &Served) -> String {
+    serde_json::to_string(&state_body(served)).unwrap_or_default()
+}
+
+fn state_body(served: &Served) -> StateBody {
     let condition = served.board.condition();
     let camera = |account: &Arc<Account>| {
         let balance: Balance = account.balance();
@@ -305,12 +327,12 @@ async fn state(State(served): State<Served>) -> Json<StateBody> {
             lost_upstream: balance.lost_upstream,
         }
     };
-    Json(StateBody {
+    StateBody {
         state: condition.state().name(),
         mode: condition.mode.name(),
         troubles: condition.troubles.iter().map(ToString::to_string).collect(),
         cameras: served.accounts.iter().map(camera).collect(),
-    })
+    }
 }
 
 #[derive(Deserialize)]
