@@ -50,3 +50,4 @@ install-test:
 	@tools/install-onnxruntime
 	@tools/install-libtorch
 	@tools/install-python-checks
+	@tools/install-page-checks

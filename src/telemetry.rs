@@ -6,7 +6,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,6 +33,7 @@ use crate::{
     frame::{CameraId, Frame},
     judge::{drift::Figure, part::Part},
     ledger::{Account, DropReason, FaultReason, writer::Health},
+    live,
     machine::{self, Machine},
     state::{Board, State, Trouble},
     verdict::Verdict,
@@ -64,6 +68,8 @@ pub struct Sources {
     pub ledger: Option<Arc<Health>>,
     /// What judges; it changes when the model is loaded anew or tested again.
     pub judging: Arc<Mutex<Judging>>,
+    /// What the page costs; `None` where nothing is kept for one.
+    pub live: Option<Arc<live::Counters>>,
     /// For ages.
     pub clock: Arc<dyn Clock>,
 }
@@ -249,6 +255,7 @@ impl Collector for Sources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.frames(&mut encoder)?;
         self.condition(&mut encoder)?;
+        self.live(&mut encoder)?;
         self.machine(&mut encoder)
     }
 }
@@ -389,6 +396,32 @@ impl Sources {
         )?;
         for (of, deviation) in [("score", deviation.score), ("map", deviation.map)] {
             gauge(&mut golden, &[("of", of)], f64::from(deviation))?;
+        }
+        Ok(())
+    }
+
+    fn live(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(counters) = &self.live else { return Ok(()) };
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let help = "Clients of the live channel";
+        let mut clients = family(encoder, "live_clients", help, MetricType::Gauge)?;
+        gauge_alone(&mut clients, counters.clients.load(Ordering::Relaxed) as f64)?;
+        let help = "Ticks at which somebody watched";
+        let mut ticks = family(encoder, "live_ticks", help, MetricType::Counter)?;
+        ticks.encode_counter::<NoLabelSet, _, u64>(&of(&counters.ticks), None)?;
+        let help = "Pictures that were encoded, once for all clients";
+        let mut encodes = family(encoder, "live_encodes", help, MetricType::Counter)?;
+        for (why, counter) in [("tick", &counters.encodes), ("reject", &counters.reject_encodes)] {
+            count(&mut encodes, &[("for", why)], of(counter))?;
+        }
+        let help = "What the page goes without, for there was no room";
+        let mut skipped = family(encoder, "live_skipped", help, MetricType::Counter)?;
+        for (what, counter) in [
+            ("picture", &counters.pictures_skipped),
+            ("reject", &counters.rejects_skipped),
+            ("point", &counters.points_skipped),
+        ] {
+            count(&mut skipped, &[("what", what)], of(counter))?;
         }
         Ok(())
     }

@@ -60,6 +60,8 @@ pub struct Verdict {
     pub score: Option<f32>,
     /// The conformal p-value of the score among the product's calibration scores.
     pub p_value: Option<f64>,
+    /// Good parts that the p-value ranks it among; `None` without a calibration.
+    pub calibrated_on: Option<usize>,
     /// The score above which the product fails at this rate.
     pub threshold: Option<f32>,
     /// The operator's false-reject rate for the product, the whole budget of radius and score together.
@@ -78,6 +80,7 @@ impl Verdict {
             recognition: None,
             score: None,
             p_value: None,
+            calibrated_on: None,
             threshold: None,
             reject_rate,
             unrated: false,

@@ -30,6 +30,7 @@ use crate::{
     fault::{Class, Fault, one_line},
     frame::FrameId,
     http::{self, Action, Served, Server},
+    inspected::Onlooker,
     inspector::Inspector,
     judge::Judge,
     ledger::{
@@ -38,6 +39,7 @@ use crate::{
         book,
         writer::{Health, Notes},
     },
+    live::{self, Live},
     production::{Counting, FindReject, Production, Reject},
     service::Manager,
     shutdown::{self, ReloadRequested, StopRequested},
@@ -98,6 +100,12 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         engine: load::engine_labels(&settings.engine.wish.providers, model.label()),
         deviation: Deviations::default(),
     }));
+    // Without HTTP there is no page.
+    let live = settings.http.map(|_| live(&settings, &accounts));
+    let (live, ledger) = or_close(live.transpose(), ledger)?;
+    let (live, onlooker, page) = live.map_or((None, None, None), |(live, onlooker, page)| {
+        (Some(live), Some(onlooker), Some(page))
+    });
     let health = ledger.as_ref().map(|ledger| Arc::clone(ledger.health()));
     let frames = opened.iter().map(|opened| opened.camera.frames().clone());
     let telemetry = Arc::new(Telemetry::new(Sources {
@@ -105,6 +113,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         board: Arc::clone(&board),
         ledger: health.clone(),
         judging: Arc::clone(&judging),
+        live: live.as_ref().map(|live| Arc::clone(live.counters())),
         clock: Arc::clone(&clock),
     }));
     let notes = ledger.as_ref().map(Ledger::notes);
@@ -135,6 +144,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         // Nobody yet: `Control` knows whom to ask.
         act: Arc::new(|_action| false),
         calibration: desk.map(Arc::new),
+        live,
         clock: Arc::clone(&clock),
         judging: Arc::clone(&judging),
         recipes,
@@ -161,6 +171,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         print::note(&format!("metrics, health and state at http://{}", server.address));
     }
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
+    let mut onlookers: Vec<Box<dyn Onlooker>> = vec![Box::new(Counting(production))];
+    onlookers.extend(onlooker.map(|intake| Box::new(intake) as Box<dyn Onlooker>));
     let station = Station {
         cameras: opened.into_iter().map(|opened| (opened.camera, opened.overflow)).collect(),
         inspector,
@@ -171,7 +183,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         judging,
         commands,
         listener,
-        onlookers: vec![Box::new(Counting(production))],
+        onlookers,
         golden_every: settings.engine.golden_every,
         batch_wait: settings.engine.batch_wait,
         manager,
@@ -179,6 +191,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         drain_within: Station::DRAIN_WITHIN,
     };
     let report = station.run(&stop)?;
+    // With the engine's thread its end of the page is gone.
+    if !page.is_none_or(live::Thread::join) {
+        return Err(Fault::new(Class::Bug, "the thread page panicked; please report it").into());
+    }
     control.finish()?;
     close(&report, is_text)
 }
@@ -314,7 +330,10 @@ fn open(
         .map(|(camera, account)| {
             let scaled_to = camera.scaling.pipeline_size(geometry);
             let reconnect = Some(camera.reconnect);
-            let options = CameraOptions { reconnect, ..cameras::options(camera, scaled_to)? };
+            // The page, and only where frames are made smaller: else they are whole as they are.
+            let keep_full = scaled_to.is_some() && settings.http.is_some();
+            let options =
+                CameraOptions { reconnect, keep_full, ..cameras::options(camera, scaled_to)? };
             let account = Arc::clone(account);
             let opened = Camera::open(&options, account, Arc::clone(board), Arc::clone(clock))
                 .map_err(|error| cameras::failed(&camera.name, &error))?;
@@ -459,6 +478,16 @@ fn desk(
         clock: Arc::clone(clock),
     };
     Desk::start(cameras, means)
+        .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))
+}
+
+/// What is kept for the page, the engine's end of it, and its thread.
+fn live(
+    settings: &Settings,
+    accounts: &[Arc<Account>],
+) -> Result<(Arc<Live>, live::Intake, live::Thread), Fault> {
+    let cameras = accounts.iter().map(|account| account.camera().clone()).collect();
+    Live::start(cameras, settings.pictures_per_second)
         .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))
 }
 

@@ -239,6 +239,13 @@ pub(super) const KEYS: &[Key] = &[
                   A loopback address: there is no login yet.",
     },
     Key {
+        table: "http",
+        name: "pictures_per_second",
+        value: "5",
+        default: Default::Value,
+        meaning: "Pictures of each camera that the page shows, at most 30; none is made while nobody looks.",
+    },
+    Key {
         table: "shift",
         name: "starts",
         value: "[\"00:00\"]",

@@ -84,6 +84,7 @@ pub(super) struct RawLedger {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawHttp {
     pub(super) listen: Option<String>,
+    pub(super) pictures_per_second: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

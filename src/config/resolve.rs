@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    num::NonZeroU8,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -61,6 +62,8 @@ const PART_FRAMES_MAX: i64 = 1_000;
 const PART_WITHIN_MS_MAX: i64 = 60_000;
 /// Fewer than a hundred say little, and a hundred thousand are an hour.
 const DRIFT_REFERENCE_FRAMES: (i64, i64) = (100, 100_000);
+/// More than a panel shows of a line.
+const PICTURES_PER_SECOND_MAX: i64 = 30;
 /// More threads than any edge device has cores.
 const THREADS_MAX: i64 = 256;
 
@@ -88,6 +91,8 @@ pub struct Settings {
     pub ledger: LedgerSettings,
     /// Where HTTP is served; `None` for nowhere.
     pub http: Option<SocketAddr>,
+    /// Pictures of each camera that the page shows.
+    pub pictures_per_second: NonZeroU8,
     /// When shifts begin.
     pub shift: Starts,
     /// What may be chosen for a camera while the line runs.
@@ -272,6 +277,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
     let judge = judge(&raw.judge)?;
     let format = format(raw.output.format.as_deref())?;
     let ledger = ledger(raw.ledger, folder)?;
+    let pictures_per_second = pictures_per_second(raw.http.pictures_per_second)?;
     let http = raw.http.listen.as_deref().map(listen).transpose()?;
     let shift = shift(raw.shift)?;
     let recipes = recipes(raw.recipe, folder)?;
@@ -291,7 +297,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
         let meaning = "at least one [[camera]] table with a name and a preset";
         return Err(ConfigError::Missing { path: "camera".into(), meaning });
     }
-    Ok(Settings { model, engine, judge, format, ledger, http, shift, recipes, cameras })
+    Ok(Settings { model, engine, judge, format, ledger, http, pictures_per_second, shift, recipes, cameras })
 }
 
 fn model(raw: &RawModel, folder: &Path) -> ModelSettings {
@@ -387,6 +393,12 @@ fn ledger(raw: RawLedger, folder: &Path) -> Result<LedgerSettings, ConfigError> 
             bytes_max: megabytes as u64 * 1_000_000,
         },
     })
+}
+
+fn pictures_per_second(given: Option<i64>) -> Result<NonZeroU8, ConfigError> {
+    let given = within("http.pictures_per_second", given.unwrap_or(5), 1, PICTURES_PER_SECOND_MAX)?;
+    // Within its bounds it is neither zero nor too large.
+    Ok(u8::try_from(given).ok().and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN))
 }
 
 fn listen(text: &str) -> Result<SocketAddr, ConfigError> {

@@ -5,6 +5,8 @@
 
 mod actions;
 mod calibration;
+mod live;
+mod page;
 mod openapi;
 mod state;
 
@@ -40,6 +42,7 @@ use crate::{
     clock::Clock,
     fault::Class,
     ledger::Account,
+    live::Live,
     production::Production,
     state::{Board, Event, Mode},
     telemetry::{Judging, Telemetry},
@@ -75,6 +78,8 @@ pub struct Served {
     pub act: Arc<dyn Fn(Action) -> bool + Send + Sync>,
     /// Where a product is calibrated; `None` where nothing is.
     pub calibration: Option<Arc<Desk>>,
+    /// What the page sees; `None` where nothing is kept for one.
+    pub live: Option<Arc<Live>>,
     /// Takes what people did into the audit trail.
     pub note: Arc<TakeNote>,
     /// What judges.
@@ -121,7 +126,10 @@ impl Server {
         let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
             runtime.block_on(async {
                 match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => accept(listener, routes(served), stopped).await,
+                    Ok(listener) => {
+                        tokio::spawn(live::tell_state(served.clone()));
+                        accept(listener, routes(served), stopped).await;
+                    }
                     Err(error) => tracing::error!("http: {error}"),
                 }
             });
@@ -155,7 +163,10 @@ async fn accept(
             _ = &mut stopped => return,
         };
         let stream = match accepted {
-            Ok((stream, _)) => stream,
+            Ok((stream, _)) => {
+                live::prepare(&stream);
+                stream
+            }
             Err(error) => {
                 // Out of descriptors, most likely: others will close theirs.
                 tracing::warn!("http: {error}");
@@ -180,9 +191,12 @@ async fn accept(
 }
 
 fn routes(served: Served) -> Router {
+    let news = live::news(&served);
     let (routes, document) = documented().split_for_parts();
     routes
+        .merge(page::routes())
         .layer(Extension(openapi::Document::of(&document)))
+        .layer(Extension(news))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(middleware::from_fn(guard))
         .with_state(served)
@@ -206,6 +220,7 @@ fn looking() -> OpenApiRouter<Served> {
         .routes(routes!(openapi::openapi))
         .merge(actions::looking())
         .merge(calibration::looking())
+        .merge(live::looking())
 }
 
 /// Routes for those who run the line.
@@ -251,7 +266,7 @@ async fn guard(mut request: Request, next: Next) -> Response {
         return (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response();
     };
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -13,7 +13,7 @@ mod recipe;
 mod standard;
 
 use bundle::{
-    calibration::{CalibrationTooSmall, RejectRate},
+    calibration::{Calibration, CalibrationTooSmall, RejectRate},
     prototype,
     schema::Class,
 };
@@ -147,6 +147,7 @@ impl Judge {
             }),
             score: Some(evidence.score),
             p_value: standard.p_value(evidence.score),
+            calibrated_on: standard.calibration.as_ref().map(Calibration::count),
             threshold: standard.limits.map(|limits| limits.threshold),
             reject_rate: standard.reject_rate,
             unrated: standard.unrated,

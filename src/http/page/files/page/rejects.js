@@ -1,0 +1,242 @@
+// The last rejects: thumbnails, and the dialogue of one with its frame, heat map, numbers and what may be done about it.
+
+import * as api from "./api.js";
+import { make, say, shape, the } from "./dom.js";
+import * as picture from "./picture.js";
+import { Meter, setDecision } from "./verdict.js";
+import { clock, day, decisionWord, score, sentence } from "./words.js";
+
+/** As many as the station keeps. */
+const KEPT = 50;
+/** As many as are drawn. */
+const DRAWN = 24;
+
+/** A product that was not recognised is none, however near it came to one. */
+const named = (row) => (row.decision === "unknown-product" ? "Not recognised" : row.product ?? "No product");
+const keyOf = (row) => `${row.camera}/${row.epoch}/${row.frame}`;
+
+export class Rejects {
+  #rows = [];
+  #thumbs = new Map();
+  #look;
+  #failed;
+  #marked;
+  #open = null;
+  #full = null;
+  #meter = new Meter();
+  #isDirty = false;
+
+  /** `look()` gives opacity and outline; `failed(line)` tells a refusal; `marked()` is called after a reject was marked. */
+  constructor(look, failed, marked) {
+    this.#look = look;
+    this.#failed = failed;
+    this.#marked = marked;
+    the("reject-meter").append(this.#meter.element);
+    the("reject-false").addEventListener("click", () => this.#mark());
+    the("reject-full").addEventListener("click", () => this.#showFull());
+    the("reject-newer").addEventListener("click", () => this.#step(-1));
+    the("reject-older").addEventListener("click", () => this.#step(1));
+    const dialog = the("reject");
+    dialog.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowLeft") this.#step(-1);
+      if (event.key === "ArrowRight") this.#step(1);
+    });
+    dialog.addEventListener("close", () => {
+      this.#full?.image.close();
+      this.#full = null;
+      this.#open = null;
+    });
+    new ResizeObserver(() => this.#drawOpen()).observe(the("reject-picture"));
+  }
+
+  /** All rows, newest first. */
+  reset(rows) {
+    this.#rows = rows.slice(0, KEPT);
+    this.#touch();
+  }
+
+  /** A new one, or one that has changed. */
+  add(row) {
+    this.#rows = [row, ...this.#rows.filter((other) => keyOf(other) !== keyOf(row))];
+    this.#rows.sort((one, other) => (one.time < other.time ? 1 : -1));
+    this.#rows.length = Math.min(this.#rows.length, KEPT);
+    this.#touch();
+  }
+
+  /** The look has changed. */
+  redraw() {
+    for (const thumb of this.#thumbs.values()) thumb.draw(this.#look());
+    this.#drawOpen();
+  }
+
+  /** Opens the newest one. */
+  openNewest() {
+    if (this.#rows.length > 0) this.open(keyOf(this.#rows[0]));
+  }
+
+  #touch() {
+    if (this.#isDirty) return;
+    this.#isDirty = true;
+    requestAnimationFrame(() => {
+      this.#isDirty = false;
+      this.#show();
+    });
+  }
+
+  #show() {
+    const drawn = this.#rows.slice(0, DRAWN);
+    const before = this.#thumbs;
+    this.#thumbs = new Map();
+    for (const row of drawn) {
+      const key = keyOf(row);
+      const thumb = before.get(key) ?? new Thumb(row, () => this.open(key), this.#look);
+      thumb.set(row);
+      this.#thumbs.set(key, thumb);
+    }
+    const list = the("thumbs");
+    for (const [key, thumb] of before) if (!this.#thumbs.has(key)) thumb.element.remove();
+    // One that stays is not taken out: it may have the focus.
+    [...this.#thumbs.values()].forEach((thumb, at) => {
+      if (list.children[at] !== thumb.element) list.insertBefore(thumb.element, list.children[at] ?? null);
+    });
+    the("no-rejects").hidden = drawn.length > 0;
+  }
+
+  open(key) {
+    const row = this.#rows.find((one) => keyOf(one) === key);
+    if (!row) return;
+    this.#full?.image.close();
+    this.#full = null;
+    this.#open = { row, small: null };
+    const dialog = the("reject");
+    if (!dialog.open) dialog.showModal();
+    this.#tell();
+    say(the("reject-note"), "");
+    the("reject-full").disabled = false;
+    const open = this.#open;
+    load(row).then((small) => {
+      if (this.#open !== open) return;
+      open.small = small;
+      if (!small) say(the("reject-note"), "Its picture is no longer kept in memory.");
+      this.#drawOpen();
+    });
+    this.#drawOpen();
+  }
+
+  #tell() {
+    const { row } = this.#open;
+    say(the("reject-title"), `${named(row)} at ${row.camera}`);
+    setDecision(the("reject-plate"), row.decision);
+    this.#meter.set(row);
+    say(the("reject-words"), sentence(row.words ?? row.reason ?? ""));
+    const facts = [
+      ["Time", `${day(row.time).split(" ")[0].replace(",", "")} ${clock(row.time)}`],
+      ["Frame", `${row.epoch}/${row.frame}`],
+      ["p-value", row.p_value == null ? "none" : row.p_value.toPrecision(2)],
+      ["Of the limit", row.threshold > 0 ? `${((row.score / row.threshold) * 100).toFixed(0)} %` : "no limit"],
+    ];
+    the("reject-facts").replaceChildren(...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+    say(the("reject-false"), row.is_false ? "Take it back: it was no good part" : "This part was good");
+    the("reject-false").setAttribute("aria-pressed", String(Boolean(row.is_false)));
+    const at = this.#rows.findIndex((one) => keyOf(one) === keyOf(row));
+    the("reject-newer").disabled = at <= 0;
+    the("reject-older").disabled = at < 0 || at >= this.#rows.length - 1;
+  }
+
+  #drawOpen() {
+    if (this.#open) picture.show(the("reject-picture"), this.#full ?? this.#open.small, this.#look());
+  }
+
+  #step(by) {
+    if (!this.#open) return;
+    const at = this.#rows.findIndex((one) => keyOf(one) === keyOf(this.#open.row));
+    const next = this.#rows[at + by];
+    if (at >= 0 && next) this.open(keyOf(next));
+  }
+
+  async #mark() {
+    const { row } = this.#open;
+    const is_false = !row.is_false;
+    try {
+      await api.post(`/rejects/${encodeURIComponent(row.camera)}/${row.epoch}/${row.frame}/false`, { is_false });
+    } catch (refused) {
+      this.#failed(refused.message);
+      return;
+    }
+    const marked = { ...row, is_false };
+    this.add(marked);
+    if (this.#open && keyOf(this.#open.row) === keyOf(row)) {
+      this.#open.row = marked;
+      this.#tell();
+      say(the("reject-note"), is_false ? "Noted: a good part was refused." : "Noted: it was refused rightly.");
+    }
+    this.#marked();
+  }
+
+  async #showFull() {
+    const open = this.#open;
+    the("reject-full").disabled = true;
+    say(the("reject-note"), "Looking in the archive.");
+    const [frame, grey] = await Promise.all(
+      ["frame.jpg", "heat.png"].map((file) => api.picture(api.evidence(open.row, file)).catch(() => null)));
+    if (this.#open !== open) return;
+    if (!frame) {
+      say(the("reject-note"), "The archive has no picture of this part.");
+      return;
+    }
+    const full = await picture.decode(frame, null);
+    // The archive's heat map may be a picture for people: the small grey one is what the colours are made from.
+    this.#full = { image: full.image, layer: open.small?.layer ?? (grey ? (await picture.decode(frame, grey)).layer : null) };
+    say(the("reject-note"), `From the archive: ${full.image.width} × ${full.image.height} pixels.`);
+    this.#drawOpen();
+  }
+}
+
+class Thumb {
+  #canvas = make("canvas", { "aria-hidden": "true" });
+  #label = make("span", { class: "thumb__label" });
+  #time = make("span", { class: "thumb__time" });
+  #more = make("span", { class: "unseen" });
+  #button;
+  #decoded = null;
+
+  constructor(row, open, look) {
+    this.#button = make("button", { type: "button", class: "thumb", onclick: open },
+      this.#canvas, make("span", { class: "thumb__mark" }), this.#label, this.#time, this.#more);
+    this.element = make("li", {}, this.#button);
+    load(row).then((decoded) => {
+      this.#decoded = decoded;
+      this.draw(look());
+    });
+    new ResizeObserver(() => this.draw(look())).observe(this.#canvas);
+  }
+
+  set(row) {
+    const { decision, is_false: isFalse } = row;
+    this.#button.dataset.tone = decision;
+    const mark = this.#button.querySelector(".thumb__mark");
+    const drawn = isFalse ? "pass" : decision;
+    if (mark.dataset.tone !== drawn) {
+      mark.dataset.tone = drawn;
+      mark.replaceChildren(shape(drawn));
+    }
+    say(this.#label, named(row));
+    say(this.#time, isFalse ? "was good" : clock(row.time));
+    say(this.#more, ` ${decisionWord(decision)} at ${row.camera}, ${clock(row.time)}, score ${score(row.score)}`);
+  }
+
+  draw(look) {
+    picture.show(this.#canvas, this.#decoded, look);
+  }
+}
+
+/** A reject's small picture with its heat map; `null` when it is no longer there. */
+async function load(row) {
+  try {
+    if (!row.picture) return null;
+    const [frame, grey] = await Promise.all([api.picture(row.picture), row.heat ? api.picture(row.heat) : null]);
+    return frame ? await picture.decode(frame, grey) : null;
+  } catch {
+    return null;
+  }
+}
