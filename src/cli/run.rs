@@ -15,7 +15,7 @@ use bundle::geometry::{Geometry, Size};
 use crossbeam_channel::{Receiver, select};
 
 use super::{
-    Global, calibrate, cameras, load, print,
+    Global, access, calibrate, cameras, load, print,
     reload::{Reload, Reloading},
 };
 use crate::{
@@ -76,9 +76,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let model = Arc::new(load::Model::read(&settings.model)?);
     let geometry = &model.file.document.geometry;
     let judges = model.judges(&cameras::recipes(&settings)?)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let gate = settings.http.as_ref().map(|http| access::gate(http, &clock)).transpose()?;
     let runtime = load::runtime(global, &settings.engine)?;
     let board = Arc::new(Board::new(settings.cameras.len()));
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let (ledger, accounts) = ledger(&settings, &clock)?;
     let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
     let opened = open(&settings, geometry, &accounts, &board, &clock);
@@ -102,6 +103,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let commands = crossbeam_channel::bounded(COMMANDS);
     let reload = Reload {
         config: arguments.config.clone(),
+        access: gate.clone().zip(settings.http.clone()),
         global: global.clone(),
         cameras: reloadable,
         commands: commands.0.clone(),
@@ -111,20 +113,26 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         clock: Arc::clone(&clock),
     };
     // Without HTTP nobody could ask for anything.
-    let desk = settings.http.map(|_| desk(arguments, &accounts, &judging, notes.as_ref(), &clock));
+    let desk = settings
+        .http
+        .as_ref()
+        .map(|_| desk(arguments, &accounts, &judging, notes.as_ref(), &clock));
     let (desk, ledger) = or_close(desk.transpose(), ledger)?;
     let (desk, listener) = desk.unzip();
-    let served = Served {
+    let served = gate.map(|gate| Served {
         telemetry: Arc::clone(&telemetry),
         board: Arc::clone(&board),
         accounts: accounts.clone(),
+        gate,
         note: audit(notes.clone(), &clock),
         // Nobody yet: `Control` knows whom to ask.
         act: Arc::new(|_action| false),
         calibration: desk.map(Arc::new),
         clock: Arc::clone(&clock),
-    };
-    let control = Control::start(reload, settings.http, served);
+    });
+    let http = std::iter::zip(&settings.http, served).next();
+    let http = http.map(|(http, served)| (http.listen, served));
+    let control = Control::start(reload, http);
     let (control, ledger) = or_close(control, ledger)?;
     let built = engine(&mut manager, &model, &runtime, &settings, &board, &stop);
     let (built, ledger) = or_close(built, ledger)?;
@@ -142,7 +150,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     })?;
     introduce(&settings, &model, &inspector);
     if let Some(server) = &control.server {
-        print::note(&format!("metrics, health and state at http://{}", server.address));
+        print::note(&format!(
+            "metrics, health and state at {}://{}",
+            server.scheme, server.address
+        ));
     }
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
     let station = Station {
@@ -315,7 +326,7 @@ struct Control {
 }
 
 impl Control {
-    fn start(reload: Reload, http: Option<SocketAddr>, served: Served) -> Result<Self, Fault> {
+    fn start(reload: Reload, http: Option<(SocketAddr, Served)>) -> Result<Self, Fault> {
         let bug = |what: &str, error: io::Error| Fault::new(Class::Bug, format!("{what}: {error}"));
         let (request, requests) = crossbeam_channel::bounded(1);
         shutdown::on_hangups(request.clone())
@@ -323,7 +334,7 @@ impl Control {
         let golden = reload.commands.clone();
         let reloading =
             reload.start(requests).map_err(|error| bug("a thread cannot be started", error))?;
-        let desk = served.calibration.clone();
+        let desk = http.as_ref().and_then(|(_, served)| served.calibration.clone());
         let act = move |action| match action {
             Action::Golden => golden.try_send(Command::Golden).is_ok(),
             // Full: one is about to begin.
@@ -332,9 +343,9 @@ impl Control {
             }
         };
         let server = match http {
-            Some(address) => {
+            Some((address, served)) => {
                 let served = Served { act: Arc::new(act), ..served };
-                Some(Server::start(address, served).map_err(|error| {
+                Some(http::start(address, served).map_err(|error| {
                     let line = format!(
                         "http.listen {address}: {error}; choose another port, or end what holds it"
                     );

@@ -80,6 +80,12 @@ pub(super) struct RawLedger {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawHttp {
     pub(super) listen: Option<String>,
+    pub(super) users: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) plain: Option<bool>,
+    #[serde(default)]
+    pub(super) hosts: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
