@@ -101,7 +101,9 @@ impl Users {
             for (index, item) in items.iter().enumerate() {
                 let path = format!("{table}[{index}]");
                 let [name, role, proof] = texts(&path, item, keys)?;
-                let role = role.parse().map_err(|expected| wrong(format!("{path}.role"), expected));
+                let role: Role = role
+                    .parse()
+                    .map_err(|expected: &str| wrong(format!("{path}.role"), expected))?;
                 let of = |error: UsersError| match error {
                     UsersError::Value { .. } | UsersError::Syntax { .. } => error,
                     UsersError::Name
@@ -113,12 +115,12 @@ impl Users {
                 if table == "user" {
                     let password = Password::parse(proof)
                         .map_err(|expected| wrong(format!("{path}.password"), expected))?;
-                    all.add_user(User { name, role: role?, password }).map_err(of)?;
+                    all.add_user(User { name, role, password }).map_err(of)?;
                 } else {
                     let sha256 = secret::from_hex(proof).ok_or_else(|| {
                         wrong(format!("{path}.sha256"), "it is a SHA-256: 64 hexadecimal digits")
                     })?;
-                    all.add_token(Token { name, role: role?, sha256 }).map_err(of)?;
+                    all.add_token(Token { name, role, sha256 }).map_err(of)?;
                 }
             }
         }
