@@ -1,7 +1,14 @@
 //! Who may do what.
 //!
-//! Owns the roles and the name under which somebody's actions stand in the audit trail. Pure; how somebody proves who he
-//! is, is elsewhere.
+//! Owns the roles and the name under which somebody's actions stand in the audit trail, and what is known of those who may
+//! come in: `users`, their `password`s, their `session`s, and how many `attempts` they have. No sockets, no files and no
+//! clock; only `secret` is not pure, for it asks the system for randomness.
+
+pub mod attempts;
+pub mod password;
+pub mod secret;
+pub mod session;
+pub mod users;
 
 /// What somebody may do; each role may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +32,15 @@ impl Role {
             Self::Operator => "operator",
             Self::Engineer => "engineer",
         }
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        let expected = "expected \"viewer\", \"operator\" or \"engineer\"";
+        Self::ALL.into_iter().find(|role| role.name() == word).ok_or(expected)
     }
 }
 

@@ -162,17 +162,21 @@ fn secret(camera: &str, parameter: &str, value: &str) -> Result<String, Fault> {
         });
     }
     let Some(name) = value.strip_prefix("credential:") else { return Ok(value.into()) };
+    credential(name).map(|text| text.trim_end_matches(['\r', '\n']).to_owned()).map_err(refused)
+}
+
+/// One of systemd's credentials; an error says why there is none.
+pub(super) fn credential(name: &str) -> Result<String, String> {
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
-        return Err(refused("a credential has a name and no path".into()));
+        return Err("a credential has a name and no path".into());
     }
     let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
         let remedy = format!("LoadCredential={name}:/path in the unit gives one");
-        return Err(refused(format!("systemd gave this process no credentials; {remedy}")));
+        return Err(format!("systemd gave this process no credentials; {remedy}"));
     };
     let path = Path::new(&folder).join(name);
     bounded::text(&path, CREDENTIAL_BYTES_MAX)
-        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-        .map_err(|error| refused(format!("{} cannot be read: {error}", path.display())))
+        .map_err(|error| format!("{} cannot be read: {error}", path.display()))
 }
 
 /// What the parts of each camera are held against, as the configuration says.

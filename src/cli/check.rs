@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bundle::geometry::{Geometry, RgbImage, Size};
 
-use super::{Global, cameras, load, print};
+use super::{Global, access, cameras, load, print};
 use crate::{
     camera::{Camera, CameraEvent, CameraOptions, View, tail},
     clock::{Clock as _, SystemClock},
@@ -46,6 +46,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         None => cameras::demo()?,
     };
     checks.tell("configuration", Ok(format!("{} camera(s)", settings.cameras.len())))?;
+    if let Some(http) = &settings.http {
+        checks.tell("access", access::checked(http, std::time::SystemTime::now()))?;
+    }
     let model = load::Model::read(&settings.model);
     if let Ok(model) = &model {
         checks.tell("calibration", Ok(calibrated(model)))?;

@@ -2,6 +2,7 @@
 //!
 //! Owns arguments, environment variables and files; no other module reads them. The only place of `anyhow`.
 
+mod access;
 mod bench;
 mod cameras;
 mod calibrate;
@@ -15,6 +16,7 @@ mod print;
 mod recipes;
 mod reload;
 mod run;
+mod user;
 
 use std::{ffi::OsString, io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
@@ -62,6 +64,9 @@ enum Command {
     /// Look at what became of every frame.
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Say who may come in, and as what.
+    #[command(subcommand)]
+    User(user::Command),
     /// Look at a model file.
     #[command(subcommand)]
     Model(model::Command),
@@ -104,6 +109,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Check(arguments) => check::run(arguments, global),
         Command::Bench(arguments) => bench::run(arguments, global),
         Command::Ledger(command) => ledger::run(command),
+        Command::User(command) => user::run(command),
         Command::Model(command) => model::run(command, global),
     }
 }

@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, select};
 use jiff::tz::TimeZone;
 
 use super::{
-    Global, calibrate, cameras, load, print,
+    Global, access, calibrate, cameras, load, print,
     recipes::Recipes,
     reload::{Reload, Reloading},
 };
@@ -89,6 +89,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let recipes = Recipes::new(configured, &model, commands.0.clone(), Arc::clone(&board));
     let (settings, recipes) = (recipes.settings(), Arc::new(recipes));
     let judges = model.judges(&cameras::recipes(&settings)?)?;
+    let gate = settings.http.as_ref().map(|http| access::gate(http, &clock)).transpose()?;
     let runtime = load::runtime(global, &settings.engine)?;
     let (ledger, accounts) = ledger(&settings, &clock)?;
     let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
@@ -101,7 +102,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         deviation: Deviations::default(),
     }));
     // Without HTTP there is no page.
-    let live = settings.http.map(|_| live(&settings, &accounts));
+    let live = settings.http.as_ref().map(|_| live(&settings, &accounts));
     let (live, ledger) = or_close(live.transpose(), ledger)?;
     let (live, onlooker, page) = live.map_or((None, None, None), |(live, onlooker, page)| {
         (Some(live), Some(onlooker), Some(page))
@@ -120,6 +121,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let production = production(&settings, &model, &accounts, &clock);
     let reload = Reload {
         config: arguments.config.clone(),
+        access: gate.clone().zip(settings.http.clone()),
         global: global.clone(),
         cameras: reloadable,
         commands: commands.0.clone(),
@@ -133,13 +135,15 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     // Without HTTP nobody could ask for anything.
     let desk = settings
         .http
+        .as_ref()
         .map(|_| desk(arguments, &recipes, &accounts, &judging, notes.as_ref(), &clock));
     let (desk, ledger) = or_close(desk.transpose(), ledger)?;
     let (desk, listener) = desk.unzip();
-    let served = Served {
+    let served = gate.map(|gate| Served {
         telemetry: Arc::clone(&telemetry),
         board: Arc::clone(&board),
         accounts: accounts.clone(),
+        gate,
         note: audit(notes.clone(), &clock),
         // Nobody yet: `Control` knows whom to ask.
         act: Arc::new(|_action| false),
@@ -149,8 +153,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         judging: Arc::clone(&judging),
         recipes,
         production: Arc::clone(&production),
-    };
-    let control = Control::start(reload, settings.http, served);
+    });
+    let http = std::iter::zip(&settings.http, served).next();
+    let http = http.map(|(http, served)| (http.listen, served));
+    let control = Control::start(reload, http);
     let (control, ledger) = or_close(control, ledger)?;
     let built = engine(&mut manager, &model, &runtime, &settings, &board, &stop);
     let (built, ledger) = or_close(built, ledger)?;
@@ -168,7 +174,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     })?;
     introduce(&settings, &model, &inspector);
     if let Some(server) = &control.server {
-        print::note(&format!("metrics, health and state at http://{}", server.address));
+        print::note(&format!(
+            "metrics, health and state at {}://{}",
+            server.scheme, server.address
+        ));
     }
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
     let mut onlookers: Vec<Box<dyn Onlooker>> = vec![Box::new(Counting(production))];
@@ -350,7 +359,7 @@ struct Control {
 }
 
 impl Control {
-    fn start(reload: Reload, http: Option<SocketAddr>, served: Served) -> Result<Self, Fault> {
+    fn start(reload: Reload, http: Option<(SocketAddr, Served)>) -> Result<Self, Fault> {
         let bug = |what: &str, error: io::Error| Fault::new(Class::Bug, format!("{what}: {error}"));
         let (request, requests) = crossbeam_channel::bounded(1);
         shutdown::on_hangups(request.clone())
@@ -358,7 +367,7 @@ impl Control {
         let golden = reload.commands.clone();
         let reloading =
             reload.start(requests).map_err(|error| bug("a thread cannot be started", error))?;
-        let desk = served.calibration.clone();
+        let desk = http.as_ref().and_then(|(_, served)| served.calibration.clone());
         let act = move |action| match action {
             Action::Golden => golden.try_send(Command::Golden).is_ok(),
             // Full: one is about to begin.
@@ -367,9 +376,9 @@ impl Control {
             }
         };
         let server = match http {
-            Some(address) => {
+            Some((address, served)) => {
                 let served = Served { act: Arc::new(act), ..served };
-                Some(Server::start(address, served).map_err(|error| {
+                Some(http::start(address, served).map_err(|error| {
                     let line = format!(
                         "http.listen {address}: {error}; choose another port, or end what holds it"
                     );

@@ -236,7 +236,43 @@ pub(super) const KEYS: &[Key] = &[
         value: "\"127.0.0.1:9640\"",
         default: Default::Words("no HTTP"),
         meaning: "Address and port for /metrics, /healthz, /readyz and /api/v1 (docs/http.md); port 0 lets the system choose.\n\
-                  A loopback address: there is no login yet.",
+                  An address that others reach takes users, and a certificate or plain (docs/access.md).",
+    },
+    Key {
+        table: "http",
+        name: "users",
+        value: "\"users.toml\"",
+        default: Default::Words("whoever reaches the loopback address may do everything"),
+        meaning: "Who may come in, and as what: a file that sightline user writes, readable by its owner alone;\n\
+                  or \"credential:NAME\" for one of systemd's credentials.",
+    },
+    Key {
+        table: "http",
+        name: "certificate",
+        value: "\"certificate.pem\"",
+        default: Default::Words("no TLS"),
+        meaning: "The certificate that TLS shows, with those that vouch for it behind it, as PEM; or \"credential:NAME\".",
+    },
+    Key {
+        table: "http",
+        name: "key",
+        value: "\"key.pem\"",
+        default: Default::Words("no TLS"),
+        meaning: "The certificate's private key, as PEM without a password, not readable by others; or \"credential:NAME\".",
+    },
+    Key {
+        table: "http",
+        name: "plain",
+        value: "false",
+        default: Default::Value,
+        meaning: "Others may reach it without TLS, for a proxy in front does that.",
+    },
+    Key {
+        table: "http",
+        name: "hosts",
+        value: "[\"line1.plant.example\"]",
+        default: Default::Words("localhost and the addresses alone"),
+        meaning: "Further names and addresses by which it may be called; a request by another is refused.",
     },
     Key {
         table: "http",

@@ -17,8 +17,8 @@ use crate::fault::plain;
 pub use self::{
     example::{example_file, reference_page},
     resolve::{
-        CameraSettings, EngineSettings, Format, JudgeSettings, LedgerSettings, ModelSettings,
-        RecipeSettings, Scaling, Settings,
+        CameraSettings, EngineSettings, Format, HttpSettings, JudgeSettings, Kept, LedgerSettings,
+        ModelSettings, RecipeSettings, Scaling, Settings,
     },
 };
 

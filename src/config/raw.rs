@@ -85,6 +85,12 @@ pub(super) struct RawLedger {
 pub(super) struct RawHttp {
     pub(super) listen: Option<String>,
     pub(super) pictures_per_second: Option<i64>,
+    pub(super) users: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) plain: Option<bool>,
+    #[serde(default)]
+    pub(super) hosts: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

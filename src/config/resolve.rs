@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     num::NonZeroU8,
     path::{Path, PathBuf},
     str::FromStr,
@@ -19,8 +19,8 @@ use bundle::{
 use super::{
     ConfigError, keys,
     raw::{
-        Raw, RawArea, RawCamera, RawEngine, RawJudge, RawLedger, RawModel, RawPart, RawRecipe,
-        RawShift, RawTrigger,
+        Raw, RawArea, RawCamera, RawEngine, RawHttp, RawJudge, RawLedger, RawModel, RawPart,
+        RawRecipe, RawShift, RawTrigger,
     },
     shown,
 };
@@ -73,6 +73,8 @@ const CAMERAS_MAX: usize = 64;
 const RECIPES_MAX: usize = 64;
 /// It stands in every verdict line and in a thread's name.
 const NAME_CHARS_MAX: usize = 64;
+/// The longest name that DNS has.
+const HOST_CHARS_MAX: usize = 253;
 /// What marks a value as kept elsewhere, which `cli::cameras` and `camera::serial` look up.
 const KEPT_ELSEWHERE: [&str; 3] = ["env:", "credential:", "serial:"];
 
@@ -90,7 +92,7 @@ pub struct Settings {
     /// Where it is written down what became of every frame.
     pub ledger: LedgerSettings,
     /// Where HTTP is served; `None` for nowhere.
-    pub http: Option<SocketAddr>,
+    pub http: Option<HttpSettings>,
     /// Pictures of each camera that the page shows.
     pub pictures_per_second: NonZeroU8,
     /// When shifts begin.
@@ -199,6 +201,30 @@ pub struct LedgerSettings {
     pub retention: Retention,
 }
 
+/// Where HTTP is served, and to whom.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Address and port; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Who may come in; `None` for whoever reaches the loopback address.
+    pub users: Option<Kept>,
+    /// The certificate and its key.
+    pub tls: Option<(Kept, Kept)>,
+    /// A proxy in front does TLS.
+    pub is_behind_proxy: bool,
+    /// Names and addresses by which it may be called beside its own, in lower case.
+    pub hosts: Vec<String>,
+}
+
+/// Where something secret is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// In a file.
+    File(PathBuf),
+    /// Among systemd's credentials, under that name.
+    Credential(String),
+}
+
 /// One camera, before the model says which size its frames must have.
 #[derive(Clone, Debug)]
 pub struct CameraSettings {
@@ -278,7 +304,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
     let format = format(raw.output.format.as_deref())?;
     let ledger = ledger(raw.ledger, folder)?;
     let pictures_per_second = pictures_per_second(raw.http.pictures_per_second)?;
-    let http = raw.http.listen.as_deref().map(listen).transpose()?;
+    let http = http(raw.http, folder)?;
     let shift = shift(raw.shift)?;
     let recipes = recipes(raw.recipe, folder)?;
     for (index, camera) in raw.camera.into_iter().enumerate() {
@@ -297,7 +323,18 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
         let meaning = "at least one [[camera]] table with a name and a preset";
         return Err(ConfigError::Missing { path: "camera".into(), meaning });
     }
-    Ok(Settings { model, engine, judge, format, ledger, http, pictures_per_second, shift, recipes, cameras })
+    Ok(Settings {
+        model,
+        engine,
+        judge,
+        format,
+        ledger,
+        http,
+        pictures_per_second,
+        shift,
+        recipes,
+        cameras,
+    })
 }
 
 fn model(raw: &RawModel, folder: &Path) -> ModelSettings {
@@ -401,13 +438,64 @@ fn pictures_per_second(given: Option<i64>) -> Result<NonZeroU8, ConfigError> {
     Ok(u8::try_from(given).ok().and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN))
 }
 
-fn listen(text: &str) -> Result<SocketAddr, ConfigError> {
-    let address: Option<SocketAddr> = text.parse().ok();
-    address.filter(|address| address.ip().is_loopback()).ok_or_else(|| {
-        let expected =
-            "it must be a loopback address with a port, such as 127.0.0.1:9640 or [::1]:9640";
-        value("http.listen", &quoted(text), expected)
-    })
+fn http(raw: RawHttp, folder: &Path) -> Result<Option<HttpSettings>, ConfigError> {
+    let kept = |text: String| match text.strip_prefix("credential:") {
+        Some(name) => Kept::Credential(name.into()),
+        None => Kept::File(folder.join(text)),
+    };
+    let Some(text) = raw.listen else { return Ok(None) };
+    let expected = "it must be an address with a port, such as 127.0.0.1:9640 or [::1]:9640";
+    let listen: SocketAddr =
+        text.parse().map_err(|_no_address| value("http.listen", &quoted(&text), expected))?;
+    let users = raw.users.map(kept);
+    let tls = match (raw.certificate, raw.key) {
+        (Some(certificate), Some(key)) => Some((kept(certificate), kept(key))),
+        (None, None) => None,
+        (Some(_), None) => return Err(missing("key")),
+        (None, Some(_)) => return Err(missing("certificate")),
+    };
+    let is_behind_proxy = raw.plain.unwrap_or(false);
+    if is_behind_proxy && tls.is_some() {
+        let expected = "http.certificate and http.key say the contrary: leave one or the other out";
+        return Err(value("http.plain", "true", expected));
+    }
+    let hosts: Vec<_> = raw.hosts.iter().map(|text| host(text)).collect::<Result<_, _>>()?;
+    let is_reached =
+        !listen.ip().to_canonical().is_loopback() || !hosts.is_empty() || is_behind_proxy;
+    if is_reached && users.is_none() {
+        let expected = "others reach it by its address, http.hosts or http.plain, which takes http.users: \
+                        write the file with sightline user add NAME --role engineer --file users.toml";
+        return Err(value("http.listen", &quoted(&text), expected));
+    }
+    if !listen.ip().to_canonical().is_loopback() && tls.is_none() && !is_behind_proxy {
+        let expected = "an address that others reach takes http.certificate and http.key (docs/access.md), \
+                        or http.plain = true behind a proxy that does TLS; only 127.0.0.1 and [::1] take neither";
+        return Err(value("http.listen", &quoted(&text), expected));
+    }
+    Ok(Some(HttpSettings { listen, users, tls, is_behind_proxy, hosts }))
+}
+
+fn missing(name: &'static str) -> ConfigError {
+    let meaning = keys::find("http", name).map_or("", |key| key.meaning);
+    ConfigError::Missing { path: format!("http.{name}"), meaning }
+}
+
+/// A name as a `Host` header has it, without the port.
+fn host(text: &str) -> Result<String, ConfigError> {
+    let name = text.to_ascii_lowercase();
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let is_name = (1..=HOST_CHARS_MAX).contains(&name.len()) && name.chars().all(plain);
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let is_v6 = bare.parse().is_ok_and(|ip: IpAddr| ip.is_ipv6());
+    match (is_name, is_v6) {
+        (true, _) => Ok(name),
+        (false, true) => Ok(format!("[{bare}]")),
+        (false, false) => {
+            let expected =
+                "each is a name or an address without scheme and port, such as line1.plant.example";
+            Err(value("http.hosts", &quoted(text), expected))
+        }
+    }
 }
 
 fn shift(raw: RawShift) -> Result<Starts, ConfigError> {

@@ -43,11 +43,15 @@ pub(super) struct News(watch::Receiver<u64>);
 /// Routes for those who look.
 pub(super) fn looking() -> OpenApiRouter<Served> {
     OpenApiRouter::new()
-        .routes(routes!(live))
         .routes(routes!(rejects))
         .routes(routes!(frame))
         .routes(routes!(heat))
         .routes(routes!(trend))
+}
+
+/// Routes for those who look, whose answers go on for as long as they do.
+pub(super) fn watching() -> OpenApiRouter<Served> {
+    OpenApiRouter::new().routes(routes!(live))
 }
 
 /// What the live channel tells of the state.

@@ -1,41 +1,46 @@
-//! HTTP: metrics, health, state, and the mode that people want.
+//! HTTP: metrics, health, state, and what people want.
 //!
-//! Owns the thread `http`, its routes and every limit on what a client may ask of it. Only loopback is listened on: there is
-//! no login yet. Reads what others keep; the engine's thread never waits for a client. The only place with `tokio`.
+//! Owns the routes and what they take and give. `server` listens and bounds connections, `gate` knows who may come in,
+//! `guard` is what every request passes, `login` lets people in and out, `tls` encrypts. Reads what others keep; the
+//! engine's thread never waits for a client. The only place with `tokio`.
 
 mod actions;
 mod calibration;
+mod gate;
+mod guard;
 mod live;
-mod page;
+mod login;
 mod openapi;
+mod page;
+mod server;
 mod state;
+pub mod tls;
 
 use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    thread::JoinHandle,
     time::{Duration, SystemTime},
 };
 
 use axum::{
     Extension, Json, Router,
-    extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, uri::Authority},
-    middleware::{self, Next},
+    extract::{DefaultBodyLimit, State},
+    http::{StatusCode, header},
+    middleware,
     response::{IntoResponse as _, Response},
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
 use serde::Deserialize;
-use tokio::sync::{Semaphore, oneshot};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::actions::{Choosing, Chosen, Line, NotChosen, Offered};
 
+use self::guard::{at_least, lives_long};
+pub use self::{
+    gate::{Gate, Way},
+    server::Server,
+};
 use crate::{
     access::{Role, Who},
     calibration::desk::Desk,
@@ -48,18 +53,8 @@ use crate::{
     telemetry::{Judging, Telemetry},
 };
 
-/// Connections at a time: a scraper, a balancer, some people.
-const CONNECTIONS_MAX: usize = 64;
 /// The largest body of any route.
 const BODY_MAX_BYTES: usize = 16 * 1024;
-/// The largest head: a request line and what a browser or a scraper sends with it.
-const HEAD_MAX_BYTES: usize = 16 * 1024;
-/// How long the head of a request may take: a client that dribbles must not hold a connection.
-const HEAD_WITHIN: Duration = Duration::from_secs(5);
-/// How long its body and its answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// How long a connection may live, with all its requests.
-const CONNECTION_WITHIN: Duration = Duration::from_mins(1);
 /// The engine's thread comes round twice a second; a frame takes less than the rest.
 const BEAT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -80,6 +75,8 @@ pub struct Served {
     pub calibration: Option<Arc<Desk>>,
     /// What the page sees; `None` where nothing is kept for one.
     pub live: Option<Arc<Live>>,
+    /// Who may come in, and by which name.
+    pub gate: Arc<Gate>,
     /// Takes what people did into the audit trail.
     pub note: Arc<TakeNote>,
     /// What judges.
@@ -102,92 +99,11 @@ pub enum Action {
     Reload,
 }
 
-/// The server's thread.
-#[derive(Debug)]
-pub struct Server {
-    /// Where it listens.
-    pub address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Server {
-    /// Listens, and serves on a thread of its own.
-    pub fn start(address: SocketAddr, served: Served) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .thread_name("http-aside")
-            .max_blocking_threads(1)
-            .build()?;
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
-            runtime.block_on(async {
-                match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => {
-                        tokio::spawn(live::tell_state(served.clone()));
-                        accept(listener, routes(served), stopped).await;
-                    }
-                    Err(error) => tracing::error!("http: {error}"),
-                }
-            });
-            // Connections that are open end with the runtime.
-        })?;
-        Ok(Self { address, stop, thread })
-    }
-
-    /// Ends it; `false` when its thread panicked.
-    pub fn stop(self) -> bool {
-        // An error means that the thread has ended before.
-        let _ended = self.stop.send(());
-        self.thread.join().is_ok()
-    }
-}
-
-async fn accept(
-    listener: tokio::net::TcpListener,
-    routes: Router,
-    mut stopped: oneshot::Receiver<()>,
-) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let accepted = async {
-            // A client that finds no place waits in the kernel's queue, which is bounded as well.
-            let place = Arc::clone(&places).acquire_owned().await.ok()?;
-            Some((listener.accept().await, place))
-        };
-        let (accepted, place) = tokio::select! {
-            Some(accepted) = accepted => accepted,
-            _ = &mut stopped => return,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => {
-                live::prepare(&stream);
-                stream
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: others will close theirs.
-                tracing::warn!("http: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let service = TowerToHyperService::new(routes.clone());
-        tokio::spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_WITHIN)
-                .max_buf_size(HEAD_MAX_BYTES)
-                // Who has said all there is to say still wants the answer.
-                .half_close(true)
-                .serve_connection(TokioIo::new(stream), service);
-            // A client that goes away, or breaks the protocol, is its own business.
-            let _ended = tokio::time::timeout(CONNECTION_WITHIN, connection).await;
-            drop(place);
-        });
-    }
+/// Listens, and serves on a thread of its own.
+pub fn start(address: SocketAddr, served: Served) -> io::Result<Server> {
+    let gate = Arc::clone(&served.gate);
+    let telling = live::tell_state(served.clone());
+    Server::serve(address, gate, routes(served), telling)
 }
 
 fn routes(served: Served) -> Router {
@@ -198,7 +114,7 @@ fn routes(served: Served) -> Router {
         .layer(Extension(openapi::Document::of(&document)))
         .layer(Extension(news))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn_with_state(served.clone(), guard::guard))
         .with_state(served)
 }
 
@@ -207,7 +123,9 @@ fn documented() -> OpenApiRouter<Served> {
     OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(health))
         .routes(routes!(ready))
+        .merge(login::routes())
         .merge(at_least(Role::Viewer, looking()))
+        .merge(at_least(Role::Viewer, lives_long(live::watching())))
         .merge(at_least(Role::Operator, running()))
         .merge(at_least(Role::Engineer, changing()))
 }
@@ -231,61 +149,6 @@ fn running() -> OpenApiRouter<Served> {
 /// Routes for those who change what verdicts rest on.
 fn changing() -> OpenApiRouter<Served> {
     OpenApiRouter::new().routes(routes!(reload)).merge(calibration::changing())
-}
-
-/// Lets those through who have that role or one above it.
-fn at_least(role: Role, routes: OpenApiRouter<Served>) -> OpenApiRouter<Served> {
-    routes.layer(middleware::from_fn(move |request: Request, next: Next| async move {
-        match request.extensions().get::<Who>() {
-            Some(who) if who.role >= role => next.run(request).await,
-            Some(_) => {
-                let text = format!("that takes the role {}\n", role.name());
-                (StatusCode::FORBIDDEN, text).into_response()
-            }
-            None => (StatusCode::UNAUTHORIZED, "log in first\n").into_response(),
-        }
-    }))
-}
-
-/// A page of another site that a browser on this machine shows must not reach these routes by a name of its own, nor
-/// change anything by ours.
-async fn guard(mut request: Request, next: Next) -> Response {
-    let Some(host) = only(request.headers(), &header::HOST).filter(|host| is_local(host)) else {
-        return (StatusCode::MISDIRECTED_REQUEST, "this host is not served here\n").into_response();
-    };
-    // Browsers send it with whatever is not a plain look; other clients do not.
-    let is_foreign = request.headers().contains_key(header::ORIGIN)
-        && only(request.headers(), &header::ORIGIN) != Some(&format!("http://{host}"));
-    if is_foreign && !request.method().is_safe() {
-        return (StatusCode::FORBIDDEN, "no other site may change anything here\n").into_response();
-    }
-    // There are no users yet: whoever reaches the loopback address sits at the machine.
-    request.extensions_mut().insert(Who::local());
-    let Ok(mut response) = tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await else {
-        let close = [(header::CONNECTION, "close")];
-        return (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response();
-    };
-    let headers = response.headers_mut();
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
-/// A header's value, where it is there once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value)
-}
-
-/// Whether a `Host` names this machine's loopback.
-fn is_local(host: &str) -> bool {
-    let authority = host.parse::<Authority>().ok().filter(|_| !host.contains('@'));
-    authority.is_some_and(|authority| {
-        let name = authority.host();
-        let ip = name.trim_start_matches('[').trim_end_matches(']').parse();
-        name == "localhost" || ip.is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-    })
 }
 
 /// What is measured, as OpenMetrics text.

@@ -13,8 +13,9 @@ use axum::{
 use utoipa::openapi::{Info, OpenApi, OpenApiBuilder, tag::TagBuilder};
 
 /// Which role a route wants, as a tag.
-const TAGS: [(&str, &str); 4] = [
+const TAGS: [(&str, &str); 5] = [
     ("machines", "For service managers and balancers; without a role."),
+    ("everybody", "Without a role: coming in and going out."),
     ("looking", "The role viewer."),
     ("running", "The role operator."),
     ("changing", "The role engineer."),

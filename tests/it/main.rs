@@ -15,6 +15,7 @@ mod line;
 mod peak;
 mod support;
 
+mod access;
 mod actions;
 mod bad_input;
 mod bench;

@@ -43,8 +43,8 @@ impl Running {
         let address = loop {
             let mut line = String::new();
             assert!(told.read_line(&mut line).unwrap() > 0, "it ended before it served");
-            if let Some((_, address)) = line.trim().split_once("at http://") {
-                break address.to_owned();
+            if let Some((_, address)) = line.trim().split_once(" at http") {
+                break address.trim_start_matches('s').trim_start_matches("://").to_owned();
             }
         };
         // Somebody has to read on, or the process blocks.

@@ -96,7 +96,12 @@ fn within_bounds(settings: &Settings) {
     let days = ledger.retention.age_max.as_secs() / 86_400;
     assert!((1..=36_500).contains(&days));
     assert!((1_000_000..=16_000_000_000_000).contains(&ledger.retention.bytes_max));
-    assert!(http.is_none_or(|address| address.ip().is_loopback()));
+    assert!(http.as_ref().is_none_or(|http| {
+        let is_far = !http.listen.ip().is_loopback() || !http.hosts.is_empty();
+        !is_far
+            || http.users.is_some()
+                && (http.tls.is_some() || http.is_behind_proxy || http.listen.ip().is_loopback())
+    }));
     assert!((1..=64).contains(&cameras.len()));
     let names: BTreeSet<_> = cameras.iter().map(|camera| &camera.name).collect();
     assert_eq!(names.len(), cameras.len());
@@ -352,7 +357,7 @@ proptest! {
         prop_assert_eq!(settings.format, [Format::Auto, Format::Json, Format::Text][format]);
         prop_assert_eq!(settings.ledger.retention.age_max, Duration::from_hours(24 * days));
         prop_assert_eq!(settings.ledger.retention.bytes_max, megabytes * 1_000_000);
-        prop_assert_eq!(settings.http.unwrap().port(), port);
+        prop_assert_eq!(settings.http.unwrap().listen.port(), port);
     }
 }
 

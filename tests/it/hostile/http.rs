@@ -10,12 +10,13 @@ use proptest::prelude::*;
 
 use super::{FRAGMENTS, runner, value};
 use crate::{
+    access::{self, Client},
     service::{Running, line},
-    support::Scratch,
+    support::{Scratch, stdout},
 };
 
 /// Connections that are served at a time.
-const PLACES: usize = 64;
+const PLACES: usize = 160;
 /// What a storm may leave behind: buffers that the allocator keeps, frames on their way.
 const RESIDENT_MORE_BYTES: u64 = 96 << 20;
 /// Longer than the minute for which a connection may live.
@@ -277,5 +278,250 @@ fn what_changes_something_needs_this_host_this_origin_and_json() {
             Ok(())
         })
         .unwrap();
+    running.stop();
+}
+
+/// A line whose users are a viewer and an engineer, with a token of the latter.
+fn guarded(scratch: &Scratch) -> String {
+    access::user(scratch, "vic", "viewer");
+    access::user(scratch, "ada", "engineer");
+    let token = access::token(scratch, "script", "engineer");
+    access::line(scratch, "listen = \"127.0.0.1:0\"\nusers = \"users.toml\"");
+    token
+}
+
+/// Every route that is there, with its method.
+const ROUTES: [(&str, &str); 15] = [
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/api/v1/me"),
+    ("POST", "/api/v1/login"),
+    ("POST", "/api/v1/logout"),
+    ("GET", "/api/v1/state"),
+    ("GET", "/api/v1/calibration"),
+    ("GET", "/api/v1/calibration/pictures/1"),
+    ("POST", "/api/v1/mode"),
+    ("POST", "/api/v1/golden"),
+    ("POST", "/api/v1/reload"),
+    ("POST", "/api/v1/calibration"),
+    ("POST", "/api/v1/calibration/exclude"),
+    ("POST", "/api/v1/calibration/cancel"),
+];
+
+/// Those for everybody.
+const OPEN: [&str; 5] = ["/healthz", "/readyz", "/api/v1/me", "/api/v1/login", "/api/v1/logout"];
+
+#[test]
+fn nothing_of_the_file_system_leaves_by_any_route() {
+    let scratch = Scratch::new();
+    let token = guarded(&scratch);
+    scratch.write("secret.txt", "hunter2");
+    let running = Running::start(&scratch, &[]);
+    let client = Client::plain(&running);
+    running.until("it is ready", |it| it.get("/readyz").0 == 200);
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    let kept = std::fs::read_to_string(scratch.path("users.toml")).unwrap();
+    let here = scratch.path("");
+    let here = here.to_str().unwrap();
+    let check = |first: &str, headers: &str, body: &str, expected: &[u16]| {
+        let answer = client.ask(first, &format!("{JSON}{headers}"), body);
+        assert!(expected.contains(&answer.status), "{first}: {answer:?}");
+        for leaked in ["hunter2", "root:x:0", "argon2id", "[[user]]", "PRIVATE KEY", here] {
+            assert!(!answer.body.contains(leaked), "{first} {headers} tells {leaked}: {answer:?}");
+        }
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:?}");
+    };
+    let ways = [
+        "/..",
+        "/../",
+        "/../../../../etc/passwd",
+        "/..%2f..%2f..%2fetc%2fpasswd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "//etc/passwd",
+        "/..\\..\\etc\\passwd",
+        "/%00",
+        "/secret.txt%00.png",
+        "/..;/users.toml",
+        "/%c0%ae%c0%ae/users.toml",
+        "/.%2e/users.toml",
+        "/users.toml",
+        "/./users.toml",
+    ];
+    for (method, route) in ROUTES {
+        for way in ways {
+            check(&format!("{method} {route}{way}"), &bearer, "{}", &[400, 404, 405]);
+        }
+    }
+    for path in [
+        "/users.toml",
+        "/ledger.db",
+        "/model.onnx",
+        "/line.toml",
+        "/.git/config",
+        "/proc/self/environ",
+    ] {
+        check(&format!("GET {path}"), &bearer, "", &[404]);
+    }
+    for path in [
+        "../secret",
+        "..%2fsecret.txt",
+        "1%2f..%2f..%2fusers.toml",
+        "-1",
+        "18446744073709551616",
+        "%00",
+    ] {
+        check(&format!("GET /api/v1/calibration/pictures/{path}"), &bearer, "", &[400, 404]);
+    }
+    // Names that are paths are no names.
+    for name in
+        ["../../etc/passwd", "/etc/passwd", "secret.txt", "top/../../users.toml", "top\u{0}"]
+    {
+        let body = serde_json::json!({ "camera": name, "product": name }).to_string();
+        check("POST /api/v1/calibration", &bearer, &body, &[422]);
+        let body = serde_json::json!({ "name": name, "password": name }).to_string();
+        check("POST /api/v1/login", "", &body, &[401, 429]);
+    }
+    // A proxy's forms of a request, and other protocols' methods.
+    for first in [
+        "GET file:///etc/passwd",
+        "GET http://localhost/../etc/passwd",
+        "CONNECT localhost:22",
+        "TRACE /metrics",
+        "PROPFIND /",
+    ] {
+        let answer = client.ask(first, &bearer, "");
+        assert!([400, 404, 405, 421].contains(&answer.status), "{first}: {answer:?}");
+        assert!(!answer.body.contains("root:x:0") && !answer.body.contains(&token), "{answer:?}");
+    }
+    assert_eq!(std::fs::read_to_string(scratch.path("users.toml")).unwrap(), kept);
+    running.stop();
+}
+
+#[test]
+fn no_header_is_injected_and_nobody_comes_in_by_a_trick() {
+    let scratch = Scratch::new();
+    let token = guarded(&scratch);
+    let running = Running::start(&scratch, &[]);
+    let client = Client::plain(&running);
+    running.until("it is ready", |it| it.get("/readyz").0 == 200);
+    // Nobody is let in without showing who he is: any route, any method.
+    for (method, route) in ROUTES.into_iter().filter(|(_, route)| !OPEN.contains(route)) {
+        for headers in [
+            "",
+            "Cookie: sightline=\r\n",
+            "Cookie: sightline=; __Host-sightline=\r\n",
+            "Authorization: Basic YWRhOmFkYWFkYQ==\r\n",
+            "Authorization: Bearer null\r\n",
+            "X-Forwarded-For: 127.0.0.1\r\n",
+            "X-Real-IP: 127.0.0.1\r\n",
+            "X-Remote-User: ada\r\n",
+            "Forwarded: for=127.0.0.1\r\n",
+            "X-HTTP-Method-Override: GET\r\n",
+            "X-Original-URL: /healthz\r\n",
+        ] {
+            let answer =
+                client.ask(&format!("{method} {route}"), &format!("{JSON}{headers}"), "{}");
+            assert_eq!(answer.status, 401, "{method} {route} {headers}: {answer:?}");
+        }
+    }
+    let good = format!("Authorization: Bearer {token}\r\n");
+    assert_eq!(client.get("/metrics", &good).status, 200);
+    // Nor by showing it twice, broken, or in other words.
+    let (cookie, page) = client.session("ada");
+    let value = cookie.trim().strip_prefix("Cookie: sightline=").unwrap();
+    for (headers, expected) in [
+        (format!("{good}{good}"), 401),
+        (format!("authorization: bearer {token}\r\n"), 401),
+        (format!("Authorization: Bearer  {token}\r\n"), 401),
+        (format!("Authorization:\r\n Bearer {token}\r\n"), 400),
+        (format!("{cookie}{cookie}"), 401),
+        (format!("Cookie: sightline={value}; sightline={value}\r\n"), 401),
+        (format!("Cookie: sightline={}\r\n", &value[1..]), 401),
+        (format!("Cookie: sightline={}\r\n", value.to_uppercase()), 401),
+        (format!("Cookie: SIGHTLINE={value}\r\n"), 401),
+        (format!("Cookie: sightline=%{value}\r\n"), 401),
+        (format!("{cookie}Authorization: Bearer forged\r\n"), 401),
+        (format!("{cookie}Host: {}\r\n", running.address), 421),
+        (format!("{cookie}X: a\rb\r\n"), 400),
+        (format!("{cookie}X : a\r\n"), 400),
+        (cookie.clone(), 200),
+    ] {
+        // A value of digits alone is its own upper case.
+        if expected == 401 && headers == cookie {
+            continue;
+        }
+        let answer = client.get("/metrics", &headers);
+        assert_eq!(answer.status, expected, "{headers}: {answer:?}");
+    }
+    // What comes in goes out in no header, and in no line of its own.
+    let injected = "x\r\nSet-Cookie: sightline=evil\r\n\r\nHTTP/1.1 200 OK";
+    for answer in [
+        client.login(injected, injected),
+        client.post("/api/v1/mode", &page, &serde_json::json!({ "mode": injected }).to_string()),
+        client.get(&format!("/api/v1/{}", "%0d%0aSet-Cookie:%20sightline=evil"), &cookie),
+        client.get("/api/v1/calibration/pictures/1%0d%0aSet-Cookie:evil", &cookie),
+    ] {
+        assert!([400, 401, 404, 422].contains(&answer.status), "{answer:?}");
+        assert!(answer.header("set-cookie").is_none(), "{answer:?}");
+    }
+    // A request that hides another is refused as a whole.
+    let smuggled = format!(
+        "POST /api/v1/mode HTTP/1.1\r\nHost: {0}\r\n{JSON}{page}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n\
+         0\r\n\r\nPOST /api/v1/reload HTTP/1.1\r\nHost: {0}\r\n{JSON}{page}Content-Length: 2\r\n\r\n{{}}",
+        running.address
+    );
+    let answer = client.raw(smuggled.as_bytes());
+    assert!([0, 400, 422].contains(&answer.status), "{answer:?}");
+    // One after another on one connection, each is looked at by itself.
+    let get =
+        |more: &str| format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n{more}\r\n", running.address);
+    let both = format!("{}{}", get(&cookie), get("Connection: close\r\n"));
+    let answer = client.raw(both.as_bytes());
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.contains("HTTP/1.1 401"), "the second comes in by the first's cookie");
+    // A body that is too large, and one that does not come, with and without a right to it.
+    let large = format!("{{\"name\":\"ada\",\"password\":\"{}\"}}", "x".repeat(20_000));
+    assert_eq!(client.post("/api/v1/login", "", &large).status, 413);
+    assert_eq!(client.post("/api/v1/mode", "", &large).status, 401);
+    assert_eq!(client.post("/api/v1/mode", &page, &large).status, 413);
+    assert_eq!(running.get("/readyz"), (200, "running\n".into()));
+    running.stop();
+    // In the audit trail everything is one line each.
+    let events = stdout(&scratch.run(&["ledger", "events", "ledger.db"]));
+    assert!(!events.contains("evil"), "{events}");
+}
+
+#[test]
+fn with_three_hundred_clients_at_once_the_line_judges_and_a_good_one_is_answered() {
+    let scratch = Scratch::new();
+    let token = guarded(&scratch);
+    let running = Running::start(&scratch, &[]);
+    let client = Client::plain(&running);
+    running.until("it is ready", |it| it.get("/readyz").0 == 200);
+    let calm = Calm::of(&running);
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    let judged = || {
+        let answer = client.get("/metrics", &bearer);
+        let name = "sightline_frames_judged_total{camera=\"top\"} ";
+        let value = answer.body.lines().find_map(|line| line.strip_prefix(name));
+        value.unwrap_or_else(|| panic!("{answer:?}")).parse::<u64>().unwrap()
+    };
+    let before = judged();
+    // A third dribbles a head, a third a body, a third says nothing.
+    let host = &running.address;
+    let head = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nX: ");
+    let body = format!(
+        "POST /api/v1/login HTTP/1.1\r\nHost: {host}\r\n{JSON}Content-Length: 90\r\n\r\n{{"
+    );
+    let storm: Vec<_> = [head.as_bytes(), body.as_bytes(), b""]
+        .into_iter()
+        .flat_map(|bytes| clients(&running, 100, bytes))
+        .collect();
+    assert!(judged() >= before);
+    let meanwhile = judged();
+    running.until("frames are judged meanwhile", |_| judged() > meanwhile + 10);
+    drop(storm);
+    calm.check(&running, "three hundred clients");
     running.stop();
 }
