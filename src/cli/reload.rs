@@ -15,7 +15,10 @@ use std::{
 use bundle::geometry::Size;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Global, cameras, load, print, recipes::Recipes};
+use super::{
+    Global, cameras, load, print,
+    recipes::{Dropped, Recipes},
+};
 use crate::{
     clock::Clock,
     config::Settings,
@@ -51,6 +54,15 @@ pub(super) struct Reload {
     pub(super) recipes: Arc<Recipes>,
     /// Hears when products were calibrated.
     pub(super) production: Arc<Production>,
+}
+
+/// Tells of a choice that the configuration no longer offers.
+pub(super) fn note_dropped(notes: Option<&Notes>, dropped: &Dropped, clock: &dyn Clock) {
+    print::note(&format!("camera {}: {dropped}", dropped.camera));
+    if let Some(notes) = notes {
+        let (kind, detail) = ("recipe-dropped", dropped.to_string());
+        notes.note(Event::ours(clock.wall(), kind, &dropped.camera, detail));
+    }
 }
 
 /// The thread that reloads.
@@ -146,7 +158,9 @@ impl Reload {
                 .map_err(|_silent| gone("does not swap: its GPU is lost, or it hangs"))?,
         };
         *swaps += 1;
-        self.recipes.reloaded(settings, model.standards());
+        for dropped in self.recipes.reloaded(settings, model.standards()) {
+            note_dropped(self.notes.as_ref(), &dropped, &*self.clock);
+        }
         self.production.calibrated(model.calibrated);
         self.board.post(fell_back);
         *self.judging.lock().unwrap_or_else(PoisonError::into_inner) =

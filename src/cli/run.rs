@@ -18,7 +18,7 @@ use jiff::tz::TimeZone;
 use super::{
     Global, calibrate, cameras, load, print,
     recipes::Recipes,
-    reload::{Reload, Reloading},
+    reload::{Reload, Reloading, note_dropped},
 };
 use crate::{
     calibration::desk::{Desk, Listener, Means},
@@ -84,7 +84,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let board = Arc::new(Board::timed(configured.cameras.len(), Arc::clone(&clock)));
     let commands = crossbeam_channel::bounded(COMMANDS);
-    let recipes = Recipes::new(configured, &model, commands.0.clone(), Arc::clone(&board));
+    let (recipes, dropped) =
+        Recipes::new(configured, &model, commands.0.clone(), Arc::clone(&board));
     let (settings, recipes) = (recipes.settings(), Arc::new(recipes));
     let judges = model.judges(&cameras::recipes(&settings)?)?;
     let runtime = load::runtime(global, &settings.engine)?;
@@ -108,6 +109,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         clock: Arc::clone(&clock),
     }));
     let notes = ledger.as_ref().map(Ledger::notes);
+    for dropped in &dropped {
+        note_dropped(notes.as_ref(), dropped, &*clock);
+    }
     let production = production(&settings, &model, &accounts, &clock);
     let reload = Reload {
         config: arguments.config.clone(),
