@@ -56,12 +56,14 @@ pub(super) struct Reload {
     pub(super) production: Arc<Production>,
 }
 
-/// Tells of a choice that the configuration no longer offers.
-pub(super) fn note_dropped(notes: Option<&Notes>, dropped: &Dropped, clock: &dyn Clock) {
-    print::note(&format!("camera {}: {dropped}", dropped.camera));
-    if let Some(notes) = notes {
-        let (kind, detail) = ("recipe-dropped", dropped.to_string());
-        notes.note(Event::ours(clock.wall(), kind, &dropped.camera, detail));
+/// Tells of choices that the configuration no longer offers.
+pub(super) fn note_dropped(notes: Option<&Notes>, dropped: &[Dropped], clock: &dyn Clock) {
+    for dropped in dropped {
+        print::note(&format!("camera {}: {dropped}", dropped.camera));
+        if let Some(notes) = notes {
+            let (kind, detail) = ("recipe-dropped", dropped.to_string());
+            notes.note(Event::ours(clock.wall(), kind, &dropped.camera, detail));
+        }
     }
 }
 
@@ -158,9 +160,8 @@ impl Reload {
                 .map_err(|_silent| gone("does not swap: its GPU is lost, or it hangs"))?,
         };
         *swaps += 1;
-        for dropped in self.recipes.reloaded(settings, model.standards()) {
-            note_dropped(self.notes.as_ref(), &dropped, &*self.clock);
-        }
+        let dropped = self.recipes.reloaded(settings, model.standards());
+        note_dropped(self.notes.as_ref(), &dropped, &*self.clock);
         self.production.calibrated(model.calibrated);
         self.board.post(fell_back);
         *self.judging.lock().unwrap_or_else(PoisonError::into_inner) =

@@ -13,10 +13,9 @@ use std::{
 
 use bundle::geometry::{Geometry, Size};
 use crossbeam_channel::{Receiver, select};
-use jiff::tz::TimeZone;
 
 use super::{
-    Global, calibrate, cameras, load, print,
+    Global, calibrate, cameras, load, print, production,
     recipes::Recipes,
     reload::{Reload, Reloading, note_dropped},
 };
@@ -28,17 +27,15 @@ use crate::{
     config::{Format, Settings},
     engine::{Built, Deviations, Runtime},
     fault::{Class, Fault, one_line},
-    frame::FrameId,
+    frame::Frame,
     http::{self, Action, Served, Server},
     inspector::Inspector,
     judge::Judge,
     ledger::{
-        Account, Ledger, LedgerError, LedgerOptions,
-        audit::Audit,
-        book,
+        Account, Ledger, LedgerOptions, book,
         writer::{Health, Notes},
     },
-    production::{Counting, FindReject, Production, Reject},
+    production::Counting,
     service::Manager,
     shutdown::{self, ReloadRequested, StopRequested},
     sinks::stdout::{Status, Stdout, Style},
@@ -95,24 +92,18 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let (opened, ledger) = or_close(opened, ledger)?;
     let names = settings.cameras.iter().map(|camera| camera.name.clone());
     let reloadable = std::iter::zip(names, opened.iter().map(|opened| opened.scaled_to)).collect();
-    let judging = Arc::new(Mutex::new(Judging {
-        engine: load::engine_labels(&settings.engine.wish.providers, model.label()),
-        deviation: Deviations::default(),
-    }));
+    let judging = Arc::new(Mutex::new(not_yet(&settings, &model)));
     let health = ledger.as_ref().map(|ledger| Arc::clone(ledger.health()));
-    let frames = opened.iter().map(|opened| opened.camera.frames().clone());
     let telemetry = Arc::new(Telemetry::new(Sources {
-        cameras: std::iter::zip(accounts.iter().cloned(), frames).collect(),
+        cameras: sources(&accounts, &opened),
         board: Arc::clone(&board),
         ledger: health.clone(),
         judging: Arc::clone(&judging),
         clock: Arc::clone(&clock),
     }));
     let notes = ledger.as_ref().map(Ledger::notes);
-    for dropped in &dropped {
-        note_dropped(notes.as_ref(), dropped, &*clock);
-    }
-    let production = production(&settings, &model, &accounts, &clock);
+    note_dropped(notes.as_ref(), &dropped, &*clock);
+    let production = production::start(&settings, &model, &accounts, &clock);
     let reload = Reload {
         config: arguments.config.clone(),
         global: global.clone(),
@@ -155,11 +146,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     };
     let inspector = model.inspector(built.engine, judges);
     let is_text = is_text(settings.format);
-    let style = if is_text { Style::Text } else { Style::Json };
     let status = io::stderr().is_terminal().then(|| status(accounts, health, Arc::clone(&clock)));
-    let sink = Stdout::start(io::stdout(), style, status).map_err(|error| {
-        Fault::new(Class::Output, format!("a thread cannot be started: {error}"))
-    })?;
+    let sink = sink(is_text, status)?;
     introduce(&settings, &model, &inspector);
     if let Some(server) = &control.server {
         print::note(&format!("metrics, health and state at http://{}", server.address));
@@ -185,6 +173,18 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let report = station.run(&stop)?;
     control.finish()?;
     close(&report, is_text)
+}
+
+/// What is to judge, before there is an engine.
+fn not_yet(settings: &Settings, model: &load::Model) -> Judging {
+    let engine = load::engine_labels(&settings.engine.wish.providers, model.label());
+    Judging { engine, deviation: Deviations::default() }
+}
+
+/// Every camera's account and queue.
+fn sources(accounts: &[Arc<Account>], opened: &[Opened]) -> Vec<(Arc<Account>, Receiver<Frame>)> {
+    let frames = opened.iter().map(|opened| opened.camera.frames().clone());
+    std::iter::zip(accounts.iter().cloned(), frames).collect()
 }
 
 /// The configuration's, with what the command line overrides.
@@ -387,54 +387,6 @@ fn note_start(notes: Option<Notes>, inspector: &Inspector, engine: &str, clock: 
     notes.note(book::Event::ours(clock.wall(), "started", "station", detail));
 }
 
-/// What the shift comes to. What it came to before this process is read beside, for nobody is to wait for it.
-fn production(
-    settings: &Settings,
-    model: &load::Model,
-    accounts: &[Arc<Account>],
-    clock: &Arc<dyn Clock>,
-) -> Arc<Production> {
-    let path = cameras::ledger_path(&settings.ledger);
-    let find = path.clone().map(|path| {
-        let find = move |id: &FrameId| -> Result<Option<Reject>, Fault> {
-            let found = Audit::open(&path).and_then(|audit| audit.reject(id));
-            found.map_err(|error| cameras::ledger_failed(&path, &error))
-        };
-        Box::new(find) as Box<FindReject>
-    });
-    let zone = TimeZone::system();
-    let production = Production::new(settings.shift.clone(), zone, Arc::clone(clock), find);
-    production.calibrated(model.calibrated.clone());
-    let production = Arc::new(production);
-    let Some(path) = path else { return production };
-    let ours: Vec<_> =
-        accounts.iter().map(|account| (account.camera().clone(), account.epoch())).collect();
-    let recall = {
-        let production = Arc::clone(&production);
-        move || {
-            let read = || -> Result<(), LedgerError> {
-                let audit = Audit::open(&path)?;
-                production.recall_marks(audit.false_rejects()?);
-                let shift = production.shift();
-                production.recall_counts(shift, audit.counts_since(shift.since, &ours)?);
-                Ok(())
-            };
-            if let Err(error) = read() {
-                tracing::warn!(
-                    "what the shift came to before this start is not known: {}",
-                    one_line(&error)
-                );
-                production.forget();
-            }
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("recall".into()).spawn(recall) {
-        tracing::warn!("a thread cannot be started: {error}");
-        production.forget();
-    }
-    production
-}
-
 /// Where people have a product calibrated while the line runs, and the engine's end of it.
 fn desk(
     arguments: &Arguments,
@@ -507,6 +459,12 @@ fn ledger(
         ));
     }
     Ok((Some(ledger), accounts))
+}
+
+fn sink(is_text: bool, status: Option<Status>) -> Result<Stdout, Fault> {
+    let style = if is_text { Style::Text } else { Style::Json };
+    Stdout::start(io::stdout(), style, status)
+        .map_err(|error| Fault::new(Class::Output, format!("a thread cannot be started: {error}")))
 }
 
 fn is_text(format: Format) -> bool {
