@@ -13,6 +13,7 @@ mod ledger;
 mod load;
 mod model;
 mod print;
+mod production;
 mod recipes;
 mod reload;
 mod run;

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     io::Write as _,
     path::{Path, PathBuf},
     sync::{
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     config::{CameraSettings, Settings},
-    fault::{Class, Fault},
+    fault::{Class, Fault, plain},
     http::{Choosing, Chosen, Line, NotChosen, Offered},
     judge::Recipe,
     state::Board,
@@ -34,8 +35,27 @@ use crate::{
 
 /// 64 cameras' names and recipes are some 10 kB.
 const BYTES_MAX: u64 = 1 << 18;
+/// What of a name is repeated.
+const NAME_CHARS_MAX: usize = 64;
 /// The engine's thread takes it between two frames; whoever asked is answered within the time that HTTP allows.
 const APPOINTED_WITHIN: Duration = Duration::from_secs(3);
+
+/// A choice that the configuration no longer offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Dropped {
+    pub(super) camera: String,
+    recipe: Option<String>,
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let recipe = plain(self.recipe.as_deref().unwrap_or("none"), NAME_CHARS_MAX);
+        write!(
+            f,
+            "the recipe {recipe} was chosen and is no longer offered: the configuration's holds"
+        )
+    }
+}
 
 /// What was chosen, by camera; `None` is the camera's own keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,22 +82,19 @@ impl Choices {
         }
     }
 
-    /// The configuration with the choices in it. One that it does not know, or no longer offers, is told and dropped.
-    pub(super) fn over(&mut self, configured: &Settings) -> Settings {
-        let mut settings = configured.clone();
+    /// The configuration with the choices in it. Those that it does not know, or no longer offers, are dropped.
+    fn over(&mut self, configured: &Settings) -> (Settings, Vec<Dropped>) {
+        let (mut settings, mut dropped) = (configured.clone(), Vec::new());
         self.0.retain(|name, recipe| {
             let camera = settings.cameras.iter_mut().find(|camera| camera.name == *name);
-            let Some(camera) = camera.filter(|camera| offers(camera, recipe.as_deref())) else {
-                let recipe = recipe.as_deref().unwrap_or("none");
-                print::note(&format!(
-                    "camera {name}: the recipe {recipe}, which was chosen, is no longer offered; the configuration's holds"
-                ));
-                return false;
-            };
-            camera.recipe.clone_from(recipe);
-            true
+            if let Some(camera) = camera.filter(|camera| offers(camera, recipe.as_deref())) {
+                camera.recipe.clone_from(recipe);
+                return true;
+            }
+            dropped.push(Dropped { camera: name.clone(), recipe: recipe.clone() });
+            false
         });
-        settings
+        (settings, dropped)
     }
 
     /// Writes them whole or not at all.
@@ -137,18 +154,19 @@ impl Recipes {
         model: &Model,
         commands: Sender<Command>,
         board: Arc<Board>,
-    ) -> Self {
+    ) -> (Self, Vec<Dropped>) {
         let place = cameras::choices_path(&configured.ledger);
         let mut choices = Choices::read(place.as_deref());
-        let settings = choices.over(&configured);
+        let (settings, dropped) = choices.over(&configured);
         let in_force = InForce { configured, settings, choices, standards: model.standards() };
-        Self {
+        let recipes = Self {
             in_force: Mutex::new(Arc::new(in_force)),
             turn: Mutex::new(()),
             place,
             commands,
             board,
-        }
+        };
+        (recipes, dropped)
     }
 
     /// The configuration in force, with what was chosen in it.
@@ -158,7 +176,7 @@ impl Recipes {
 
     /// That configuration with what was chosen in it.
     pub(super) fn over(&self, configured: &Settings) -> Settings {
-        self.now().choices.clone().over(configured)
+        self.now().choices.clone().over(configured).0
     }
 
     /// Nobody else changes what holds while this is kept.
@@ -166,11 +184,12 @@ impl Recipes {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A reload has brought another configuration and another model into force.
-    pub(super) fn reloaded(&self, configured: Settings, standards: Standards) {
+    /// A reload has brought another configuration and another model into force; the choices that ended by it.
+    pub(super) fn reloaded(&self, configured: Settings, standards: Standards) -> Vec<Dropped> {
         let mut choices = self.now().choices.clone();
-        let settings = choices.over(&configured);
+        let (settings, dropped) = choices.over(&configured);
         self.put(InForce { configured, settings, choices, standards });
+        dropped
     }
 
     fn now(&self) -> Arc<InForce> {
@@ -241,7 +260,7 @@ impl Choosing for Recipes {
                 (None, _) => format!("camera {camera} begins with a recipe: choose one of {names}"),
                 (Some(_), "") => format!("camera {camera} has no recipes to choose from"),
                 (Some(name), _) => {
-                    let name = crate::fault::plain(name, 64);
+                    let name = plain(name, NAME_CHARS_MAX);
                     format!("camera {camera} has no recipe \"{name}\": it has {names}")
                 }
             };

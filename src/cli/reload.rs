@@ -15,7 +15,10 @@ use std::{
 use bundle::geometry::Size;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Global, access, cameras, load, print, recipes::Recipes};
+use super::{
+    Global, access, cameras, load, print,
+    recipes::{Dropped, Recipes},
+};
 use crate::{
     clock::Clock,
     config::{HttpSettings, Settings},
@@ -54,6 +57,17 @@ pub(super) struct Reload {
     pub(super) recipes: Arc<Recipes>,
     /// Hears when products were calibrated.
     pub(super) production: Arc<Production>,
+}
+
+/// Tells of choices that the configuration no longer offers.
+pub(super) fn note_dropped(notes: Option<&Notes>, dropped: &[Dropped], clock: &dyn Clock) {
+    for dropped in dropped {
+        print::note(&format!("camera {}: {dropped}", dropped.camera));
+        if let Some(notes) = notes {
+            let (kind, detail) = ("recipe-dropped", dropped.to_string());
+            notes.note(Event::ours(clock.wall(), kind, &dropped.camera, detail));
+        }
+    }
 }
 
 /// The thread that reloads.
@@ -157,7 +171,8 @@ impl Reload {
                 .map_err(|_silent| gone("does not swap: its GPU is lost, or it hangs"))?,
         };
         *swaps += 1;
-        self.recipes.reloaded(settings, model.standards());
+        let dropped = self.recipes.reloaded(settings, model.standards());
+        note_dropped(self.notes.as_ref(), &dropped, &*self.clock);
         self.production.calibrated(model.calibrated);
         self.board.post(fell_back);
         *self.judging.lock().unwrap_or_else(PoisonError::into_inner) =

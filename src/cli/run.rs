@@ -13,12 +13,11 @@ use std::{
 
 use bundle::geometry::{Geometry, Size};
 use crossbeam_channel::{Receiver, select};
-use jiff::tz::TimeZone;
 
 use super::{
-    Global, access, calibrate, cameras, load, print,
+    Global, access, calibrate, cameras, load, print, production,
     recipes::Recipes,
-    reload::{Reload, Reloading},
+    reload::{Reload, Reloading, note_dropped},
 };
 use crate::{
     calibration::desk::{Desk, Listener, Means},
@@ -28,19 +27,17 @@ use crate::{
     config::{Format, Settings},
     engine::{Built, Deviations, Runtime},
     fault::{Class, Fault, one_line},
-    frame::FrameId,
+    frame::Frame,
     http::{self, Action, Served, Server},
     inspected::Onlooker,
     inspector::Inspector,
     judge::Judge,
     ledger::{
-        Account, Ledger, LedgerError, LedgerOptions,
-        audit::Audit,
-        book,
+        Account, Ledger, LedgerOptions, book,
         writer::{Health, Notes},
     },
     live::{self, Live},
-    production::{Counting, FindReject, Production, Reject},
+    production::Counting,
     service::Manager,
     shutdown::{self, ReloadRequested, StopRequested},
     sinks::stdout::{Status, Stdout, Style},
@@ -86,7 +83,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let board = Arc::new(Board::timed(configured.cameras.len(), Arc::clone(&clock)));
     let commands = crossbeam_channel::bounded(COMMANDS);
-    let recipes = Recipes::new(configured, &model, commands.0.clone(), Arc::clone(&board));
+    let (recipes, dropped) =
+        Recipes::new(configured, &model, commands.0.clone(), Arc::clone(&board));
     let (settings, recipes) = (recipes.settings(), Arc::new(recipes));
     let judges = model.judges(&cameras::recipes(&settings)?)?;
     let gate = settings.http.as_ref().map(|http| access::gate(http, &clock)).transpose()?;
@@ -97,20 +95,16 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let (opened, ledger) = or_close(opened, ledger)?;
     let names = settings.cameras.iter().map(|camera| camera.name.clone());
     let reloadable = std::iter::zip(names, opened.iter().map(|opened| opened.scaled_to)).collect();
-    let judging = Arc::new(Mutex::new(Judging {
-        engine: load::engine_labels(&settings.engine.wish.providers, model.label()),
-        deviation: Deviations::default(),
-    }));
     // Without HTTP there is no page.
     let live = settings.http.as_ref().map(|_| live(&settings, &accounts));
     let (live, ledger) = or_close(live.transpose(), ledger)?;
     let (live, onlooker, page) = live.map_or((None, None, None), |(live, onlooker, page)| {
         (Some(live), Some(onlooker), Some(page))
     });
+    let judging = Arc::new(Mutex::new(not_yet(&settings, &model)));
     let health = ledger.as_ref().map(|ledger| Arc::clone(ledger.health()));
-    let frames = opened.iter().map(|opened| opened.camera.frames().clone());
     let telemetry = Arc::new(Telemetry::new(Sources {
-        cameras: std::iter::zip(accounts.iter().cloned(), frames).collect(),
+        cameras: sources(&accounts, &opened),
         board: Arc::clone(&board),
         ledger: health.clone(),
         judging: Arc::clone(&judging),
@@ -118,7 +112,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         clock: Arc::clone(&clock),
     }));
     let notes = ledger.as_ref().map(Ledger::notes);
-    let production = production(&settings, &model, &accounts, &clock);
+    note_dropped(notes.as_ref(), &dropped, &*clock);
+    let production = production::start(&settings, &model, &accounts, &clock);
     let reload = Reload {
         config: arguments.config.clone(),
         access: gate.clone().zip(settings.http.clone()),
@@ -167,11 +162,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     };
     let inspector = model.inspector(built.engine, judges);
     let is_text = is_text(settings.format);
-    let style = if is_text { Style::Text } else { Style::Json };
     let status = io::stderr().is_terminal().then(|| status(accounts, health, Arc::clone(&clock)));
-    let sink = Stdout::start(io::stdout(), style, status).map_err(|error| {
-        Fault::new(Class::Output, format!("a thread cannot be started: {error}"))
-    })?;
+    let sink = sink(is_text, status)?;
     introduce(&settings, &model, &inspector);
     if let Some(server) = &control.server {
         print::note(&format!(
@@ -206,6 +198,18 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     }
     control.finish()?;
     close(&report, is_text)
+}
+
+/// What is to judge, before there is an engine.
+fn not_yet(settings: &Settings, model: &load::Model) -> Judging {
+    let engine = load::engine_labels(&settings.engine.wish.providers, model.label());
+    Judging { engine, deviation: Deviations::default() }
+}
+
+/// Every camera's account and queue.
+fn sources(accounts: &[Arc<Account>], opened: &[Opened]) -> Vec<(Arc<Account>, Receiver<Frame>)> {
+    let frames = opened.iter().map(|opened| opened.camera.frames().clone());
+    std::iter::zip(accounts.iter().cloned(), frames).collect()
 }
 
 /// The configuration's, with what the command line overrides.
@@ -411,54 +415,6 @@ fn note_start(notes: Option<Notes>, inspector: &Inspector, engine: &str, clock: 
     notes.note(book::Event::ours(clock.wall(), "started", "station", detail));
 }
 
-/// What the shift comes to. What it came to before this process is read beside, for nobody is to wait for it.
-fn production(
-    settings: &Settings,
-    model: &load::Model,
-    accounts: &[Arc<Account>],
-    clock: &Arc<dyn Clock>,
-) -> Arc<Production> {
-    let path = cameras::ledger_path(&settings.ledger);
-    let find = path.clone().map(|path| {
-        let find = move |id: &FrameId| -> Result<Option<Reject>, Fault> {
-            let found = Audit::open(&path).and_then(|audit| audit.reject(id));
-            found.map_err(|error| cameras::ledger_failed(&path, &error))
-        };
-        Box::new(find) as Box<FindReject>
-    });
-    let zone = TimeZone::system();
-    let production = Production::new(settings.shift.clone(), zone, Arc::clone(clock), find);
-    production.calibrated(model.calibrated.clone());
-    let production = Arc::new(production);
-    let Some(path) = path else { return production };
-    let ours: Vec<_> =
-        accounts.iter().map(|account| (account.camera().clone(), account.epoch())).collect();
-    let recall = {
-        let production = Arc::clone(&production);
-        move || {
-            let read = || -> Result<(), LedgerError> {
-                let audit = Audit::open(&path)?;
-                production.recall_marks(audit.false_rejects()?);
-                let shift = production.shift();
-                production.recall_counts(shift, audit.counts_since(shift.since, &ours)?);
-                Ok(())
-            };
-            if let Err(error) = read() {
-                tracing::warn!(
-                    "what the shift came to before this start is not known: {}",
-                    one_line(&error)
-                );
-                production.forget();
-            }
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("recall".into()).spawn(recall) {
-        tracing::warn!("a thread cannot be started: {error}");
-        production.forget();
-    }
-    production
-}
-
 /// Where people have a product calibrated while the line runs, and the engine's end of it.
 fn desk(
     arguments: &Arguments,
@@ -541,6 +497,12 @@ fn ledger(
         ));
     }
     Ok((Some(ledger), accounts))
+}
+
+fn sink(is_text: bool, status: Option<Status>) -> Result<Stdout, Fault> {
+    let style = if is_text { Style::Text } else { Style::Json };
+    Stdout::start(io::stdout(), style, status)
+        .map_err(|error| Fault::new(Class::Output, format!("a thread cannot be started: {error}")))
 }
 
 fn is_text(format: Format) -> bool {

@@ -177,3 +177,145 @@ fn read_detail(detail: &str) -> Option<(Option<&str>, bool)> {
 fn moment(micros: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::RangeInclusive;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        ledger::book::{Batch, Book, Event},
+        record::{ModelLabel, Origin, Record},
+        verdict::{Decision, Recognition, Verdict},
+    };
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn record(number: u64, time: SystemTime, decision: Decision, product: &str) -> Box<Record> {
+        let nearest = Recognition { product: product.into(), distance: 0.1, radius: Some(0.2) };
+        Box::new(Record {
+            origin: Origin {
+                camera: "top".into(),
+                epoch: 0,
+                frame: number,
+                file: None,
+                time,
+                pts: None,
+                latency: Duration::from_millis(12),
+                inference: None,
+            },
+            model: Arc::new(ModelLabel {
+                name: "tiny".into(),
+                version: "1".into(),
+                sha256: "0".repeat(64),
+            }),
+            verdict: Verdict {
+                decision,
+                recognition: Some(nearest),
+                score: Some(0.5),
+                reason: None,
+                ..Verdict::fault(0.01, "")
+            },
+        })
+    }
+
+    fn id(epoch: u64, number: u64) -> FrameId {
+        FrameId { camera: CameraId("top".into()), epoch, number }
+    }
+
+    fn event(id: &FrameId, is_false: bool) -> Event {
+        Event {
+            time: at(9_000),
+            kind: FALSE_REJECT,
+            who: "ann".into(),
+            subject: id.to_string(),
+            detail: detail_of(Some("a: cap"), is_false),
+        }
+    }
+
+    #[test]
+    fn marks_are_what_the_events_say_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let (mut book, _) = Book::open(&path, at(1)).unwrap();
+        let (lane, epoch) = book.open_lane("top", 10, at(1)).unwrap();
+        let judged = |number, decision| (lane, record(number, at(number), decision, "a: cap"));
+        let (kept, taken_back, gone) = (id(epoch, 1), id(epoch, 2), id(epoch + 9, 5));
+        let stranger = Event { subject: "not/a/frame".into(), ..event(&kept, true) };
+        let marks = [(&kept, true), (&taken_back, true), (&taken_back, false), (&gone, true)];
+        let batch = Batch {
+            judged: vec![judged(1, Decision::Fail), judged(2, Decision::UnknownProduct)],
+            events: marks
+                .map(|(id, is_false)| event(id, is_false))
+                .into_iter()
+                .chain([stranger])
+                .collect(),
+            ..Batch::default()
+        };
+        book.commit(&batch, at(9_000)).unwrap();
+        let audit = Audit::open(&path).unwrap();
+        let product: Option<Arc<str>> = Some("a: cap".into());
+        // The row knows when it was captured; where it is gone, the event says when it was marked.
+        let expected = [(kept.clone(), at(1)), (gone, at(9_000))]
+            .map(|(id, time)| (id, Reject { time, product: product.clone() }));
+        assert_eq!(audit.false_rejects().unwrap(), expected);
+        assert_eq!(audit.reject(&kept).unwrap(), Some(expected[0].1.clone()));
+        assert_eq!(audit.reject(&id(epoch, 3)).unwrap(), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Numberings with gaps, as frames that were dropped leave them.
+        #[test]
+        fn a_shift_is_counted_as_by_looking_at_every_row(
+            lanes in prop::collection::vec(prop::collection::vec((1_u64..4, 0_u64..3, 0_u8..3), 0..40), 1..4),
+            since in 0_u64..130,
+            ours in 0_usize..4,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("ledger.db");
+            let (mut book, _) = Book::open(&path, at(1)).unwrap();
+            let mut expected: BTreeMap<Line, Counts> = BTreeMap::new();
+            let mut except = Vec::new();
+            let mut now = 0;
+            for (index, frames) in lanes.iter().enumerate() {
+                let (lane, epoch) = book.open_lane("top", 1_000, at(1)).unwrap();
+                if index == ours {
+                    except.push((CameraId("top".into()), epoch));
+                }
+                let (mut number, mut batch) = (0, Batch::default());
+                for (step, seconds, what) in frames {
+                    let dropped: RangeInclusive<u64> = number + 1..=number + step - 1;
+                    if !dropped.is_empty() {
+                        let why = crate::ledger::Unjudged::Unrecorded;
+                        batch.add_run(lane, dropped, why);
+                    }
+                    number += step;
+                    now += seconds;
+                    let (decision, product) = match what {
+                        0 => (Decision::Fail, Some("cap")),
+                        1 => (Decision::Fail, Some("gear")),
+                        _ => (Decision::UnknownProduct, None),
+                    };
+                    batch.judged.push((lane, record(number, at(now), decision, product.unwrap_or("cap"))));
+                    if now >= since && index != ours {
+                        let line = ("top".into(), product.map(Into::into));
+                        let counts = expected.entry(line).or_default();
+                        match what {
+                            0 | 1 => counts.fail += 1,
+                            _ => counts.unknown_product += 1,
+                        }
+                    }
+                }
+                book.commit(&batch, at(9_000)).unwrap();
+            }
+            let audit = Audit::open(&path).unwrap();
+            prop_assert_eq!(audit.counts_since(at(since), &except).unwrap(), expected);
+        }
+    }
+}

@@ -90,7 +90,7 @@ fn an_alarm_is_acknowledged_once_by_whoever_was_first() {
     let scratch = Scratch::new();
     line(&scratch);
     let running = Running::start(&scratch, &[]);
-    running.until("it judges", |it| it.get("/readyz").0 == 200);
+    running.ready();
     let state = running.json("/api/v1/state");
     assert_eq!((&state["state"], &state["providers"]), (&json!("degraded"), &json!(["cpu"])));
     assert_eq!(state["model"]["name"], "tiny");
@@ -183,6 +183,84 @@ fn runs(rows: &[Value]) -> Vec<Vec<f64>> {
 }
 
 #[test]
+fn parts_begin_and_end_with_a_recipe() {
+    let scratch = Scratch::new();
+    line(&scratch);
+    let text = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
+    // At 50 frames a second the second of two comes after 20 ms, the next part's first after 40.
+    let pairs = "[[recipe]]\nname = \"pairs\"\npart = { frames = 2, fails = 1, within_ms = 30 }\n";
+    let text = text.replace("framerate=30/1", "framerate=50/1");
+    scratch.write("line.toml", format!("{pairs}{text}overflow = \"every\"\n"));
+    let running = Running::start(&scratch, &[]);
+    running.ready();
+    let path = "/api/v1/cameras/top/recipe";
+    running.judge(5);
+    running.done(path, &json!({ "recipe": "pairs" }));
+    running.judge(12);
+    running.done(path, &json!({ "recipe": null }));
+    running.judge(12);
+    running.stop();
+    verify(&scratch);
+    let told =
+        scratch.run(&["ledger", "export", "ledger.db", "--format", "json", "--rows", "parts"]);
+    let parts: Vec<Value> =
+        stdout(&told).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(parts.len() >= 5, "{parts:?}");
+    let number = |part: &Value, field: &str| part[field].as_u64().unwrap();
+    let mut next = number(&parts[0], "first_frame");
+    for part in &parts {
+        assert_eq!(number(part, "first_frame"), next, "{part}");
+        next = number(part, "last_frame") + 1;
+    }
+    let frames = rows(&scratch);
+    let numbers: Vec<u64> = frames.iter().map(|row| number(row, "frame")).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    assert!(next < numbers.len() as u64, "the last frames are of no part");
+}
+
+#[test]
+fn a_choice_that_cannot_be_kept_holds_and_says_so() {
+    let path = "/api/v1/cameras/top/recipe";
+    for keeps in [false, true] {
+        let scratch = Scratch::new();
+        line(&scratch);
+        let text = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
+        let reason = if keeps {
+            // Something is in the way.
+            std::fs::create_dir(scratch.path("ledger.recipes.json")).unwrap();
+            "cannot be kept"
+        } else {
+            scratch.write("line.toml", text.replace("[ledger]\npath = \"ledger.db\"\n", ""));
+            "without [ledger] path"
+        };
+        let running = Running::start(&scratch, &[]);
+        running.ready();
+        let chosen = running.done(path, &json!({ "recipe": "loose" }));
+        assert_eq!(chosen["is_kept"], false, "{chosen}");
+        assert!(chosen["text"].as_str().unwrap().contains(reason), "{chosen}");
+        assert_eq!(running.top()["recipe"], "loose");
+        assert_eq!(running.json("/api/v1/shift")["from_ledger"], keeps);
+        running.stop();
+    }
+}
+
+#[test]
+fn every_recipe_that_may_be_chosen_is_checked_beforehand() {
+    let scratch = Scratch::new();
+    line(&scratch);
+    let checked = scratch.run(&["check", "line.toml"]);
+    let told = stdout(&checked);
+    for line in [
+        "ok      judge of camera top: ",
+        "ok      judge of camera top by recipe loose: ",
+        "FAILED  judge of camera top by recipe tight: product \"wave\" has 99 calibration frames",
+        "FAILED  judge of camera top by recipe cups: the model knows no product \"cup\"",
+    ] {
+        assert!(told.contains(line), "{line} is not in {told}");
+    }
+}
+
+#[test]
 fn a_choice_that_the_configuration_no_longer_knows_is_told_and_ignored() {
     let scratch = Scratch::new();
     line(&scratch);
@@ -191,6 +269,9 @@ fn a_choice_that_the_configuration_no_longer_knows_is_told_and_ignored() {
     running.ready();
     assert_eq!(running.top()["recipe"], Value::Null);
     running.stop();
+    let told = events(&scratch, "recipe-dropped");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().any(|line| line.contains("top") && line.contains("gone")), "{told:?}");
     scratch.write("ledger.recipes.json", "{\"top\": ");
     let mut child = scratch.command(&["run", "line.toml"]);
     let child = child.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
@@ -208,10 +289,19 @@ fn a_choice_that_the_configuration_no_longer_knows_is_told_and_ignored() {
 fn false_rejects_are_marked_once_and_known_after_a_restart() {
     let scratch = Scratch::new();
     line(&scratch);
+    let text = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
+    scratch.write("line.toml", text.replace("rate = 0.02", "rate = 0.98"));
     let running = Running::start(&scratch, &[]);
     running.ready();
-    running.judge(40);
     let epoch = running.top()["epoch"].as_u64().unwrap();
+    // At that rate nearly every good part is refused.
+    let rejects = || -> Vec<u64> {
+        let is_reject =
+            |row: &&Value| row["decision"] == "fail" || row["decision"] == "unknown-product";
+        rows(&scratch).iter().filter(is_reject).map(|row| row["frame"].as_u64().unwrap()).collect()
+    };
+    running.until("parts are refused", |_| rejects().len() > 40);
+    let rejects = rejects();
     let mark = |it: &Running, frame: u64, is_false: bool| {
         let path = format!("/api/v1/rejects/top/{epoch}/{frame}/false");
         it.post(&path, &json!({ "is_false": is_false }))
@@ -222,15 +312,15 @@ fn false_rejects_are_marked_once_and_known_after_a_restart() {
         lines.map(|line| line["false_rejects"].as_u64().unwrap()).sum()
     };
     running.until("the ledger is read", |it| it.json("/api/v1/shift")["from_ledger"] == true);
-    assert_eq!(mark(&running, 3, true).0, 200);
-    assert_eq!(mark(&running, 3, true).0, 200);
+    assert_eq!(mark(&running, rejects[2], true).0, 200);
+    assert_eq!(mark(&running, rejects[2], true).0, 200);
     assert_eq!(marked(&running), 1);
-    assert_eq!(mark(&running, 3, false).0, 200);
-    assert_eq!(mark(&running, 3, false).0, 200);
+    assert_eq!(mark(&running, rejects[2], false).0, 200);
+    assert_eq!(mark(&running, rejects[2], false).0, 200);
     assert_eq!(marked(&running), 0);
     assert_eq!(running.json("/api/v1/proposals"), json!([]));
-    for frame in 1..=31 {
-        assert_eq!(mark(&running, frame, true).0, 200);
+    for frame in &rejects[..31] {
+        assert_eq!(mark(&running, *frame, true).0, 200);
     }
     assert_eq!(mark(&running, 1_000_000, true).0, 404);
     let proposals = running.json("/api/v1/proposals");
@@ -247,14 +337,14 @@ fn false_rejects_are_marked_once_and_known_after_a_restart() {
     assert_eq!(marked(&running), 31);
     assert_eq!(running.json("/api/v1/proposals"), proposals);
     // By the ledger alone, for the process has not seen it.
-    assert_eq!(mark(&running, 31, false).0, 200);
-    assert_eq!(mark(&running, 32, true).0, 200);
+    assert_eq!(mark(&running, rejects[30], false).0, 200);
+    assert_eq!(mark(&running, rejects[31], true).0, 200);
     assert_eq!(marked(&running), 31);
     running.stop();
     verify(&scratch);
     let told = events(&scratch, "false-reject");
     assert_eq!(told.len(), 1 + 1 + 31 + 2, "{told:?}");
-    assert!(told[0].contains(&format!("top/{epoch}/3")), "{told:?}");
+    assert!(told[0].contains(&format!("top/{epoch}/{}", rejects[2])), "{told:?}");
     assert!(told[0].contains("good part of wave: no to yes"), "{told:?}");
     assert!(told[1].contains("good part of wave: yes to no"), "{told:?}");
 }

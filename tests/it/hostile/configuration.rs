@@ -18,13 +18,23 @@ use crate::{
 const BYTES_PER_BYTE: usize = 160;
 const BYTES_AT_LEAST: usize = 1 << 17;
 
+/// The one table that the example has commented out.
+const RECIPE: &str = "[[recipe]]";
+
+/// How a table begins: some may be there several times.
+fn head(table: &str) -> String {
+    if SEVERAL.contains(&table) { format!("[[{table}]]") } else { format!("[{table}]") }
+}
+
+const SEVERAL: [&str; 2] = ["camera", "recipe"];
+
 /// Every key of the example, with the table that it stands in and the example's value.
 fn keys() -> Vec<(String, String, String)> {
     let (mut table, mut keys) = (String::new(), Vec::new());
     for line in example_file().lines() {
         let bare = line.strip_prefix("# ").unwrap_or(line);
-        if line.starts_with('[') {
-            line.trim_matches(['[', ']']).clone_into(&mut table);
+        if line.starts_with('[') || bare == RECIPE {
+            bare.trim_matches(['[', ']']).clone_into(&mut table);
         } else if let Some((name, value)) = bare.split_once(" = ")
             && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
         {
@@ -42,7 +52,10 @@ fn example() -> String {
         |line: &str| keys.iter().any(|(_, name, value)| line == format!("{name} = {value}"));
     example_file()
         .lines()
-        .map(|line| line.strip_prefix("# ").filter(|bare| is_key(bare)).unwrap_or(line))
+        .map(|line| {
+            let bare = line.strip_prefix("# ");
+            bare.filter(|bare| is_key(bare) || *bare == RECIPE).unwrap_or(line)
+        })
         .fold(String::new(), |text, line| text + line + "\n")
 }
 
@@ -81,7 +94,9 @@ fn refused_or_within_bounds(text: &str) {
 }
 
 fn within_bounds(settings: &Settings) {
-    let Settings { engine, judge, ledger, http, cameras, .. } = settings;
+    let Settings { engine, judge, ledger, http, cameras, recipes, .. } = settings;
+    let known = |name: &String| recipes.iter().any(|recipe| recipe.name == *name);
+    assert!(recipes.len() <= 64);
     let onnx = &engine.onnx;
     assert!((1..=3).contains(&engine.wish.providers.len()));
     assert!((1..=3).contains(&engine.wish.arithmetics.len()));
@@ -106,6 +121,8 @@ fn within_bounds(settings: &Settings) {
     let names: BTreeSet<_> = cameras.iter().map(|camera| &camera.name).collect();
     assert_eq!(names.len(), cameras.len());
     for camera in cameras {
+        assert!(camera.recipes.iter().all(known));
+        assert!(camera.recipe.iter().all(|name| camera.recipes.contains(name)));
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         assert!((1..=64).contains(&camera.name.len()) && camera.name.chars().all(plain));
         assert!((1..=1024).contains(&camera.queue_len));
@@ -274,7 +291,7 @@ proptest! {
         for (index, value) in given {
             let (table, name, _) = index.get(&keys);
             // A table that is there twice is refused as well.
-            let head = if table == "camera" { String::new() } else { format!("[{table}]\n") };
+            let head = if table == "camera" { String::new() } else { head(table) + "\n" };
             writeln!(text, "{head}{name} = {value}").unwrap();
         }
         refused_or_within_bounds(&text);
@@ -305,9 +322,12 @@ proptest! {
         prop_assume!(!keys.iter().any(|(home, known, _)| home == table && *known == slipped));
         // The last letter and the first are no neighbours.
         prop_assume!(slip < 3 || at + 1 < name.len());
-        let head = if table == "camera" { format!("[[{table}]]") } else { format!("[{table}]") };
+        // Nor is it told which of two keys was meant that are as near.
+        let is_as_near = |known: &str| known != name && strsim::damerau_levenshtein(known, &slipped) == 1;
+        prop_assume!(!keys.iter().any(|(home, known, _)| home == table && is_as_near(known)));
+        let head = head(table);
         let error = read(&format!("{head}\n{slipped} = {value}\n")).unwrap_err();
-        let path = if table == "camera" { format!("camera[0].{slipped}") } else { format!("{table}.{slipped}") };
+        let path = if SEVERAL.contains(&&**table) { format!("{table}[0].{slipped}") } else { format!("{table}.{slipped}") };
         prop_assert_eq!(error, ConfigError::UnknownKey { path, hint: format!("did you mean \"{name}\"?") });
     }
 
