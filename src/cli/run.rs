@@ -19,14 +19,16 @@ use super::{
     reload::{Reload, Reloading},
 };
 use crate::{
+    archive::{self, ArchiveOptions, Intake, Store, Tally},
     calibration::desk::{Desk, Listener, Means},
     camera::{Camera, CameraOptions},
     channel::Overflow,
     clock::{Clock, SystemClock},
-    config::{Format, Settings},
+    config::{ArchiveSettings, Format, Settings},
     engine::{Built, Deviations, Runtime},
     fault::{Class, Fault},
     http::{self, Action, Served, Server},
+    inspected::Onlooker,
     inspector::Inspector,
     judge::Judge,
     ledger::{
@@ -81,6 +83,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let (ledger, accounts) = ledger(&settings, &clock)?;
     let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
+    let (archive, ledger) = or_close(archive(&settings), ledger)?;
     let opened = open(&settings, geometry, &accounts, &board, &clock);
     let (opened, ledger) = or_close(opened, ledger)?;
     let names = settings.cameras.iter().map(|camera| camera.name.clone());
@@ -95,6 +98,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         cameras: std::iter::zip(accounts.iter().cloned(), frames).collect(),
         board: Arc::clone(&board),
         ledger: health.clone(),
+        archive: archive.as_ref().map(|archive| Arc::clone(&archive.tally)),
         judging: Arc::clone(&judging),
         clock: Arc::clone(&clock),
     }));
@@ -122,6 +126,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         // Nobody yet: `Control` knows whom to ask.
         act: Arc::new(|_action| false),
         calibration: desk.map(Arc::new),
+        archive: archive.as_ref().map(|archive| archive.path.clone().into()),
         clock: Arc::clone(&clock),
     };
     let control = Control::start(reload, settings.http, served);
@@ -145,6 +150,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         print::note(&format!("metrics, health and state at http://{}", server.address));
     }
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
+    let onlookers = onlookers(archive, ledger.as_ref(), &board, &clock)?;
     let station = Station {
         cameras: opened.into_iter().map(|opened| (opened.camera, opened.overflow)).collect(),
         inspector,
@@ -155,7 +161,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         judging,
         commands,
         listener,
-        onlookers: Vec::new(),
+        onlookers,
         golden_every: settings.engine.golden_every,
         batch_wait: settings.engine.batch_wait,
         manager,
@@ -298,7 +304,10 @@ fn open(
         .map(|(camera, account)| {
             let scaled_to = camera.scaling.pipeline_size(geometry);
             let reconnect = Some(camera.reconnect);
-            let options = CameraOptions { reconnect, ..cameras::options(camera, scaled_to)? };
+            // Pictures are kept, and shown, as the camera took them.
+            let keep_full = scaled_to.is_some() && cameras::archive_path(&settings.archive).is_some();
+            let options =
+                CameraOptions { reconnect, keep_full, ..cameras::options(camera, scaled_to)? };
             let account = Arc::clone(account);
             let opened = Camera::open(&options, account, Arc::clone(board), Arc::clone(clock))
                 .map_err(|error| cameras::failed(&camera.name, &error))?;
@@ -437,6 +446,48 @@ fn ledger(
         ));
     }
     Ok((Some(ledger), accounts))
+}
+
+/// The archive before the cameras play.
+struct Archive {
+    path: PathBuf,
+    store: Store,
+    options: ArchiveOptions,
+    tally: Arc<Tally>,
+}
+
+/// The archive's folder, where there is to be one.
+fn archive(settings: &Settings) -> Result<Option<Archive>, Fault> {
+    let Some(path) = cameras::archive_path(&settings.archive) else { return Ok(None) };
+    let Some(ledger) = cameras::ledger_path(&settings.ledger) else {
+        let line = "archive.path is there, but no ledger that says what became of the pictures: set ledger.path as well";
+        return Err(Fault::new(Class::Configuration, line));
+    };
+    let store = Store::open(&path).map_err(|error| Fault::new(Class::Output, error.to_string()))?;
+    let &ArchiveSettings { passes_every, caps, jpeg_quality, .. } = &settings.archive;
+    let options = ArchiveOptions { ledger, passes_every, caps, jpeg_quality };
+    Ok(Some(Archive { path, store, options, tally: Arc::default() }))
+}
+
+/// Who looks at judged frames.
+fn onlookers(
+    archive: Option<Archive>,
+    ledger: Option<&Ledger>,
+    board: &Arc<Board>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Box<dyn Onlooker>>, Fault> {
+    let Some((archive, ledger)) = archive.zip(ledger) else { return Ok(Vec::new()) };
+    let Archive { store, options, tally, .. } = archive;
+    let means = archive::Means {
+        rows: ledger.evidence(),
+        board: Arc::clone(board),
+        tally,
+        clock: Arc::clone(clock),
+    };
+    let intake = Intake::start(store, options, means).map_err(|error| {
+        Fault::new(Class::Output, format!("a thread cannot be started: {error}"))
+    })?;
+    Ok(vec![Box::new(intake)])
 }
 
 fn is_text(format: Format) -> bool {

@@ -17,7 +17,7 @@ use crate::fault::plain;
 pub use self::{
     example::{example_file, reference_page},
     resolve::{
-        CameraSettings, EngineSettings, Format, JudgeSettings, LedgerSettings, ModelSettings,
+        ArchiveSettings, CameraSettings, EngineSettings, Format, JudgeSettings, LedgerSettings, ModelSettings,
         Scaling, Settings,
     },
 };
@@ -166,12 +166,12 @@ mod tests {
         check(
             &format!("\"{}\" = 1", "x".repeat(1_000)),
             &format!(
-                "unknown key \"{cut}…\": known are model, engine, judge, output, ledger, http, camera"
+                "unknown key \"{cut}…\": known are model, engine, judge, output, ledger, archive, http, camera"
             ),
         );
         check(
             "\"a\\nb\\u001b\" = 1",
-            "unknown key \"a b\\u{1b}\": known are model, engine, judge, output, ledger, http, camera",
+            "unknown key \"a b\\u{1b}\": known are model, engine, judge, output, ledger, archive, http, camera",
         );
         check(
             "[[camera]]\nname = \"a\\nb\"\npreset = \"test\"\n",

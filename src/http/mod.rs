@@ -4,8 +4,9 @@
 //! no login yet. Reads what others keep; the engine's thread never waits for a client. The only place with `tokio`.
 
 mod calibration;
+mod evidence;
 
-use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
 use axum::{
     Extension, Json, Router,
@@ -61,6 +62,8 @@ pub struct Served {
     pub act: Arc<dyn Fn(Action) -> bool + Send + Sync>,
     /// Where a product is calibrated; `None` where nothing is.
     pub calibration: Option<Arc<Desk>>,
+    /// The archive's folder; `None` where no pictures are kept.
+    pub archive: Option<Arc<Path>>,
     /// Takes what people did into the audit trail.
     pub note: Arc<TakeNote>,
 }
@@ -177,6 +180,7 @@ fn looking() -> Router<Served> {
         .route("/metrics", get(metrics))
         .route("/api/v1/state", get(state))
         .merge(calibration::looking())
+        .merge(evidence::looking())
 }
 
 /// Routes for those who run the line.

@@ -197,7 +197,7 @@ fn an_epoch_is_above_all_that_the_camera_ever_had() {
     let epoch = |now: u64| {
         let (mut book, _) = Book::open(&path, seconds(now)).unwrap();
         let (_, epoch) = book.open_lane("top", 2, seconds(now)).unwrap();
-        book.close_lanes(&[0]).unwrap();
+        book.close_lanes(&[0], EVER).unwrap();
         epoch
     };
     assert_eq!(epoch(1_000), 1_000);
@@ -216,7 +216,7 @@ fn a_closed_ledger_has_nothing_to_recover() {
     batch.judged.push((lane, record(1, seconds(1))));
     book.commit(&batch, seconds(1)).unwrap();
     assert!(matches!(Book::open(&path, seconds(2)), Err(LedgerError::InUse)));
-    book.close_lanes(&[1]).unwrap();
+    book.close_lanes(&[1], EVER).unwrap();
     drop(book);
     let (_book, found) = Book::open(&path, seconds(2)).unwrap();
     assert_eq!(found, Found::default());
@@ -294,7 +294,7 @@ fn old_rows_go_and_the_account_still_adds_up() {
     // Too big: all but the run that may still grow.
     assert!(book.forget(&keep(1_000, 0), seconds(60)).unwrap());
     assert_eq!(dispositions(&path).keys().copied().collect::<Vec<_>>(), [6, 7, 8]);
-    book.close_lanes(&[8]).unwrap();
+    book.close_lanes(&[8], EVER).unwrap();
     assert!(book.forget(&keep(1_000, 0), seconds(60)).unwrap());
     assert!(!book.forget(&keep(1_000, 0), seconds(60)).unwrap());
     assert!(dispositions(&path).is_empty());
@@ -341,7 +341,7 @@ fn a_file_of_the_first_version_gets_what_came_later_and_keeps_its_rows() {
     assert_eq!(parts(&book), [(1, 3, "fault".into())]);
     // A part goes with the last of its frames.
     let keep = |secs| Retention { age_max: Duration::from_secs(secs), bytes_max: u64::MAX };
-    book.close_lanes(&[3]).unwrap();
+    book.close_lanes(&[3], EVER).unwrap();
     assert!(book.forget(&keep(1), seconds(3)).unwrap());
     assert_eq!(parts(&book).len(), 1);
     assert!(book.forget(&keep(1), seconds(30)).unwrap());
