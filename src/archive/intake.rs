@@ -83,7 +83,8 @@ impl Onlooker for Intake {
     fn show(&mut self, inspected: &Arc<Inspected>) {
         let Some(kind) = self.wanted.take() else { return };
         self.tally.wait();
-        let refused = match self.frames.try_send(Wanted { inspected: Arc::clone(inspected), kind }) {
+        let refused = match self.frames.try_send(Wanted { inspected: Arc::clone(inspected), kind })
+        {
             Ok(()) => return,
             Err(TrySendError::Full(wanted) | TrySendError::Disconnected(wanted)) => wanted,
         };
@@ -102,7 +103,8 @@ impl Onlooker for Intake {
             tracing::error!("the archive's disk is too slow: what it did not take is missing");
             return Ok(());
         }
-        let panicked = |_panic| Fault::new(Class::Bug, "the thread archive panicked; please report it");
+        let panicked =
+            |_panic| Fault::new(Class::Bug, "the thread archive panicked; please report it");
         thread.join().map_err(panicked)
     }
 }

@@ -197,16 +197,29 @@ impl Keeper {
     }
 
     fn write(&mut self, encoded: &Encoded) -> Result<(), Refused> {
-        let incoming = (encoded.kind, encoded.pictures.bytes_on_disk());
-        self.make_room(Some(incoming)).map_err(Refused::NoRoom)?;
-        self.store.put(&encoded.id, &encoded.pictures.files).map_err(Refused::Disk)
+        let Encoded { id, kind, pictures, .. } = encoded;
+        let incoming = Some((*kind, pictures.bytes_on_disk()));
+        // A file system that does not say how much room it has is not held to it.
+        self.make_room(incoming, |store| store.free_bytes().unwrap_or(u64::MAX))
+            .map_err(Refused::NoRoom)?;
+        match self.store.put(id, &pictures.files) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                // It has less than it says, or others were quicker.
+                self.make_room(incoming, |_store| 0).map_err(Refused::NoRoom)?;
+                self.store.put(id, &pictures.files).map_err(Refused::Disk)
+            }
+            put => put.map_err(Refused::Disk),
+        }
     }
 
     /// Removes what has to go; the bound that lacks room all the same.
-    fn make_room(&mut self, incoming: Option<(Kind, u64)>) -> Result<(), Bound> {
+    fn make_room(
+        &mut self,
+        incoming: Option<(Kind, u64)>,
+        free_bytes: impl Fn(&Store) -> u64,
+    ) -> Result<(), Bound> {
         loop {
-            // A file system that does not say how much room it has is not held to it.
-            let free = self.store.free_bytes().unwrap_or(u64::MAX);
+            let free = free_bytes(&self.store);
             let now = self.means.clock.wall();
             let plan = self.shelf.plan(incoming, &self.options.caps, free, now);
             let is_last = plan.remove.is_empty();
@@ -252,7 +265,7 @@ impl Keeper {
             return;
         }
         self.last_looked = now;
-        let room = self.make_room(None);
+        let room = self.make_room(None, |store| store.free_bytes().unwrap_or(u64::MAX));
         if self.trouble.is_some() && room.is_ok() && self.store.probe().is_ok() {
             self.ends();
         }
@@ -302,7 +315,9 @@ impl Keeper {
         let Some(lane) = self.unseen.pop() else { return false };
         match self.store.frames(&lane) {
             Ok(found) => self.compare(&lane, found),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.compare(&lane, Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.compare(&lane, Vec::new())
+            }
             // It may be there, and nothing is said of it.
             Err(error) => {
                 tracing::warn!("camera {} epoch {} cannot be looked at: {error}", lane.0, lane.1);
@@ -341,12 +356,14 @@ impl Keeper {
 
     /// A whole folder without a row gets one: a crash came between the two.
     fn adopt(&mut self, id: FrameId) {
-        let Some((time, kind, resolution, bytes)) = self.store.read(&id).ok().and_then(|(told, bytes)| {
-            let time = humantime::parse_rfc3339(told.get("time")?.as_str()?).ok()?;
-            let kind = Kind::named(told.get("decision")?.as_str()?)?;
-            let resolution = told.get("evidence")?.get("resolution")?.as_str()?;
-            Some((time, kind, Resolution::named(resolution)?, bytes))
-        }) else {
+        let Some((time, kind, resolution, bytes)) =
+            self.store.read(&id).ok().and_then(|(told, bytes)| {
+                let time = humantime::parse_rfc3339(told.get("time")?.as_str()?).ok()?;
+                let kind = Kind::named(told.get("decision")?.as_str()?)?;
+                let resolution = told.get("evidence")?.get("resolution")?.as_str()?;
+                Some((time, kind, Resolution::named(resolution)?, bytes))
+            })
+        else {
             tracing::warn!(frame = %id, "its folder is not as the archive leaves one: left alone");
             return;
         };

@@ -46,6 +46,14 @@ impl File {
         }
     }
 
+    /// Whether no evidence is without it.
+    pub const fn is_always_there(self) -> bool {
+        match self {
+            Self::Frame | Self::Verdict => true,
+            Self::Heat | Self::Mask => false,
+        }
+    }
+
     /// The file of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|file| file.name() == name)
@@ -102,14 +110,21 @@ mod tests {
     #[test]
     fn only_names_of_our_own_making_are_ours() {
         let check = |camera: &str, epoch: &str, number: &str, is_ours: bool| {
-            assert_eq!(frame(camera, epoch, number).is_some(), is_ours, "{camera}/{epoch}/{number}");
+            assert_eq!(
+                frame(camera, epoch, number).is_some(),
+                is_ours,
+                "{camera}/{epoch}/{number}"
+            );
         };
         check("top", "1764", "12", true);
-        for foreign in ["", ".", "..", "a/b", "/etc", "top\0", "t p", "%2e%2e", "töp", &"x".repeat(65)]
+        for foreign in
+            ["", ".", "..", "a/b", "/etc", "top\0", "t p", "%2e%2e", "töp", &"x".repeat(65)]
         {
             check(foreign, "1", "1", false);
         }
-        for foreign in ["", "-1", "+1", "01", "1.0", " 1", "1 ", "..", "18446744073709551616", "1/2"] {
+        for foreign in
+            ["", "-1", "+1", "01", "1.0", " 1", "1 ", "..", "18446744073709551616", "1/2"]
+        {
             check("top", foreign, "1", false);
             check("top", "1", foreign, false);
         }

@@ -58,9 +58,8 @@ pub fn draw(inspected: &Inspected, quality: u8) -> Result<Pictures, String> {
     let mut files = vec![(File::Frame, jpeg(&image, quality)?)];
     let map = inspected.map(size);
     // Without a threshold, as of a product without calibration, heat is relative to the hottest spot.
-    let limit = map
-        .as_ref()
-        .map(|map| record.verdict.threshold.unwrap_or_else(|| heat::highest(map)));
+    let limit =
+        map.as_ref().map(|map| record.verdict.threshold.unwrap_or_else(|| heat::highest(map)));
     if let (Some(map), Some(limit)) = (&map, limit) {
         files.push((File::Heat, grey(size, map, |value| heat_byte(value / limit))?));
     }

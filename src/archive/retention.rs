@@ -116,7 +116,8 @@ impl Shelf {
                 Some(Bound::Size)
             } else if self.frames() - frames + more_frames > caps.frames_max {
                 Some(Bound::Count)
-            } else if free_bytes.saturating_add(bytes) < caps.free_min_bytes.saturating_add(more_bytes)
+            } else if free_bytes.saturating_add(bytes)
+                < caps.free_min_bytes.saturating_add(more_bytes)
             {
                 Some(Bound::FreeSpace)
             } else {
@@ -161,18 +162,134 @@ impl Shelf {
     fn too_old(&self, caps: &Caps, now: SystemTime) -> Vec<(FrameId, Bound)> {
         let Some(before) = now.checked_sub(caps.age_max) else { return Vec::new() };
         let old = self.kinds.iter().flat_map(|kind| {
-            kind.keys().take_while(|(time, _)| *time < before).map(|(_, id)| (id.clone(), Bound::Age))
+            kind.keys()
+                .take_while(|(time, _)| *time < before)
+                .map(|(_, id)| (id.clone(), Bound::Age))
         });
         old.take(REMOVED_AT_ONCE).collect()
     }
 
     fn bytes_of(&self, id: &FrameId) -> u64 {
         let place = self.places.get(id);
-        let bytes = place.and_then(|(kind, time)| self.kinds[*kind as usize].get(&(*time, id.clone())));
+        let bytes =
+            place.and_then(|(kind, time)| self.kinds[*kind as usize].get(&(*time, id.clone())));
         bytes.copied().unwrap_or(0)
     }
 
     fn kind_of(&self, id: &FrameId) -> Option<Kind> {
         self.places.get(id).map(|(kind, _)| *kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: u64 = 1_000;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn shelf(kept: &[(usize, u64, u64)]) -> Shelf {
+        let mut shelf = Shelf::default();
+        for (number, &(kind, time, bytes)) in kept.iter().enumerate() {
+            let id = FrameId {
+                camera: CameraId("top".into()),
+                epoch: number as u64 % 2,
+                number: number as u64,
+            };
+            shelf.add(id, Kind::ALL[kind], at(time), bytes);
+        }
+        shelf
+    }
+
+    /// Follows plans to their end: what went, what was lacking, and what the file system has left then.
+    fn follow(
+        shelf: &mut Shelf,
+        incoming: Option<(Kind, u64)>,
+        caps: &Caps,
+        mut free: u64,
+    ) -> (Vec<(Kind, SystemTime, Bound)>, Option<Bound>, u64) {
+        let mut gone = Vec::new();
+        loop {
+            let Plan { remove, lacking } = shelf.plan(incoming, caps, free, at(NOW));
+            assert!(remove.len() <= REMOVED_AT_ONCE);
+            let is_last = remove.is_empty() || lacking.is_none();
+            for (id, bound) in remove {
+                free += shelf.bytes_of(&id);
+                let (kind, time) = shelf.remove(&id).unwrap();
+                gone.push((kind, time, bound));
+            }
+            if is_last {
+                return (gone, lacking, free);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_caps_hold_and_nothing_goes_for_something_that_is_worth_less(
+            kept in prop::collection::vec((0_usize..3, 0_u64..NOW, 1_u64..50), 0..150),
+            incoming in prop::option::of((0_usize..3, 1_u64..60)),
+            (bytes_max, frames_max, age_max) in (1_u64..2_000, 1_usize..120, 1_u64..2_000),
+            (free_min_bytes, free) in (0_u64..300, 0_u64..400),
+        ) {
+            let mut shelf = shelf(&kept);
+            let before: u64 = kept.iter().map(|(_, _, bytes)| bytes).sum();
+            prop_assert_eq!((shelf.frames(), shelf.bytes()), (kept.len(), before));
+            let incoming = incoming.map(|(kind, bytes)| (Kind::ALL[kind], bytes));
+            let age_max = Duration::from_secs(age_max);
+            let caps = Caps { bytes_max, frames_max, age_max, free_min_bytes };
+            let (gone, lacking, free) = follow(&mut shelf, incoming, &caps, free);
+            prop_assert_eq!(shelf.frames() + gone.len(), kept.len());
+            let (kind, bytes) = incoming.unwrap_or((Kind::Fail, 0));
+            if lacking.is_none() {
+                prop_assert!(shelf.bytes() + bytes <= bytes_max);
+                prop_assert!(shelf.frames() + usize::from(incoming.is_some()) <= frames_max);
+                prop_assert!(free >= free_min_bytes + bytes);
+            } else if incoming.is_some() {
+                // Nothing went in vain.
+                prop_assert!(gone.iter().all(|(_, _, bound)| *bound == Bound::Age));
+            } else {
+                // What the file system lacks is more than there is to give.
+                prop_assert!(lacking == Some(Bound::FreeSpace) && shelf.frames() == 0);
+            }
+            for (gone_kind, gone_time, bound) in gone {
+                if bound == Bound::Age {
+                    prop_assert!(at(NOW).duration_since(gone_time).unwrap() > age_max);
+                    continue;
+                }
+                prop_assert!(gone_kind <= kind);
+                // Whatever is left was worth more, or is younger.
+                for (left, times) in std::iter::zip(Kind::ALL, &shelf.kinds) {
+                    for (time, _) in times.keys() {
+                        prop_assert!(left > gone_kind || (left == gone_kind && *time >= gone_time));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_anything_to_do_nothing_is_done() {
+        let caps = Caps {
+            bytes_max: 100,
+            frames_max: 10,
+            age_max: Duration::from_secs(100),
+            free_min_bytes: 10,
+        };
+        let shelf = shelf(&[(0, NOW - 1, 40), (2, NOW - 100, 40)]);
+        let nothing = Plan { remove: Vec::new(), lacking: None };
+        assert_eq!(shelf.plan(None, &caps, 10, at(NOW)), nothing);
+        assert_eq!(shelf.plan(Some((Kind::Pass, 20)), &caps, 30, at(NOW)), nothing);
+        // One byte more, and what passed goes, though it is the younger one.
+        let plan = shelf.plan(Some((Kind::Pass, 21)), &caps, 31, at(NOW));
+        assert_eq!((plan.remove.len(), plan.lacking), (1, None));
+        assert_eq!(plan.remove[0].0.number, 0);
+        // And a clock that is before 1970 by an age is no reason to remove anything.
+        assert_eq!(shelf.plan(None, &caps, 10, at(0)), nothing);
     }
 }

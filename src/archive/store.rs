@@ -158,11 +158,23 @@ impl Store {
 
     /// What a frame's evidence says of itself, and what it takes of the disk.
     pub fn read(&self, id: &FrameId) -> io::Result<(serde_json::Value, u64)> {
-        let lengths: Vec<u64> =
-            File::ALL.iter().filter_map(|&file| length(&self.root, id, file).ok()).collect();
         let verdict = bytes(&self.root, id, File::Verdict)?;
-        Ok((serde_json::from_slice(&verdict)?, bytes_on_disk(lengths)))
+        Ok((serde_json::from_slice(&verdict)?, taken(&self.root, id)?))
     }
+}
+
+/// What a frame's evidence takes of the disk; an error where it is not whole.
+pub fn taken(root: &Path, id: &FrameId) -> io::Result<u64> {
+    let mut lengths = Vec::new();
+    for file in File::ALL {
+        match open(root, id, file) {
+            Ok((_, length)) => lengths.push(length),
+            // A frame without a threshold has no mask.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !file.is_always_there() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes_on_disk(lengths))
 }
 
 /// Reads a file of a frame's evidence. Every step is ours: no name leads out of the archive, and no link is followed.
@@ -171,10 +183,6 @@ pub fn bytes(root: &Path, id: &FrameId, file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
     io::Read::read_to_end(&mut file, &mut bytes)?;
     Ok(bytes)
-}
-
-fn length(root: &Path, id: &FrameId, file: File) -> io::Result<u64> {
-    open(root, id, file).map(|(_, length)| length)
 }
 
 fn open(root: &Path, id: &FrameId, file: File) -> io::Result<(FsFile, u64)> {

@@ -56,7 +56,9 @@ impl Tally {
 
     /// Frames whose pictures had to go.
     pub fn removed(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        Bound::ALL.into_iter().map(|bound| (bound.name(), self.removed[bound as usize].load(Relaxed)))
+        Bound::ALL
+            .into_iter()
+            .map(|bound| (bound.name(), self.removed[bound as usize].load(Relaxed)))
     }
 
     /// Frames that wait to be encoded or written.

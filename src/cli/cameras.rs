@@ -13,7 +13,7 @@ use bundle::{bounded, geometry::Size};
 
 use crate::{
     camera::{CameraError, CameraOptions, Platform, Preset},
-    config::{self, CameraSettings, ArchiveSettings, LedgerSettings, Settings},
+    config::{self, ArchiveSettings, CameraSettings, LedgerSettings, Settings},
     fault::{Class, Fault, one_line},
     frame::CameraId,
     images,

@@ -305,7 +305,8 @@ fn open(
             let scaled_to = camera.scaling.pipeline_size(geometry);
             let reconnect = Some(camera.reconnect);
             // Pictures are kept, and shown, as the camera took them.
-            let keep_full = scaled_to.is_some() && cameras::archive_path(&settings.archive).is_some();
+            let keep_full =
+                scaled_to.is_some() && cameras::archive_path(&settings.archive).is_some();
             let options =
                 CameraOptions { reconnect, keep_full, ..cameras::options(camera, scaled_to)? };
             let account = Arc::clone(account);

@@ -17,8 +17,8 @@ use crate::fault::plain;
 pub use self::{
     example::{example_file, reference_page},
     resolve::{
-        ArchiveSettings, CameraSettings, EngineSettings, Format, JudgeSettings, LedgerSettings, ModelSettings,
-        Scaling, Settings,
+        ArchiveSettings, CameraSettings, EngineSettings, Format, JudgeSettings, LedgerSettings,
+        ModelSettings, Scaling, Settings,
     },
 };
 

@@ -27,9 +27,7 @@ async fn picture(
     let Some((root, (id, file))) = served.archive.zip(named) else { return nothing() };
     let read = aside(move || store::bytes(&root, &id, file)).await;
     match read {
-        Some(Ok(bytes)) => {
-            ([(header::CONTENT_TYPE, file.media_type())], bytes).into_response()
-        }
+        Some(Ok(bytes)) => ([(header::CONTENT_TYPE, file.media_type())], bytes).into_response(),
         Some(Err(_)) | None => nothing(),
     }
 }

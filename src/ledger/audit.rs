@@ -427,7 +427,7 @@ impl Wanted {
 
 /// Whether a person took it back that a frame was refused wrongly.
 fn is_taken_back(detail: &str) -> bool {
-    detail.ends_with("to false") || detail == "false"
+    detail.ends_with("yes to no")
 }
 
 fn kept(row: &Row<'_>) -> rusqlite::Result<KeptRow> {

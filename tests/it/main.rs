@@ -15,6 +15,7 @@ mod line;
 mod peak;
 mod support;
 
+mod archive;
 mod bad_input;
 mod bench;
 mod calibrate;

@@ -7,8 +7,12 @@ const FOLDERS: [&str; 7] =
     ["src", "bundle/src", "network/src", "synth/src", "trainer/src", "tests", "benches"];
 
 /// Modules that decide and never act.
-const PURE: [&str; 51] = [
+const PURE: [&str; 56] = [
     "src/access/mod.rs",
+    "src/archive/names.rs",
+    "src/archive/pictures.rs",
+    "src/archive/policy.rs",
+    "src/archive/retention.rs",
     "src/area.rs",
     "src/inspected.rs",
     "src/frame.rs",
@@ -45,6 +49,7 @@ const PURE: [&str; 51] = [
     "src/config/suggest.rs",
     "src/config/example.rs",
     "src/ledger/balance.rs",
+    "src/ledger/evidence.rs",
     "bundle/src/calibration.rs",
     "bundle/src/spread.rs",
     "bundle/src/precision.rs",
