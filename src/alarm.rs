@@ -41,6 +41,7 @@ pub fn id(trouble: &Trouble) -> String {
         Trouble::Golden => "golden".into(),
         Trouble::Provider => "provider".into(),
         Trouble::Ledger => "ledger".into(),
+        Trouble::Archive => "archive".into(),
         Trouble::Drift { camera, product, figure } => {
             let figure = encoded(&figure.to_string());
             format!("drift.{}.{figure}.{}", encoded(&camera.0), encoded(product))
@@ -62,6 +63,7 @@ pub fn text(trouble: &Trouble) -> String {
         Trouble::Ledger => {
             "The ledger cannot be written: verdicts are given, but not kept on disk.".into()
         }
+        Trouble::Archive => "Pictures of rejects cannot be kept: verdicts go on.".into(),
         Trouble::Drift { camera, product, figure } => format!(
             "Good parts of {product} no longer look as they did at camera {camera}: {figure} has changed."
         ),
@@ -86,6 +88,9 @@ pub fn remedy(trouble: &Trouble) -> &'static str {
         }
         Trouble::Ledger => {
             "The line may go on for a few minutes. Make room on the disk, or have it replaced; what waits is written then."
+        }
+        Trouble::Archive => {
+            "The line may go on. Make room on the disk, or have it replaced; rejects are listed without pictures until then."
         }
         Trouble::Drift { .. } => {
             "Look at light, lens and focus: clean what is dirty, tighten what is loose. If the parts themselves have \

@@ -4,11 +4,11 @@
 //! are [`Onlooker`]s. Pixels stay where GStreamer put them, so an onlooker that keeps a frame keeps a buffer of its
 //! pipeline: few, and not for long.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bundle::geometry::{Geometry, Map, Size};
 
-use crate::{engine::Inference, frame::Frame, record::Record};
+use crate::{engine::Inference, fault::Fault, frame::Frame, record::Record};
 
 /// A judged frame.
 #[derive(Debug)]
@@ -34,10 +34,14 @@ impl Inspected {
     }
 }
 
-/// Who wants to see judged frames. Called on the engine's thread: neither method may wait.
+/// Who wants to see judged frames. `wants` and `show` are called on the engine's thread, and may not wait.
 pub trait Onlooker: Send {
     /// Whether this frame is wanted; asked once for each frame, before anything is kept for it.
     fn wants(&mut self, record: &Record) -> bool;
     /// The frame that was wanted. What finds no room is counted by the onlooker itself.
     fn show(&mut self, inspected: &Arc<Inspected>);
+    /// No frame comes any more: finishes what is in hand, at most within that time. Called once, by the station.
+    fn close(self: Box<Self>, _within: Duration) -> Result<(), Fault> {
+        Ok(())
+    }
 }

@@ -59,6 +59,8 @@ pub enum Trouble {
     Provider,
     /// The ledger's file takes no rows.
     Ledger,
+    /// The archive's disk takes no pictures.
+    Archive,
     /// What passes at this camera is no longer as it was: an alarm, and no doubt about verdicts.
     Drift {
         /// Where.
@@ -78,6 +80,7 @@ impl fmt::Display for Trouble {
             Self::Golden => f.write_str("the golden frames no longer agree"),
             Self::Provider => f.write_str("the engine fell back to another provider"),
             Self::Ledger => f.write_str("the ledger cannot be written"),
+            Self::Archive => f.write_str("the archive takes no pictures"),
             Self::Drift { camera, product, figure } => {
                 write!(f, "drift at camera {camera}: {figure} of {product}")
             }

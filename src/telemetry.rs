@@ -28,6 +28,7 @@ use prometheus_client::{
 };
 
 use crate::{
+    archive::Tally,
     clock::Clock,
     engine::Deviations,
     frame::{CameraId, Frame},
@@ -66,6 +67,8 @@ pub struct Sources {
     pub board: Arc<Board>,
     /// Whether the ledger takes rows; `None` without a ledger.
     pub ledger: Option<Arc<Health>>,
+    /// How the archive goes; `None` without one.
+    pub archive: Option<Arc<Tally>>,
     /// What judges; it changes when the model is loaded anew or tested again.
     pub judging: Arc<Mutex<Judging>>,
     /// What the page costs; `None` where nothing is kept for one.
@@ -256,6 +259,7 @@ impl Collector for Sources {
         self.frames(&mut encoder)?;
         self.condition(&mut encoder)?;
         self.live(&mut encoder)?;
+        self.archive(&mut encoder)?;
         self.machine(&mut encoder)
     }
 }
@@ -424,6 +428,34 @@ impl Sources {
             count(&mut skipped, &[("what", what)], of(counter))?;
         }
         Ok(())
+    }
+
+    fn archive(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(tally) = &self.archive else { return Ok(()) };
+        let help = "Frames whose pictures were written";
+        let mut kept = family(encoder, "evidence_kept", help, MetricType::Counter)?;
+        for (decision, frames) in tally.kept() {
+            count(&mut kept, &[("decision", decision)], frames)?;
+        }
+        let help = "Frames whose pictures are missing";
+        let mut missing = family(encoder, "evidence_missing", help, MetricType::Counter)?;
+        for (reason, frames) in tally.missing() {
+            count(&mut missing, &[("reason", reason)], frames)?;
+        }
+        let help = "Frames whose pictures had to go, by the bound that they went for";
+        let mut removed = family(encoder, "evidence_removed", help, MetricType::Counter)?;
+        for (bound, frames) in tally.removed() {
+            count(&mut removed, &[("bound", bound)], frames)?;
+        }
+        let help = "Frames whose pictures wait to be encoded or written";
+        let mut waiting = family(encoder, "archive_waiting_frames", help, MetricType::Gauge)?;
+        gauge_alone(&mut waiting, tally.waiting() as f64)?;
+        let mut frames =
+            family(encoder, "archive_frames", "Frames in the archive", MetricType::Gauge)?;
+        gauge_alone(&mut frames, tally.frames() as f64)?;
+        let help = "What the archive takes of the disk";
+        let mut bytes = family(encoder, "archive_bytes", help, MetricType::Gauge)?;
+        gauge_alone(&mut bytes, tally.bytes() as f64)
     }
 
     fn machine(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -173,6 +173,7 @@ pub(super) fn play(subject: &Subject, play: &Play, folder: &Path) -> Result<Play
         cameras: Vec::new(),
         board: Arc::clone(&board),
         ledger: None,
+        archive: None,
         judging: Arc::clone(&judging),
         live: None,
         clock: Arc::clone(&clock),

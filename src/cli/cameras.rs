@@ -13,7 +13,7 @@ use bundle::{bounded, geometry::Size};
 
 use crate::{
     camera::{CameraError, CameraOptions, Platform, Preset},
-    config::{self, CameraSettings, LedgerSettings, Settings},
+    config::{self, ArchiveSettings, CameraSettings, LedgerSettings, Settings},
     fault::{Class, Fault, one_line},
     frame::CameraId,
     images,
@@ -102,12 +102,18 @@ pub(super) fn options(
 
 /// The ledger's file: the configuration's, else the one in the state directory that systemd gives the service.
 pub(super) fn ledger_path(settings: &LedgerSettings) -> Option<PathBuf> {
-    settings.path.clone().or_else(|| {
-        // Several are separated by colons; ours is the first.
-        let folders = std::env::var_os("STATE_DIRECTORY")?;
-        let folder = std::env::split_paths(&folders).next()?;
-        Some(folder.join("ledger.db"))
-    })
+    settings.path.clone().or_else(|| Some(state_directory()?.join("ledger.db")))
+}
+
+/// The archive's folder, found as the ledger's file is.
+pub(super) fn archive_path(settings: &ArchiveSettings) -> Option<PathBuf> {
+    settings.path.clone().or_else(|| Some(state_directory()?.join("archive")))
+}
+
+/// Several are separated by colons; ours is the first.
+fn state_directory() -> Option<PathBuf> {
+    let folders = std::env::var_os("STATE_DIRECTORY")?;
+    std::env::split_paths(&folders).next()
 }
 
 /// Where the chosen recipes are kept: beside the ledger, whatever that is called.

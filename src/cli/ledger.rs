@@ -11,8 +11,13 @@ use std::{
 
 use serde::Serialize;
 
-use super::{cameras, print};
+use super::{
+    cameras,
+    evidence::{self, Form, Job},
+    print,
+};
 use crate::{
+    archive::store,
     fault::{Class, Fault},
     ledger::{
         LedgerError,
@@ -26,8 +31,13 @@ pub(super) enum Command {
     Verify {
         /// The ledger's file.
         file: PathBuf,
+
+        /// The archive, whose pictures are held against their rows; the folder archive beside the ledger, where there is
+        /// one, when left out.
+        #[arg(long, value_name = "DIR")]
+        archive: Option<PathBuf>,
     },
-    /// Write every row as CSV or JSON lines.
+    /// Write every row as CSV or JSON lines, or the kept pictures.
     Export(Export),
     /// Say how the parts went, by camera and product.
     Stats {
@@ -65,8 +75,20 @@ pub(super) struct Export {
     format: ExportFormat,
 
     /// Where they are written; standard output when left out.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
+
+    /// Pictures instead of rows.
+    #[arg(long, requires = "out", conflicts_with_all = ["rows", "format"])]
+    evidence: bool,
+
+    /// What the pictures become.
+    #[arg(long = "as", value_enum, default_value = "zip", requires = "evidence")]
+    form: Form,
+
+    /// The archive; the folder archive beside the ledger when left out.
+    #[arg(long, value_name = "DIR", requires = "evidence")]
+    archive: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -109,14 +131,14 @@ impl Which {
 
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::Verify { file } => verify(file),
+        Command::Verify { file, archive } => verify(file, archive.as_deref()),
         Command::Export(arguments) => export(arguments),
         Command::Stats { file, which } => stats(file, which),
         Command::Events { file, most } => events(file, *most),
     }
 }
 
-fn verify(file: &Path) -> anyhow::Result<()> {
+fn verify(file: &Path, archive: Option<&Path>) -> anyhow::Result<()> {
     let audit = open(file)?;
     let failed = |error| cameras::ledger_failed(file, &error);
     let damage = audit.damage().map_err(failed)?;
@@ -140,11 +162,12 @@ fn verify(file: &Path) -> anyhow::Result<()> {
             if lane.is_open { " (still counting)" } else { "" },
         ))?;
     }
-    if damage.is_empty() && broken == 0 {
+    let unheld = verify_evidence(file, &audit, archive)?;
+    if damage.is_empty() && broken == 0 && unheld == 0 {
         return Ok(());
     }
     let line = format!(
-        "ledger {}: {} numberings do not add up, {} findings of damage; keep the file and report it",
+        "ledger {}: {} numberings do not add up, {} findings of damage, {unheld} pictures that are not as their rows say; keep the files and report it",
         file.display(),
         broken,
         damage.len()
@@ -152,9 +175,50 @@ fn verify(file: &Path) -> anyhow::Result<()> {
     Err(Fault::new(Class::Data, line).into())
 }
 
+/// Holds what is said of pictures against the frames and the archive; how many do not fit.
+fn verify_evidence(file: &Path, audit: &Audit, archive: Option<&Path>) -> anyhow::Result<u64> {
+    let failed = |error| cameras::ledger_failed(file, &error);
+    for ((state, reason), frames) in audit.evidence().map_err(failed)? {
+        let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        print::line(&format!("        pictures of {frames} frames {state}{because}"))?;
+    }
+    let mut unheld = audit.refused_without_evidence().map_err(failed)?;
+    if unheld > 0 {
+        print::line(&format!(
+            "BROKEN  {unheld} refused frames have pictures neither kept nor missing"
+        ))?;
+    }
+    let beside = evidence::beside(file);
+    let Some(root) = archive.or_else(|| beside.is_dir().then_some(&*beside)) else {
+        return Ok(unheld);
+    };
+    let mut wrong = Vec::new();
+    let kept = audit.kept(&Wanted::default(), |row| {
+        let problem = match store::taken(root, &row.id) {
+            Ok(bytes) if bytes == row.bytes => return Ok::<_, LedgerError>(()),
+            Ok(bytes) => format!("{bytes} bytes instead of {}", row.bytes),
+            Err(error) => error.to_string(),
+        };
+        wrong.push(format!("{}: {problem}", row.id));
+        Ok(())
+    });
+    kept.map_err(failed)?;
+    for line in &wrong {
+        print::line(&format!("BROKEN  pictures of {line}"))?;
+    }
+    unheld += wrong.len() as u64;
+    Ok(unheld)
+}
+
 fn export(arguments: &Export) -> anyhow::Result<()> {
-    let Export { file, which, rows, format, out } = arguments;
+    let Export { file, which, rows, format, out, evidence, form, archive } = arguments;
     let audit = open(file)?;
+    if let (true, Some(out)) = (evidence, out) {
+        let beside = evidence::beside(file);
+        let root = archive.as_deref().unwrap_or(&beside);
+        let job = Job { ledger: file, audit: &audit, wanted: &which.wanted(), root, out };
+        return Ok(job.export(*form)?);
+    }
     let shown = out.as_ref().map_or("standard output".into(), |out| out.display().to_string());
     let failed =
         |error: io::Error| Fault::new(Class::Output, format!("{shown} cannot be written: {error}"));

@@ -9,6 +9,7 @@ mod calibrate;
 mod capture;
 mod check;
 mod inspect;
+mod evidence;
 mod ledger;
 mod load;
 mod model;

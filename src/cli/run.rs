@@ -20,11 +20,12 @@ use super::{
     reload::{Reload, Reloading, note_dropped},
 };
 use crate::{
+    archive::{self, ArchiveOptions, Intake, Store, Tally},
     calibration::desk::{Desk, Listener, Means},
     camera::{Camera, CameraOptions},
     channel::Overflow,
     clock::{Clock, SystemClock},
-    config::{Format, Settings},
+    config::{ArchiveSettings, Format, Settings},
     engine::{Built, Deviations, Runtime},
     fault::{Class, Fault, one_line},
     frame::Frame,
@@ -37,7 +38,7 @@ use crate::{
         writer::{Health, Notes},
     },
     live::{self, Live},
-    production::Counting,
+    production::{Counting, Production},
     service::Manager,
     shutdown::{self, ReloadRequested, StopRequested},
     sinks::stdout::{Status, Stdout, Style},
@@ -91,6 +92,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let runtime = load::runtime(global, &settings.engine)?;
     let (ledger, accounts) = ledger(&settings, &clock)?;
     let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
+    let (archive, ledger) = or_close(archive(&settings), ledger)?;
     let opened = open(&settings, geometry, &accounts, &board, &clock);
     let (opened, ledger) = or_close(opened, ledger)?;
     let names = settings.cameras.iter().map(|camera| camera.name.clone());
@@ -107,6 +109,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         cameras: sources(&accounts, &opened),
         board: Arc::clone(&board),
         ledger: health.clone(),
+        archive: archive.as_ref().map(|archive| Arc::clone(&archive.tally)),
         judging: Arc::clone(&judging),
         live: live.as_ref().map(|live| Arc::clone(live.counters())),
         clock: Arc::clone(&clock),
@@ -144,6 +147,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         act: Arc::new(|_action| false),
         calibration: desk.map(Arc::new),
         live,
+        archive: archive.as_ref().map(|archive| archive.path.clone().into()),
         clock: Arc::clone(&clock),
         judging: Arc::clone(&judging),
         recipes,
@@ -172,8 +176,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         ));
     }
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
-    let mut onlookers: Vec<Box<dyn Onlooker>> = vec![Box::new(Counting(production))];
-    onlookers.extend(onlooker.map(|intake| Box::new(intake) as Box<dyn Onlooker>));
+    let onlookers = onlookers(production, onlooker, archive, ledger.as_ref(), &board, &clock)?;
     let station = Station {
         cameras: opened.into_iter().map(|opened| (opened.camera, opened.overflow)).collect(),
         inspector,
@@ -343,8 +346,9 @@ fn open(
         .map(|(camera, account)| {
             let scaled_to = camera.scaling.pipeline_size(geometry);
             let reconnect = Some(camera.reconnect);
-            // The page, and only where frames are made smaller: else they are whole as they are.
-            let keep_full = scaled_to.is_some() && settings.http.is_some();
+            // Pictures are kept, and shown, as the camera took them; without scaling they are.
+            let is_kept = cameras::archive_path(&settings.archive).is_some();
+            let keep_full = scaled_to.is_some() && (is_kept || settings.http.is_some());
             let options =
                 CameraOptions { reconnect, keep_full, ..cameras::options(camera, scaled_to)? };
             let account = Arc::clone(account);
@@ -497,6 +501,53 @@ fn ledger(
         ));
     }
     Ok((Some(ledger), accounts))
+}
+
+/// The archive before the cameras play.
+struct Archive {
+    path: PathBuf,
+    store: Store,
+    options: ArchiveOptions,
+    tally: Arc<Tally>,
+}
+
+/// The archive's folder, where there is to be one.
+fn archive(settings: &Settings) -> Result<Option<Archive>, Fault> {
+    let Some(path) = cameras::archive_path(&settings.archive) else { return Ok(None) };
+    let Some(ledger) = cameras::ledger_path(&settings.ledger) else {
+        let line = "archive.path is there, but no ledger that says what became of the pictures: set ledger.path as well";
+        return Err(Fault::new(Class::Configuration, line));
+    };
+    let store = Store::open(&path).map_err(|error| Fault::new(Class::Output, error.to_string()))?;
+    let &ArchiveSettings { passes_every, caps, jpeg_quality, .. } = &settings.archive;
+    let options = ArchiveOptions { ledger, passes_every, caps, jpeg_quality };
+    Ok(Some(Archive { path, store, options, tally: Arc::default() }))
+}
+
+/// Who looks at judged frames.
+fn onlookers(
+    production: Arc<Production>,
+    page: Option<live::Intake>,
+    archive: Option<Archive>,
+    ledger: Option<&Ledger>,
+    board: &Arc<Board>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Box<dyn Onlooker>>, Fault> {
+    let mut onlookers: Vec<Box<dyn Onlooker>> = vec![Box::new(Counting(production))];
+    onlookers.extend(page.map(|intake| Box::new(intake) as Box<dyn Onlooker>));
+    let Some((archive, ledger)) = archive.zip(ledger) else { return Ok(onlookers) };
+    let Archive { store, options, tally, .. } = archive;
+    let means = archive::Means {
+        rows: ledger.evidence(),
+        board: Arc::clone(board),
+        tally,
+        clock: Arc::clone(clock),
+    };
+    let intake = Intake::start(store, options, means).map_err(|error| {
+        Fault::new(Class::Output, format!("a thread cannot be started: {error}"))
+    })?;
+    onlookers.push(Box::new(intake));
+    Ok(onlookers)
 }
 
 fn sink(is_text: bool, status: Option<Status>) -> Result<Stdout, Fault> {

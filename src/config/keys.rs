@@ -38,12 +38,13 @@ impl Key {
 }
 
 /// The tables, in the order of the example file.
-pub(super) const TABLES: [(&str, &str); 9] = [
+pub(super) const TABLES: [(&str, &str); 10] = [
     ("model", "What is looked for."),
     ("engine", "Where the network runs."),
     ("judge", "When a part is refused."),
     ("output", "What is printed."),
     ("ledger", "Where it is written down what became of every frame."),
+    ("archive", "Which frames' pictures are kept (docs/archive.md)."),
     ("http", "Where metrics, health and state are served."),
     ("shift", "From when on parts are counted."),
     (
@@ -229,6 +230,51 @@ pub(super) const KEYS: &[Key] = &[
         value: "4096",
         default: Default::Value,
         meaning: "When the file holds more than this, the oldest rows are removed.",
+    },
+    Key {
+        table: "archive",
+        name: "path",
+        value: "\"/var/lib/sightline/archive\"",
+        default: Default::Words(
+            "the folder archive in the service's state directory under systemd; else no pictures are kept",
+        ),
+        meaning: "The folder of pictures of what was refused, of no known product, and of some that passed. It wants a ledger.\n\
+                  A second sightline needs a folder of its own.",
+    },
+    Key {
+        table: "archive",
+        name: "passes_every",
+        value: "1000",
+        default: Default::Value,
+        meaning: "Of the frames that passed one of so many is kept, each product of each camera counted for itself; 0 keeps none.",
+    },
+    Key {
+        table: "archive",
+        name: "size_max_mb",
+        value: "10000",
+        default: Default::Value,
+        meaning: "When the folder would hold more, the oldest that passed go, then those of no known product, then those refused.",
+    },
+    Key {
+        table: "archive",
+        name: "keep_days",
+        value: "90",
+        default: Default::Value,
+        meaning: "Pictures older than this are removed.",
+    },
+    Key {
+        table: "archive",
+        name: "free_min_mb",
+        value: "1000",
+        default: Default::Value,
+        meaning: "So much of the file system is left to others: where less is free, pictures go in the same order.",
+    },
+    Key {
+        table: "archive",
+        name: "jpeg_quality",
+        value: "92",
+        default: Default::Value,
+        meaning: "Of the kept frames, from 1 to 100.",
     },
     Key {
         table: "http",

@@ -17,8 +17,8 @@ use crate::fault::plain;
 pub use self::{
     example::{example_file, reference_page},
     resolve::{
-        CameraSettings, EngineSettings, Format, HttpSettings, JudgeSettings, Kept, LedgerSettings,
-        ModelSettings, RecipeSettings, Scaling, Settings,
+        ArchiveSettings, CameraSettings, EngineSettings, Format, HttpSettings, JudgeSettings, Kept,
+        LedgerSettings, ModelSettings, RecipeSettings, Scaling, Settings,
     },
 };
 
@@ -204,12 +204,12 @@ mod tests {
         check(
             &format!("\"{}\" = 1", "x".repeat(1_000)),
             &format!(
-                "unknown key \"{cut}…\": known are model, engine, judge, output, ledger, http, shift, recipe, camera"
+                "unknown key \"{cut}…\": known are model, engine, judge, output, ledger, archive, http, shift, recipe, camera"
             ),
         );
         check(
             "\"a\\nb\\u001b\" = 1",
-            "unknown key \"a b\\u{1b}\": known are model, engine, judge, output, ledger, http, shift, recipe, camera",
+            "unknown key \"a b\\u{1b}\": known are model, engine, judge, output, ledger, archive, http, shift, recipe, camera",
         );
         check(
             "[[camera]]\nname = \"a\\nb\"\npreset = \"test\"\n",

@@ -23,6 +23,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) ledger: RawLedger,
     #[serde(default)]
+    pub(super) archive: RawArchive,
+    #[serde(default)]
     pub(super) http: RawHttp,
     #[serde(default)]
     pub(super) shift: RawShift,
@@ -78,6 +80,17 @@ pub(super) struct RawLedger {
     pub(super) path: Option<String>,
     pub(super) keep_days: Option<i64>,
     pub(super) size_max_mb: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawArchive {
+    pub(super) path: Option<String>,
+    pub(super) passes_every: Option<i64>,
+    pub(super) size_max_mb: Option<i64>,
+    pub(super) keep_days: Option<i64>,
+    pub(super) free_min_mb: Option<i64>,
+    pub(super) jpeg_quality: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -19,12 +19,13 @@ use bundle::{
 use super::{
     ConfigError, keys,
     raw::{
-        Raw, RawArea, RawCamera, RawEngine, RawHttp, RawJudge, RawLedger, RawModel, RawPart,
-        RawRecipe, RawShift, RawTrigger,
+        Raw, RawArchive, RawArea, RawCamera, RawEngine, RawHttp, RawJudge, RawLedger, RawModel,
+        RawPart, RawRecipe, RawShift, RawTrigger,
     },
     shown,
 };
 use crate::{
+    archive::Caps,
     camera::{
         Policy, Rule, View,
         view::{Area, Turn},
@@ -42,6 +43,10 @@ const QUEUE_LEN_MAX: i64 = 1024;
 const KEEP_DAYS_MAX: i64 = 36_500;
 /// 16 TB, more than any edge device has.
 const SIZE_MAX_MB_MAX: i64 = 16_000_000;
+/// A part a year on the fastest line.
+const PASSES_EVERY_MAX: i64 = 1_000_000_000;
+/// The list of them takes 20 MB of memory; at 100 kB each they are 10 GB.
+const ARCHIVE_FRAMES_MAX: usize = 100_000;
 /// Beyond this a batch waits longer than it saves.
 const BATCH_MAX: i64 = 32;
 /// A part that has waited for a second has left.
@@ -91,6 +96,8 @@ pub struct Settings {
     pub format: Format,
     /// Where it is written down what became of every frame.
     pub ledger: LedgerSettings,
+    /// Which frames' pictures are kept.
+    pub archive: ArchiveSettings,
     /// Where HTTP is served; `None` for nowhere.
     pub http: Option<HttpSettings>,
     /// Pictures of each camera that the page shows.
@@ -201,6 +208,19 @@ pub struct LedgerSettings {
     pub retention: Retention,
 }
 
+/// Which frames' pictures are kept.
+#[derive(Clone, Debug)]
+pub struct ArchiveSettings {
+    /// The folder; `None` leaves it to the state directory that systemd gives, if it does.
+    pub path: Option<PathBuf>,
+    /// One of so many that passed; 0 for none.
+    pub passes_every: u64,
+    /// How much is kept.
+    pub caps: Caps,
+    /// JPEG's, from 1 to 100.
+    pub jpeg_quality: u8,
+}
+
 /// Where HTTP is served, and to whom.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
@@ -303,6 +323,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
     let judge = judge(&raw.judge)?;
     let format = format(raw.output.format.as_deref())?;
     let ledger = ledger(raw.ledger, folder)?;
+    let archive = archive(raw.archive, folder)?;
     let pictures_per_second = pictures_per_second(raw.http.pictures_per_second)?;
     let http = http(raw.http, folder)?;
     let shift = shift(raw.shift)?;
@@ -329,6 +350,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
         judge,
         format,
         ledger,
+        archive,
         http,
         pictures_per_second,
         shift,
@@ -429,6 +451,28 @@ fn ledger(raw: RawLedger, folder: &Path) -> Result<LedgerSettings, ConfigError> 
             age_max: Duration::from_hours(24 * days as u64),
             bytes_max: megabytes as u64 * 1_000_000,
         },
+    })
+}
+
+fn archive(raw: RawArchive, folder: &Path) -> Result<ArchiveSettings, ConfigError> {
+    let whole = |name: &str, given: Option<i64>, default, least, most| {
+        within(&format!("archive.{name}"), given.unwrap_or(default), least, most)
+    };
+    let days = whole("keep_days", raw.keep_days, 90, 1, KEEP_DAYS_MAX)?;
+    let megabytes = whole("size_max_mb", raw.size_max_mb, 10_000, 1, SIZE_MAX_MB_MAX)?;
+    let free = whole("free_min_mb", raw.free_min_mb, 1_000, 0, SIZE_MAX_MB_MAX)?;
+    let passes = whole("passes_every", raw.passes_every, 1_000, 0, PASSES_EVERY_MAX)?;
+    let quality = whole("jpeg_quality", raw.jpeg_quality, 92, 1, 100)?;
+    Ok(ArchiveSettings {
+        path: raw.path.map(|path| folder.join(path)),
+        passes_every: passes as u64,
+        caps: Caps {
+            bytes_max: megabytes as u64 * 1_000_000,
+            frames_max: ARCHIVE_FRAMES_MAX,
+            age_max: Duration::from_hours(24 * days as u64),
+            free_min_bytes: free as u64 * 1_000_000,
+        },
+        jpeg_quality: u8::try_from(quality).unwrap_or(100),
     })
 }
 

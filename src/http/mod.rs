@@ -6,6 +6,7 @@
 
 mod actions;
 mod calibration;
+mod evidence;
 mod gate;
 mod guard;
 mod live;
@@ -19,6 +20,7 @@ pub mod tls;
 use std::{
     io,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
@@ -77,6 +79,8 @@ pub struct Served {
     pub live: Option<Arc<Live>>,
     /// Who may come in, and by which name.
     pub gate: Arc<Gate>,
+    /// The archive's folder; `None` where no pictures are kept.
+    pub archive: Option<Arc<Path>>,
     /// Takes what people did into the audit trail.
     pub note: Arc<TakeNote>,
     /// What judges.
@@ -139,6 +143,7 @@ fn looking() -> OpenApiRouter<Served> {
         .merge(actions::looking())
         .merge(calibration::looking())
         .merge(live::looking())
+        .merge(evidence::looking())
 }
 
 /// Routes for those who run the line.

@@ -15,7 +15,9 @@ use serde::Serialize;
 use super::{
     LedgerError,
     book::{Doing as _, check_version, micros},
+    evidence::{KeptRow, Kind},
 };
+use crate::frame::{CameraId, FrameId};
 
 /// A ledger opened for reading.
 #[derive(Debug)]
@@ -281,8 +283,63 @@ impl Audit {
 
     /// A file of the first version, which nobody has written since, has no table for them.
     fn knows_parts(&self) -> Result<bool, LedgerError> {
-        let tables = self.strings("SELECT name FROM sqlite_schema WHERE name = 'part'")?;
-        Ok(!tables.is_empty())
+        self.knows("part")
+    }
+
+    fn knows(&self, table: &str) -> Result<bool, LedgerError> {
+        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table'";
+        Ok(self.strings(tables)?.iter().any(|name| name == table))
+    }
+
+    /// Gives each frame whose pictures are kept to `each`, the oldest first, until it fails.
+    pub fn kept<E: From<LedgerError>>(
+        &self,
+        wanted: &Wanted,
+        mut each: impl FnMut(KeptRow) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.knows("evidence")? {
+            return Ok(());
+        }
+        let query = "
+            SELECT l.camera, l.epoch, e.number, e.time_us, e.decision, e.bytes
+            FROM evidence e JOIN lane l ON l.id = e.lane
+            WHERE e.state = 'kept' AND (?1 IS NULL OR l.camera = ?1) AND e.time_us >= ?2 AND e.time_us < ?3
+            ORDER BY e.time_us, e.lane, e.number";
+        let mut statement = self.connection.prepare(query).doing("read")?;
+        let mut rows =
+            statement.query(rusqlite::params_from_iter(wanted.bounds())).doing("read")?;
+        while let Some(row) = rows.next().doing("read")? {
+            each(kept(row).doing("read")?)?;
+        }
+        Ok(())
+    }
+
+    /// How many frames' pictures came to which state, for which reason.
+    pub fn evidence(&self) -> Result<BTreeMap<(String, String), u64>, LedgerError> {
+        if !self.knows("evidence")? {
+            return Ok(BTreeMap::new());
+        }
+        let query = "SELECT state, coalesce(reason, ''), count(*) FROM evidence GROUP BY 1, 2";
+        let mut statement = self.connection.prepare(query).doing("read")?;
+        let total = |row: &Row<'_>| -> rusqlite::Result<_> {
+            Ok(((row.get(0)?, row.get(1)?), row.get::<_, i64>(2)?.cast_unsigned()))
+        };
+        let totals = statement.query_map([], total).and_then(Iterator::collect);
+        totals.doing("read")
+    }
+
+    /// Refused frames of numberings that have ended and were archived, of whose pictures nothing is said: there must
+    /// be none.
+    pub fn refused_without_evidence(&self) -> Result<u64, LedgerError> {
+        if !self.knows("evidence")? {
+            return Ok(0);
+        }
+        let query = "
+            SELECT count(*) FROM verdict v JOIN lane l ON l.id = v.lane
+            WHERE v.decision IN ('fail', 'unknown-product') AND l.archived AND l.closed_to IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM evidence e WHERE e.lane = v.lane AND e.number = v.number)";
+        let count: i64 = self.connection.query_row(query, [], |row| row.get(0)).doing("read")?;
+        Ok(count.cast_unsigned())
     }
 
     /// What became of the frames, by camera.
@@ -352,6 +409,22 @@ impl Wanted {
             until.map_or(i64::MAX, micros).into(),
         ]
     }
+}
+
+fn kept(row: &Row<'_>) -> rusqlite::Result<KeptRow> {
+    let id = FrameId {
+        camera: CameraId(row.get::<_, String>(0)?.into()),
+        epoch: row.get::<_, i64>(1)?.cast_unsigned(),
+        number: row.get::<_, i64>(2)?.cast_unsigned(),
+    };
+    let micros = u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0);
+    Ok(KeptRow {
+        id,
+        time: UNIX_EPOCH + Duration::from_micros(micros),
+        // The table allows no other word.
+        kind: Kind::named(&row.get::<_, String>(4)?).unwrap_or(Kind::Fail),
+        bytes: row.get::<_, Option<i64>>(5)?.unwrap_or(0).cast_unsigned(),
+    })
 }
 
 fn exported(row: &Row<'_>) -> rusqlite::Result<Exported> {

@@ -16,8 +16,13 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, params};
 
-use super::{FaultReason, Unjudged, settled::Settled};
+use super::{
+    FaultReason, Unjudged,
+    evidence::{Evidence, Missing, State},
+    settled::Settled,
+};
 use crate::{
+    frame::FrameId,
     judge::part::Counts,
     record::{ModelLabel, PartRecord, Record},
 };
@@ -26,9 +31,9 @@ use crate::{
 const APPLICATION_ID: i32 = 0x5367_6874;
 /// The schema, one script a version: a file of version n gets those after n.
 const MIGRATIONS: [&str; VERSION as usize] =
-    [include_str!("schema.sql"), include_str!("schema_2.sql")];
+    [include_str!("schema.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 /// The version of today's schema.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// A reader's transaction may hold a writer up for as long as it takes to list what it reads.
 const BUSY_WITHIN: Duration = Duration::from_secs(5);
 /// Rows that one commit forgets at most, so that verdicts do not wait for the broom.
@@ -67,6 +72,10 @@ pub struct Batch {
     pub parts: Vec<(usize, Box<PartRecord>)>,
     /// What happened beside.
     pub events: Vec<Event>,
+    /// What became of frames' pictures.
+    pub evidence: Vec<Evidence>,
+    /// From now on each refused frame of these lanes gets its evidence.
+    pub begins_archive: bool,
     /// Up to which number each lane may give them from now on.
     pub reserved_to: BTreeMap<usize, u64>,
 }
@@ -74,9 +83,10 @@ pub struct Batch {
 impl Batch {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Self { judged, unjudged, parts, events, reserved_to } = self;
+        let Self { judged, unjudged, parts, events, evidence, begins_archive, reserved_to } = self;
         let is_without_frames = judged.is_empty() && unjudged.is_empty() && reserved_to.is_empty();
-        is_without_frames && parts.is_empty() && events.is_empty()
+        let is_without_evidence = evidence.is_empty() && !begins_archive;
+        is_without_frames && is_without_evidence && parts.is_empty() && events.is_empty()
     }
 
     /// Adds a run of frames without verdict, to the one that it prolongs where that is among the last.
@@ -130,6 +140,8 @@ pub struct Book {
     /// Held for as long as the file is written.
     _lock: File,
     lanes: Vec<Lane>,
+    /// Each refused frame of these lanes gets its evidence.
+    is_archived: bool,
     products: BTreeMap<Arc<str>, i64>,
     models: BTreeMap<String, i64>,
 }
@@ -165,6 +177,7 @@ impl Book {
             connection,
             _lock: lock,
             lanes: Vec::new(),
+            is_archived: false,
             products: BTreeMap::new(),
             models: BTreeMap::new(),
         };
@@ -219,13 +232,14 @@ impl Book {
         let transaction = self.connection.transaction().doing("write")?;
         write(&transaction, batch, &mut lanes, &mut ids, now).doing("write")?;
         transaction.commit().doing("write")?;
+        self.is_archived |= batch.begins_archive;
         self.lanes = lanes;
         (self.products, self.models) = ids;
         Ok(())
     }
 
     /// Ends every lane that is whole up to the last number that it gave; `captured` has one number a lane.
-    pub fn close_lanes(&mut self, captured: &[u64]) -> Result<(), LedgerError> {
+    pub fn close_lanes(&mut self, captured: &[u64], now: SystemTime) -> Result<(), LedgerError> {
         let transaction = self.connection.transaction().doing("write")?;
         for (lane, captured) in std::iter::zip(&self.lanes, captured) {
             if lane.settled.to() == *captured {
@@ -233,6 +247,7 @@ impl Book {
                 transaction
                     .execute(close, params![lane.row, captured.cast_signed()])
                     .doing("write")?;
+                miss(&transaction, lane.row, Missing::Unrecorded, now).doing("write")?;
             }
         }
         transaction.commit().doing("write")?;
@@ -281,6 +296,9 @@ impl Book {
             lane.row = insert_lane(&self.connection, camera, *epoch, *reserved_to, forgotten, now)
                 .doing("write")?;
             lane.last_run = None;
+            if self.is_archived {
+                archive(&self.connection, lane.row).doing("write")?;
+            }
             // Above it the new file says that their rows are lost.
             let islands = std::mem::replace(&mut lane.settled, Settled::up_to(forgotten)).runs();
             for run in islands.into_iter().filter(|run| *run.start() > forgotten) {
@@ -408,6 +426,12 @@ fn write(
     for event in &batch.events {
         insert_event(connection, event)?;
     }
+    if batch.begins_archive {
+        lanes.iter().try_for_each(|lane| archive(connection, lane.row))?;
+    }
+    for evidence in &batch.evidence {
+        put_evidence(connection, lanes, evidence, now)?;
+    }
     for (index, reserved_to) in &batch.reserved_to {
         let Some(lane) = lanes.get_mut(*index) else { continue };
         lane.reserved_to = lane.reserved_to.max(*reserved_to);
@@ -443,6 +467,87 @@ fn insert_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> 
         detail
     ])?;
     Ok(())
+}
+
+/// Each refused frame of that numbering gets its evidence.
+fn archive(connection: &Connection, lane: i64) -> rusqlite::Result<()> {
+    connection.execute("UPDATE lane SET archived = 1 WHERE id = ?1", [lane])?;
+    Ok(())
+}
+
+fn put_evidence(
+    connection: &Connection,
+    lanes: &[Lane],
+    evidence: &Evidence,
+    now: SystemTime,
+) -> rusqlite::Result<()> {
+    let Evidence { id, time, kind, state } = evidence;
+    let ours = lanes.iter().find(|lane| lane.epoch == id.epoch && *lane.camera == *id.camera.0);
+    let lane = match ours {
+        Some(lane) => lane.row,
+        None => lane_of_pictures(connection, id, *time)?,
+    };
+    let (bytes, resolution) = match state {
+        State::Kept { bytes, resolution } => (Some(bytes.cast_signed()), Some(resolution.name())),
+        State::Missing(_) | State::Removed(_) => (None, None),
+    };
+    let put = "INSERT OR REPLACE INTO evidence
+                   (lane, number, time_us, decision, state, reason, resolution, bytes, changed_us)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    connection.prepare_cached(put)?.execute(params![
+        lane,
+        id.number.cast_signed(),
+        micros(*time),
+        kind.name(),
+        state.name(),
+        state.reason(),
+        resolution,
+        bytes,
+        micros(now)
+    ])?;
+    if bytes.is_none() {
+        // The frame itself may have been forgotten long before its pictures went.
+        let forget = "DELETE FROM evidence WHERE lane = ?1 AND number = ?2
+                      AND number <= (SELECT forgotten_to FROM lane WHERE id = ?1)";
+        connection.prepare_cached(forget)?.execute(params![lane, id.number.cast_signed()])?;
+    }
+    Ok(())
+}
+
+/// The numbering that pictures of an earlier run are of. A ledger that began later gets it as one whose rows are no
+/// longer kept.
+fn lane_of_pictures(
+    connection: &Connection,
+    id: &FrameId,
+    time: SystemTime,
+) -> rusqlite::Result<i64> {
+    let known = "SELECT id FROM lane WHERE camera = ?1 AND epoch = ?2";
+    let known = connection
+        .prepare_cached(known)?
+        .query_row(params![&*id.camera.0, id.epoch.cast_signed()], |row| row.get(0))
+        .optional()?;
+    if let Some(lane) = known {
+        return Ok(lane);
+    }
+    let number = id.number;
+    let lane = insert_lane(connection, &id.camera.0, id.epoch, number, number, time)?;
+    connection.execute("UPDATE lane SET closed_to = reserved_to WHERE id = ?1", [lane])?;
+    Ok(lane)
+}
+
+/// Refused frames whose evidence has no row: that it is missing is one.
+fn miss(
+    connection: &Connection,
+    lane: i64,
+    reason: Missing,
+    now: SystemTime,
+) -> rusqlite::Result<usize> {
+    let missing =
+        "INSERT OR IGNORE INTO evidence (lane, number, time_us, decision, state, reason, changed_us)
+         SELECT v.lane, v.number, v.time_us, v.decision, 'missing', ?2, ?3
+         FROM verdict v JOIN lane l ON l.id = v.lane
+         WHERE v.lane = ?1 AND l.archived AND v.decision IN ('fail', 'unknown-product')";
+    connection.prepare_cached(missing)?.execute(params![lane, reason.name(), micros(now)])
 }
 
 fn insert_verdict(
@@ -613,6 +718,7 @@ fn close_open_lanes(
             "UPDATE lane SET closed_to = ?2, settled_to = ?2 WHERE id = ?1",
             params![lane, reserved_to.cast_signed()],
         )?;
+        miss(&transaction, lane, Missing::Crash, now)?;
     }
     transaction.commit()?;
     Ok(crashed)
@@ -676,6 +782,9 @@ fn forget(connection: &Connection, too_old_us: i64, is_too_big: bool) -> rusqlit
     connection.execute("DELETE FROM verdict WHERE lane = ?1 AND number <= ?2", up_to)?;
     connection.execute("DELETE FROM unjudged WHERE lane = ?1 AND first <= ?2", up_to)?;
     connection.execute("DELETE FROM part WHERE lane = ?1 AND last <= ?2", up_to)?;
+    // Pictures outlive their frame's row, and what is said of them with them.
+    let evidence = "DELETE FROM evidence WHERE lane = ?1 AND number <= ?2 AND state <> 'kept'";
+    connection.execute(evidence, up_to)?;
     connection.execute("UPDATE lane SET forgotten_to = ?2 WHERE id = ?1", up_to)?;
     Ok(true)
 }

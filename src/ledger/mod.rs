@@ -1,8 +1,8 @@
 //! The ledger: what became of every frame, at any moment and after any end.
 //!
 //! `account` is one camera's handle: counters (`balance` is their equation) and, where there is a ledger file, the way
-//! into it. `writer` is the thread that commits, `book` the file itself, `settled` the arithmetic of numbers, `audit`
-//! reads what is there. The file is SQLite: nothing else of Sightline knows SQL.
+//! into it. `writer` is the thread that commits, `book` the file itself, `settled` the arithmetic of numbers, `evidence`
+//! what is said of pictures, `audit` reads what is there. The file is SQLite: nothing else of Sightline knows SQL.
 //!
 //! Invariants: every number ends in exactly one disposition, in memory and at each commit; numbers are reserved in the
 //! file before they are given, so that after `kill -9` the open ones are found and closed as faulted; whoever gives a
@@ -14,6 +14,7 @@ pub mod audit;
 pub mod balance;
 pub mod book;
 mod counters;
+pub mod evidence;
 pub mod past;
 mod settled;
 pub mod writer;

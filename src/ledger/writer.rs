@@ -22,6 +22,7 @@ use super::{
     Account, LedgerError, Unjudged,
     account::{Journal, Shared},
     book::{Batch, Book, Event, Found, Retention},
+    evidence::Evidence,
 };
 use crate::{
     clock::Clock,
@@ -46,6 +47,8 @@ const RETRY_EVERY: Duration = Duration::from_millis(500);
 const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
 /// How often rows are looked at for their age.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
+/// Who may wait to hear that rows are in the file.
+const TOLD_MAX: usize = 4;
 /// Over this long the rate of a camera is measured.
 const RATE_OVER: Duration = Duration::from_millis(500);
 
@@ -66,6 +69,11 @@ pub(super) enum Entry {
     Part(usize, Box<PartRecord>),
     Reserve,
     Event(Event),
+    Evidence(Box<Evidence>),
+    /// From now on each refused frame gets its evidence.
+    Archive,
+    /// To say when everything before it is in the file.
+    Tell(Sender<()>),
     Close,
 }
 
@@ -96,6 +104,24 @@ impl Notes {
         if let Err(refused) = self.0.try_send(Entry::Event(event)) {
             tracing::warn!("the ledger takes no events: {:?}", refused.into_inner());
         }
+    }
+}
+
+/// The way into the ledger for what became of pictures; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct EvidenceRows(Sender<Entry>);
+
+impl EvidenceRows {
+    /// Records what became of a frame's pictures; never waits. `false` where the queue is full: a refused frame without
+    /// row gets one at the end of the run, or at the next start.
+    pub fn put(&self, evidence: Evidence) -> bool {
+        self.0.try_send(Entry::Evidence(Box::new(evidence))).is_ok()
+    }
+
+    /// Waits until what was put before is in the file; `false` when it is not there in time.
+    pub fn is_written(&self, within: Duration) -> bool {
+        let (tell, told) = crossbeam_channel::bounded(1);
+        self.0.try_send(Entry::Tell(tell)).is_ok() && told.recv_timeout(within).is_ok()
     }
 }
 
@@ -144,6 +170,7 @@ impl Ledger {
             last_forgotten: clock.monotonic(),
             clock,
             batch: Batch::default(),
+            told: Vec::new(),
             trouble: None,
         };
         let (alive, ended) = crossbeam_channel::bounded(0);
@@ -161,6 +188,13 @@ impl Ledger {
     /// The way in for what happens beside the frames.
     pub fn notes(&self) -> Notes {
         Notes(self.entries.clone())
+    }
+
+    /// The way in for what becomes of pictures: from now on each refused frame gets its evidence.
+    pub fn evidence(&self) -> EvidenceRows {
+        // Before the first frame the queue is empty.
+        let _taken = self.entries.try_send(Entry::Archive);
+        EvidenceRows(self.entries.clone())
     }
 
     /// Whether the file takes rows.
@@ -259,6 +293,8 @@ struct Writer {
     retention: Retention,
     last_forgotten: Duration,
     batch: Batch,
+    /// Who wants to hear when the batch is in the file.
+    told: Vec<Sender<()>>,
     trouble: Option<Trouble>,
 }
 
@@ -329,6 +365,14 @@ impl Writer {
             Entry::Unjudged(lane, number, what) => self.batch.add_run(lane, number..=number, what),
             Entry::Part(lane, part) => self.batch.parts.push((lane, part)),
             Entry::Event(event) => self.batch.events.push(event),
+            Entry::Evidence(evidence) => self.batch.evidence.push(*evidence),
+            Entry::Archive => self.batch.begins_archive = true,
+            Entry::Tell(tell) => {
+                // While the disk takes nothing they come again and again, and only the last still waits.
+                self.told.truncate(TOLD_MAX - 1);
+                self.told.insert(0, tell);
+                return Taken::Urgent;
+            }
             Entry::Reserve => return Taken::Urgent,
             Entry::Close => return Taken::Close,
         }
@@ -336,8 +380,9 @@ impl Writer {
     }
 
     fn rows(&self) -> usize {
-        let Batch { judged, unjudged, parts, events, reserved_to: _ } = &self.batch;
-        judged.len() + unjudged.len() + parts.len() + events.len()
+        let Batch { judged, unjudged, parts, events, evidence, begins_archive: _, reserved_to: _ } =
+            &self.batch;
+        judged.len() + unjudged.len() + parts.len() + events.len() + evidence.len()
     }
 
     /// Writes the batch and reserves numbers; `false` when the file did not take it, which is kept then.
@@ -356,6 +401,7 @@ impl Writer {
             }
         }
         if self.batch.is_empty() {
+            self.tell();
             return true;
         }
         let wall = self.clock.wall();
@@ -369,6 +415,7 @@ impl Writer {
                 for (index, to, ahead) in reserved {
                     self.lanes[index].shared.reserve(to, ahead);
                 }
+                self.tell();
                 self.recovered(wall);
                 true
             }
@@ -376,6 +423,14 @@ impl Writer {
                 self.failed(&error);
                 false
             }
+        }
+    }
+
+    /// Everything that was taken is in the file.
+    fn tell(&mut self) {
+        for tell in self.told.drain(..) {
+            // Whoever waited may have stopped to.
+            let _gone = tell.try_send(());
         }
     }
 
@@ -410,7 +465,7 @@ impl Writer {
 
     fn close(&mut self) -> bool {
         let captured: Vec<u64> = self.lanes.iter().map(Reservation::captured).collect();
-        match self.book.close_lanes(&captured) {
+        match self.book.close_lanes(&captured, self.clock.wall()) {
             Ok(()) => true,
             Err(error) => {
                 self.failed(&error);

@@ -124,6 +124,7 @@ pub(super) struct Done {
     /// Not taken apart before every verdict has left.
     pub(super) inspector: Inspector,
     pub(super) sink: Stdout,
+    pub(super) onlookers: Vec<Box<dyn Onlooker>>,
     pub(super) summary: Summary,
     pub(super) lines_lost: u64,
     pub(super) engine_failure: Option<String>,
@@ -153,12 +154,13 @@ impl Worker {
             let lane = lanes.remove(closed);
             self.conclude_lane(&lane);
         }
-        let Self { inspector, sink, summary, lines_lost, engine_failure, dead, listener, .. } =
-            self;
+        let Self { inspector, sink, onlookers, summary, lines_lost, .. } = self;
+        let Self { engine_failure, dead, listener, .. } = self;
         if let Some(listener) = listener {
             listener.close();
         }
-        Done { inspector, sink, summary, lines_lost, engine_failure, gpu_failure: dead }
+        let gpu_failure = dead;
+        Done { inspector, sink, onlookers, summary, lines_lost, engine_failure, gpu_failure }
     }
 
     fn until_one_closes(&mut self, lanes: &[Lane]) -> usize {

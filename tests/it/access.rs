@@ -78,7 +78,7 @@ fn write_private(scratch: &Scratch, name: &str, text: &str) {
 }
 
 fn mode(scratch: &Scratch, name: &str, mode: u32) {
-    std::fs::set_permissions(scratch.path(name), PermissionsExt::from_mode(mode)).unwrap();
+    std::fs::set_permissions(scratch.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// An answer.

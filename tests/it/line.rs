@@ -127,6 +127,7 @@ pub fn station_with(
             cameras: Vec::new(),
             board: Arc::clone(&board),
             ledger: None,
+            archive: None,
             judging: Arc::clone(&judging),
             live: None,
             clock: Arc::clone(&clock),

@@ -17,6 +17,7 @@ mod support;
 
 mod access;
 mod actions;
+mod archive;
 mod bad_input;
 mod bench;
 mod calibrate;

@@ -7,7 +7,7 @@ const FOLDERS: [&str; 7] =
     ["src", "bundle/src", "network/src", "synth/src", "trainer/src", "tests", "benches"];
 
 /// Modules that decide and never act.
-const PURE: [&str; 59] = [
+const PURE: [&str; 64] = [
     "src/alarm.rs",
     "src/production/figures.rs",
     "src/production/proposal.rs",
@@ -17,6 +17,10 @@ const PURE: [&str; 59] = [
     "src/access/password.rs",
     "src/access/session.rs",
     "src/access/users.rs",
+    "src/archive/names.rs",
+    "src/archive/pictures.rs",
+    "src/archive/policy.rs",
+    "src/archive/retention.rs",
     "src/area.rs",
     "src/inspected.rs",
     "src/frame.rs",
@@ -53,6 +57,7 @@ const PURE: [&str; 59] = [
     "src/config/suggest.rs",
     "src/config/example.rs",
     "src/ledger/balance.rs",
+    "src/ledger/evidence.rs",
     "bundle/src/calibration.rs",
     "bundle/src/spread.rs",
     "bundle/src/precision.rs",

@@ -4,14 +4,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    frame::Stamp,
+    frame::{CameraId, Stamp},
     judge::part::{PartRule, Parts},
     ledger::{
         DropReason,
         audit::{Audit, Wanted},
+        evidence::{Bound, Kind, Resolution},
     },
     record::Origin,
-    verdict::Verdict,
+    verdict::{Decision, Verdict},
 };
 
 const EVER: SystemTime = UNIX_EPOCH;
@@ -197,7 +198,7 @@ fn an_epoch_is_above_all_that_the_camera_ever_had() {
     let epoch = |now: u64| {
         let (mut book, _) = Book::open(&path, seconds(now)).unwrap();
         let (_, epoch) = book.open_lane("top", 2, seconds(now)).unwrap();
-        book.close_lanes(&[0]).unwrap();
+        book.close_lanes(&[0], EVER).unwrap();
         epoch
     };
     assert_eq!(epoch(1_000), 1_000);
@@ -216,7 +217,7 @@ fn a_closed_ledger_has_nothing_to_recover() {
     batch.judged.push((lane, record(1, seconds(1))));
     book.commit(&batch, seconds(1)).unwrap();
     assert!(matches!(Book::open(&path, seconds(2)), Err(LedgerError::InUse)));
-    book.close_lanes(&[1]).unwrap();
+    book.close_lanes(&[1], EVER).unwrap();
     drop(book);
     let (_book, found) = Book::open(&path, seconds(2)).unwrap();
     assert_eq!(found, Found::default());
@@ -294,7 +295,7 @@ fn old_rows_go_and_the_account_still_adds_up() {
     // Too big: all but the run that may still grow.
     assert!(book.forget(&keep(1_000, 0), seconds(60)).unwrap());
     assert_eq!(dispositions(&path).keys().copied().collect::<Vec<_>>(), [6, 7, 8]);
-    book.close_lanes(&[8]).unwrap();
+    book.close_lanes(&[8], EVER).unwrap();
     assert!(book.forget(&keep(1_000, 0), seconds(60)).unwrap());
     assert!(!book.forget(&keep(1_000, 0), seconds(60)).unwrap());
     assert!(dispositions(&path).is_empty());
@@ -341,7 +342,7 @@ fn a_file_of_the_first_version_gets_what_came_later_and_keeps_its_rows() {
     assert_eq!(parts(&book), [(1, 3, "fault".into())]);
     // A part goes with the last of its frames.
     let keep = |secs| Retention { age_max: Duration::from_secs(secs), bytes_max: u64::MAX };
-    book.close_lanes(&[3]).unwrap();
+    book.close_lanes(&[3], EVER).unwrap();
     assert!(book.forget(&keep(1), seconds(3)).unwrap());
     assert_eq!(parts(&book).len(), 1);
     assert!(book.forget(&keep(1), seconds(30)).unwrap());
@@ -356,4 +357,100 @@ fn part() -> Box<PartRecord> {
     let part = parts.frame(3, &stamp, &Verdict::fault(0.01, "decode")).remove(0);
     let Record { model, .. } = *record(3, EVER);
     Box::new(PartRecord { camera: "top".into(), epoch: 0, time: EVER, model, part })
+}
+
+fn refused(number: u64, time: SystemTime) -> Box<Record> {
+    let mut record = record(number, time);
+    record.verdict.decision = Decision::Fail;
+    record
+}
+
+fn evidence(epoch: u64, number: u64, state: State) -> Evidence {
+    let id = FrameId { camera: CameraId("top".into()), epoch, number };
+    Evidence { id, time: seconds(1), kind: Kind::Fail, state }
+}
+
+/// State and reason of each frame's pictures.
+fn pictures(path: &Path) -> Vec<(i64, String)> {
+    let connection = Connection::open(path).unwrap();
+    let query =
+        "SELECT number, state || coalesce(': ' || reason, '') FROM evidence ORDER BY lane, number";
+    let mut statement = connection.prepare(query).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+const KEPT: State = State::Kept { bytes: 4096, resolution: Resolution::Full };
+
+#[test]
+fn each_refused_frame_of_an_archived_numbering_has_its_evidence_or_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    // As it ends: by closing, or by a crash.
+    for (round, expected) in [(1, "missing: unrecorded"), (2, "missing: crash")] {
+        let (mut book, _) = Book::open(&path, seconds(round)).unwrap();
+        let (lane, epoch) = book.open_lane("top", 9, seconds(round)).unwrap();
+        let mut batch = Batch { begins_archive: true, ..Batch::default() };
+        for number in 1..=3 {
+            batch.judged.push((lane, refused(number, seconds(1))));
+        }
+        batch.judged.push((lane, record(4, seconds(1))));
+        batch.evidence.push(evidence(epoch, 1, KEPT));
+        batch.evidence.push(evidence(epoch, 2, State::Missing(Missing::Busy)));
+        book.commit(&batch, seconds(1)).unwrap();
+        if round == 1 {
+            book.close_lanes(&[4], seconds(1)).unwrap();
+            // A run without an archive owes no pictures.
+            drop(book);
+            let (mut book, _) = Book::open(&path, seconds(round)).unwrap();
+            let (lane, _) = book.open_lane("top", 9, seconds(round)).unwrap();
+            let batch = Batch { judged: vec![(lane, refused(1, seconds(1)))], ..Batch::default() };
+            book.commit(&batch, seconds(1)).unwrap();
+            book.close_lanes(&[1], seconds(1)).unwrap();
+        }
+        drop(Book::open(&path, seconds(9)));
+        let audit = Audit::open(&path).unwrap();
+        assert_eq!(audit.refused_without_evidence().unwrap(), 0);
+        let of_three = pictures(&path).into_iter().filter(|(number, _)| *number == 3);
+        assert_eq!(of_three.last().unwrap().1, expected);
+    }
+    assert_eq!(pictures(&path).len(), 6);
+    let audit = Audit::open(&path).unwrap();
+    let mut kept = Vec::new();
+    let each = |row: crate::ledger::evidence::KeptRow| {
+        kept.push((row.id.number, row.bytes));
+        Ok::<_, LedgerError>(())
+    };
+    audit.kept(&Wanted::default(), each).unwrap();
+    assert_eq!(kept, [(1, 4096), (1, 4096)]);
+}
+
+#[test]
+fn pictures_outlive_their_frames_row_and_what_is_said_of_them_goes_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (mut book, _) = Book::open(&path, seconds(1)).unwrap();
+    let (lane, epoch) = book.open_lane("top", 9, seconds(1)).unwrap();
+    let mut batch = Batch { begins_archive: true, ..Batch::default() };
+    for number in 1..=3 {
+        batch.judged.push((lane, refused(number, seconds(1))));
+    }
+    batch.evidence.push(evidence(epoch, 1, KEPT));
+    batch.evidence.push(evidence(epoch, 2, State::Missing(Missing::Busy)));
+    batch.evidence.push(evidence(epoch, 3, State::Removed(Bound::Size)));
+    book.commit(&batch, seconds(1)).unwrap();
+    book.close_lanes(&[3], seconds(1)).unwrap();
+    let retention = Retention { age_max: Duration::from_secs(10), bytes_max: u64::MAX };
+    assert!(book.forget(&retention, seconds(100)).unwrap());
+    assert_eq!(pictures(&path), [(1, "kept".into())]);
+    // Pictures of a numbering that this ledger never had are told as well.
+    let gone = evidence(epoch, 1, State::Removed(Bound::Age));
+    let strange = evidence(7, 5, KEPT);
+    let batch = Batch { evidence: vec![gone, strange], ..Batch::default() };
+    book.commit(&batch, seconds(100)).unwrap();
+    assert_eq!(pictures(&path), [(5, "kept".into())]);
+    let audit = Audit::open(&path).unwrap();
+    for lane in audit.lanes().unwrap() {
+        assert!(lane.is_whole(), "{lane:?}");
+    }
 }

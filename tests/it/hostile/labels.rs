@@ -64,6 +64,7 @@ proptest! {
             cameras: Vec::new(),
             board: Arc::new(Board::new(0)),
             ledger: None,
+            archive: None,
             judging: Arc::new(Mutex::new(Judging { engine, deviation: Deviations::default() })),
             live: None,
             clock,
