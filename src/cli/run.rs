@@ -131,10 +131,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         production: Arc::clone(&production),
     };
     // Without HTTP nobody could ask for anything.
-    let desk = settings
-        .http
-        .as_ref()
-        .map(|_| desk(arguments, &recipes, &accounts, &judging, notes.as_ref(), &clock));
+    let is_served = settings.http.is_some();
+    let desk = is_served
+        .then(|| desk(arguments, &recipes, &accounts, &judging, notes.as_ref(), &clock));
     let (desk, ledger) = or_close(desk.transpose(), ledger)?;
     let (desk, listener) = desk.unzip();
     let served = gate.map(|gate| Served {
@@ -153,9 +152,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         recipes,
         production: Arc::clone(&production),
     });
-    let http = std::iter::zip(&settings.http, served).next();
-    let http = http.map(|(http, served)| (http.listen, served));
-    let control = Control::start(reload, http);
+    let listen = settings.http.as_ref().map(|http| http.listen);
+    let control = Control::start(reload, listen.zip(served));
     let (control, ledger) = or_close(control, ledger)?;
     let built = engine(&mut manager, &model, &runtime, &settings, &board, &stop);
     let (built, ledger) = or_close(built, ledger)?;
@@ -169,12 +167,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let status = io::stderr().is_terminal().then(|| status(accounts, health, Arc::clone(&clock)));
     let sink = sink(is_text, status)?;
     introduce(&settings, &model, &inspector);
-    if let Some(server) = &control.server {
-        print::note(&format!(
-            "metrics, health and state at {}://{}",
-            server.scheme, server.address
-        ));
-    }
+    control.introduce();
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
     let onlookers = onlookers(production, onlooker, archive, ledger.as_ref(), &board, &clock)?;
     let station = Station {
@@ -396,6 +389,12 @@ impl Control {
             None => None,
         };
         Ok(Self { reloading, server, desk })
+    }
+
+    fn introduce(&self) {
+        if let Some(Server { scheme, address, .. }) = &self.server {
+            print::note(&format!("metrics, health and state at {scheme}://{address}"));
+        }
     }
 
     fn finish(self) -> Result<(), Fault> {

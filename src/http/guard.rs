@@ -96,7 +96,7 @@ pub(super) async fn guard(
                 (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response()
             }
         },
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -112,24 +112,24 @@ pub(super) async fn guard(
 }
 
 /// Whether a request may go on; who sends it is put into it.
-fn admit(served: &Served, request: &mut Request) -> Result<(), Response> {
+fn admit(served: &Served, request: &mut Request) -> Result<(), Box<Response>> {
     let Some(connection) = request.extensions().get::<Arc<Connection>>().cloned() else {
-        return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
+        return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response().into());
     };
     let headers = request.headers();
     let host = only(headers, &header::HOST);
     let Some(host) = host.filter(|host| served.gate.is_called(host, connection.called)) else {
         let text = "this host is not served here; http.hosts names those that are\n";
-        return Err((StatusCode::MISDIRECTED_REQUEST, text).into_response());
+        return Err((StatusCode::MISDIRECTED_REQUEST, text).into_response().into());
     };
     let is_safe = request.method().is_safe();
     if !is_safe && is_foreign(served, headers, host) {
         let text = "no other site may change anything here\n";
-        return Err((StatusCode::FORBIDDEN, text).into_response());
+        return Err((StatusCode::FORBIDDEN, text).into_response().into());
     }
     let found = served.gate.who(headers).map_err(|NoSuchToken| {
         refused(served, "token-refused", "unknown", connection.peer);
-        nobody("no such token\n")
+        Box::new(nobody("no such token\n"))
     })?;
     let Some((who, proof)) = found else { return Ok(()) };
     if let Proof::Session(key, _) = &proof
@@ -139,7 +139,7 @@ fn admit(served: &Served, request: &mut Request) -> Result<(), Response> {
         && !only(headers, &CSRF).is_some_and(|shown| served.gate.is_its_page(key, shown))
     {
         let text = "show the token of GET /api/v1/me in X-Sightline-Csrf\n";
-        return Err((StatusCode::FORBIDDEN, text).into_response());
+        return Err((StatusCode::FORBIDDEN, text).into_response().into());
     }
     request.extensions_mut().insert(who);
     request.extensions_mut().insert(proof);

@@ -53,9 +53,9 @@ impl Tls {
             .map_err(TlsError::Unfit)?
             .with_no_client_auth()
             .with_single_cert(chain, key)
-            .map_err(|error| match error {
-                rustls::Error::InconsistentKeys(_) => TlsError::Mismatch,
-                other => TlsError::Unfit(other),
+            .map_err(|error| {
+                let is_mismatch = matches!(error, rustls::Error::InconsistentKeys(_));
+                if is_mismatch { TlsError::Mismatch } else { TlsError::Unfit(error) }
             })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { config: Arc::new(config), valid })

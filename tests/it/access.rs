@@ -48,10 +48,10 @@ fn typed(scratch: &Scratch, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Adds a user whose password is his name, twice.
+/// Adds a user whose password is his name, three times.
 pub fn user(scratch: &Scratch, name: &str, role: &str) {
     let arguments = ["user", "add", name, "--role", role, "--file", "users.toml"];
-    let added = typed(scratch, &arguments, &format!("{name}{name}\n"));
+    let added = typed(scratch, &arguments, &format!("{}\n", name.repeat(3)));
     assert!(added.status.success(), "{}", stderr(&added));
 }
 
@@ -188,7 +188,7 @@ impl Client {
 
     /// The headers of somebody who has logged in: his cookie, and both with what his page shows.
     pub fn session(&self, name: &str) -> (String, String) {
-        let answer = self.login(name, &format!("{name}{name}"));
+        let answer = self.login(name, &name.repeat(3));
         assert_eq!(answer.status, 200, "{answer:?}");
         let cookie = format!("Cookie: {}\r\n", answer.cookie());
         let csrf = answer.json()["csrf"].as_str().unwrap().to_owned();
@@ -216,33 +216,19 @@ fn ready(client: &Client) {
 const PAUSE: &str = "{\"mode\":\"pause\"}";
 const RUN: &str = "{\"mode\":\"run\"}";
 
-#[test]
-fn people_and_machines_come_in_over_tls_and_do_what_their_role_may() {
-    let scratch = Scratch::new();
-    let (certificate, key) = pair(2999);
-    scratch.write("certificate.pem", &certificate);
-    write_private(&scratch, "key.pem", &key);
-    for (name, role) in [("vic", "viewer"), ("eva", "operator"), ("ada", "engineer")] {
-        user(&scratch, name, role);
-    }
-    let scraper = token(&scratch, "scraper", "viewer");
-    let script = token(&scratch, "script", "engineer");
-    let http = "listen = \"127.0.0.1:0\"\nusers = \"users.toml\"\ncertificate = \"certificate.pem\"\nkey = \"key.pem\"";
-    line(&scratch, http);
-    let checked = stdout(&scratch.run(&["check", "line.toml"]));
-    assert!(checked.contains("ok      access: 3 user(s), 2 token(s), TLS"), "{checked}");
-    let running = Running::start(&scratch, &[]);
-    let client = Client::trusting(&running, &certificate);
-    ready(&client);
+/// What nobody is told about himself.
+fn nobody() -> serde_json::Value {
+    serde_json::json!({ "name": null, "role": null, "has_login": true, "csrf": null })
+}
 
+fn nobody_sees_anything(client: &Client) {
     // Nobody sees more than whether it lives.
     assert_eq!(client.get("/healthz", "").status, 200);
     for path in ["/metrics", "/api/v1/state", "/api/v1/calibration"] {
         let answer = client.get(path, "");
         assert_eq!((answer.status, &*answer.body), (401, "log in first\n"), "{path}");
     }
-    let nobody = serde_json::json!({ "name": null, "role": null, "has_login": true, "csrf": null });
-    assert_eq!(client.get("/api/v1/me", "").json(), nobody);
+    assert_eq!(client.get("/api/v1/me", "").json(), nobody());
     for (path, body) in
         [("/api/v1/mode", PAUSE), ("/api/v1/golden", "{}"), ("/api/v1/reload", "{}")]
     {
@@ -266,6 +252,55 @@ fn people_and_machines_come_in_over_tls_and_do_what_their_role_may() {
             assert_eq!(answer.header(name), Some(value), "{answer:?}");
         }
     }
+}
+
+/// Files change under a running station; whoever trusts its new certificate.
+fn renewed(scratch: &Scratch, running: &Running, client: Client) -> Client {
+    // Somebody is taken out, and the certificate is another: a hang-up is enough, and the line goes on.
+    let (stays, _) = client.session("ada");
+    let (goes, _) = client.session("eva");
+    let removed = scratch.run(&["user", "remove", "eva", "--file", "users.toml"]);
+    assert!(removed.status.success(), "{}", stderr(&removed));
+    let (newer, newer_key) = pair(2998);
+    scratch.write("certificate.pem", &newer);
+    write_private(scratch, "key.pem", &newer_key);
+    hang_up(running);
+    until("the new certificate is shown", || Client::trusting(running, &newer).connect().is_ok());
+    assert!(client.connect().is_err(), "the old one is shown still");
+    let client = Client::trusting(running, &newer);
+    assert_eq!(client.get("/metrics", &goes).status, 401);
+    assert_eq!(client.login("eva", "evaevaeva").status, 401);
+    assert_eq!(client.get("/metrics", &stays).status, 200);
+    // A file that is wrong lets nobody out, nor in.
+    mode(scratch, "users.toml", 0o644);
+    hang_up(running);
+    let refusals = || stdout(&scratch.run(&["ledger", "events", "ledger.db"]));
+    until("the refusal is told", || refusals().contains("chmod 600"));
+    assert_eq!(client.get("/metrics", &stays).status, 200);
+    assert_eq!(client.get("/metrics", "").status, 401);
+    client
+}
+
+#[test]
+fn people_and_machines_come_in_over_tls_and_do_what_their_role_may() {
+    let scratch = Scratch::new();
+    let (certificate, key) = pair(2999);
+    scratch.write("certificate.pem", &certificate);
+    write_private(&scratch, "key.pem", &key);
+    for (name, role) in [("vic", "viewer"), ("eva", "operator"), ("ada", "engineer")] {
+        user(&scratch, name, role);
+    }
+    let scraper = token(&scratch, "scraper", "viewer");
+    let script = token(&scratch, "script", "engineer");
+    let http = "listen = \"127.0.0.1:0\"\nusers = \"users.toml\"\ncertificate = \"certificate.pem\"\nkey = \"key.pem\"";
+    line(&scratch, http);
+    let checked = stdout(&scratch.run(&["check", "line.toml"]));
+    assert!(checked.contains("ok      access: 3 user(s), 2 token(s), TLS"), "{checked}");
+    let running = Running::start(&scratch, &[]);
+    let mut client = Client::trusting(&running, &certificate);
+    ready(&client);
+
+    nobody_sees_anything(&client);
 
     // Machines, by their tokens; a browser's rules are not theirs.
     let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
@@ -278,16 +313,20 @@ fn people_and_machines_come_in_over_tls_and_do_what_their_role_may() {
     }
 
     // People, by their passwords.
-    for (name, password) in
-        [("eva", "evaev"), ("eva", ""), ("nobody", "nobodynobody"), ("", ""), ("EVA", "evaeva")]
-    {
+    for (name, password) in [
+        ("eva", "evaevaev"),
+        ("eva", ""),
+        ("nobody", "nobody nobody"),
+        ("", ""),
+        ("EVA", "evaevaeva"),
+    ] {
         let answer = client.login(name, password);
         assert_eq!((answer.status, &*answer.body), (401, "wrong name or password\n"), "{name}");
         assert_eq!(answer.header("set-cookie"), None);
         // The fifth would have everybody wait.
         client.session("vic");
     }
-    let answer = client.login("eva", "evaeva");
+    let answer = client.login("eva", "evaevaeva");
     let set = answer.header("set-cookie").unwrap();
     assert!(set.starts_with("__host-sightline="), "{set}");
     assert!(set.ends_with("; path=/; httponly; samesite=strict; secure"), "{set}");
@@ -315,7 +354,7 @@ fn people_and_machines_come_in_over_tls_and_do_what_their_role_may() {
         let answer = client.post("/api/v1/mode", &format!("{page}{foreign}"), PAUSE);
         assert_eq!(answer.status, 403, "{foreign}");
         let answer =
-            client.post("/api/v1/login", foreign, "{\"name\":\"eva\",\"password\":\"evaeva\"}");
+            client.post("/api/v1/login", foreign, "{\"name\":\"eva\",\"password\":\"evaevaeva\"}");
         assert_eq!((answer.status, answer.header("set-cookie")), (403, None), "{foreign}");
     }
     assert_eq!(client.get("/readyz", "").body, "running\n");
@@ -331,40 +370,18 @@ fn people_and_machines_come_in_over_tls_and_do_what_their_role_may() {
     // A cookie holds until it is given back.
     assert_eq!(client.post("/api/v1/logout", &cookie, "{}").status, 403);
     let gone = client.post("/api/v1/logout", &page, "{}");
-    assert_eq!((gone.status, gone.json()), (200, nobody.clone()));
+    assert_eq!((gone.status, gone.json()), (200, nobody()));
     assert!(gone.header("set-cookie").unwrap().ends_with("; max-age=0"));
     assert_eq!(client.get("/metrics", &cookie).status, 401);
-    assert_eq!(client.get("/api/v1/me", &cookie).json(), nobody);
+    assert_eq!(client.get("/api/v1/me", &cookie).json(), nobody());
 
-    // Somebody is taken out, and the certificate is another: a hang-up is enough, and the line goes on.
-    let (stays, _) = client.session("ada");
-    let (goes, _) = client.session("eva");
-    let removed = scratch.run(&["user", "remove", "eva", "--file", "users.toml"]);
-    assert!(removed.status.success(), "{}", stderr(&removed));
-    let (newer, newer_key) = pair(2998);
-    scratch.write("certificate.pem", &newer);
-    write_private(&scratch, "key.pem", &newer_key);
-    hang_up(&running);
-    until("the new certificate is shown", || Client::trusting(&running, &newer).connect().is_ok());
-    assert!(client.connect().is_err(), "the old one is shown still");
-    let client = Client::trusting(&running, &newer);
-    assert_eq!(client.get("/metrics", &goes).status, 401);
-    assert_eq!(client.login("eva", "evaeva").status, 401);
-    assert_eq!(client.get("/metrics", &stays).status, 200);
-    // A file that is wrong lets nobody out, nor in.
-    mode(&scratch, "users.toml", 0o644);
-    hang_up(&running);
-    let refusals = || stdout(&scratch.run(&["ledger", "events", "ledger.db"]));
-    until("the refusal is told", || refusals().contains("chmod 600"));
-    assert_eq!(client.get("/metrics", &stays).status, 200);
-    assert_eq!(client.get("/metrics", "").status, 401);
-
+    client = renewed(&scratch, &running, client);
     // Who speaks no TLS gets nothing.
     let plain = Client::plain(&running).get("/healthz", "");
     assert!(!plain.body.contains("ok") && plain.status != 200, "{plain:?}");
     assert_eq!(client.get("/readyz", "").body, "running\n");
     running.stop();
-    let events = refusals();
+    let events = stdout(&scratch.run(&["ledger", "events", "ledger.db"]));
     let events: Vec<_> = events.lines().collect();
     let told = |words: &[&str]| {
         events.iter().filter(|line| words.iter().all(|word| line.contains(word))).count()
@@ -413,7 +430,7 @@ fn whoever_guesses_waits_and_the_others_do_not() {
     // On a slow machine a second has passed here and there.
     assert!(waits >= 5, "{waits}");
     // Who comes from there waits as well, whatever his name; who has a token goes on.
-    assert_eq!(client.login("ada", "adaada").status, 429);
+    assert_eq!(client.login("ada", "adaadaada").status, 429);
     // Many at once are no more than one after another, and the line judges meanwhile.
     let before = judged(&client, &scraper);
     std::thread::scope(|scope| {
@@ -451,7 +468,7 @@ fn what_is_wrong_with_access_is_told_before_anything_is_served() {
     let (expired, expired_key) = pair(2021);
     scratch.write("certificate.pem", &certificate);
     scratch.write("expired.pem", &expired);
-    scratch.write("noise.pem", "noise");
+    write_private(&scratch, "noise.pem", "noise");
     for (name, text) in
         [("key.pem", &key), ("other.pem", &other_key), ("expired.key", &expired_key)]
     {
@@ -528,7 +545,7 @@ fn the_users_file_is_its_owners_alone_and_keeps_no_password() {
     user(&scratch, "eva", "operator");
     let shown = token(&scratch, "scraper", "viewer");
     let text = std::fs::read_to_string(scratch.path("users.toml")).unwrap();
-    assert!(!text.contains("evaeva") && !text.contains(&shown), "{text}");
+    assert!(!text.contains("evaevaeva") && !text.contains(&shown), "{text}");
     assert!(text.contains("password = \"$argon2id$v=19$m=19456,t=2,p=1$"), "{text}");
     let permissions = std::fs::metadata(scratch.path("users.toml")).unwrap().permissions();
     assert_eq!(permissions.mode() & 0o7777, 0o600);
@@ -597,7 +614,7 @@ fn an_address_that_others_reach_takes_a_login_and_is_called_by_its_names() {
     running.address = at([127, 0, 0, 1].into());
     assert_eq!(Client::plain(&running).get("/metrics", "").status, 401);
     // The proxy says by the page's origin whether the browser speaks TLS.
-    let body = "{\"name\":\"eva\",\"password\":\"evaeva\"}";
+    let body = "{\"name\":\"eva\",\"password\":\"evaevaeva\"}";
     let host = "Host: line.plant.example\r\n";
     let login = |origin: &str| {
         let (length, close) = (body.len(), "Connection: close\r\n");
