@@ -333,7 +333,7 @@ pub(super) const KEYS: &[Key] = &[
         value: "[\"00:00\"]",
         default: Default::Value,
         meaning: "When shifts begin, in the machine's own time zone: yield and rejects are counted from there on.\n\
-                  An hour that is left out when clocks are put forward begins as soon as it would have.",
+                  A time that is skipped when clocks are put forward comes as much later on that day, one that comes twice counts once.",
     },
     Key {
         table: "camera",

@@ -173,9 +173,11 @@ impl Figures {
         true
     }
 
-    /// The reject of that name, where it is among the last ones.
+    /// The reject of that name, where it is among the last ones or marked: a mark can be taken back for ever.
     pub fn reject(&self, id: &FrameId) -> Option<Reject> {
-        self.rejects.iter().rev().find(|(other, _)| other == id).map(|(_, reject)| reject.clone())
+        let mut last = self.rejects.iter().rev();
+        let recent = last.find(|(other, _)| other == id).map(|(_, reject)| reject);
+        recent.or_else(|| self.marks.get(id)).cloned()
     }
 
     /// Whether that frame is marked as a good part.
@@ -344,6 +346,7 @@ mod tests {
                 let counted: u64 = figures.tallies().iter().map(|tally| tally.false_rejects).sum();
                 prop_assert_eq!(counted, twin.len() as u64);
                 for number in 0..8 {
+                    prop_assert_eq!(figures.reject(&id(number)).is_some(), twin.contains(&number));
                     prop_assert_eq!(figures.is_false(&id(number)), twin.contains(&number));
                 }
             }

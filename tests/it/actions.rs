@@ -245,6 +245,27 @@ fn a_choice_that_cannot_be_kept_holds_and_says_so() {
 }
 
 #[test]
+fn the_service_managers_folder_keeps_what_was_chosen() {
+    let scratch = Scratch::new();
+    line(&scratch);
+    let text = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
+    scratch.write("line.toml", text.replace("[ledger]\npath = \"ledger.db\"\n", ""));
+    std::fs::create_dir(scratch.path("state")).unwrap();
+    let folder = scratch.path("state");
+    let environment = [("STATE_DIRECTORY", folder.to_str().unwrap())];
+    let running = Running::start(&scratch, &environment);
+    running.ready();
+    let body = json!({ "recipe": "loose" });
+    assert_eq!(running.done("/api/v1/cameras/top/recipe", &body)["is_kept"], true);
+    // At once after the answer.
+    running.kill();
+    let running = Running::start(&scratch, &environment);
+    running.ready();
+    assert_eq!(running.top()["recipe"], "loose");
+    running.stop();
+}
+
+#[test]
 fn every_recipe_that_may_be_chosen_is_checked_beforehand() {
     let scratch = Scratch::new();
     line(&scratch);
