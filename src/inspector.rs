@@ -165,6 +165,13 @@ impl Inspector {
         &self.model
     }
 
+    /// Has a camera's frames judged by another judge from the next one on; the old one, where there is such a camera.
+    pub fn appoint(&mut self, camera: usize, judge: Judge) -> Option<Judge> {
+        let (old, gaze) = (self.judges.get_mut(camera)?, self.gazes.get_mut(camera)?);
+        *gaze = None;
+        Some(std::mem::replace(old, judge))
+    }
+
     /// The judge of each camera.
     pub fn judges(&self) -> &[Judge] {
         &self.judges

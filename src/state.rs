@@ -4,16 +4,21 @@
 //! station's threads post events. Knows nothing of what is done about a state.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use crate::{frame::CameraId, judge::drift::Figure};
+use crate::{
+    alarm::{self, Acknowledged, Standing},
+    clock::{Clock, SystemClock},
+    frame::CameraId,
+    judge::drift::Figure,
+};
 
 /// What people want the station to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +98,13 @@ pub enum Event {
     Begins(Trouble),
     /// It is right again.
     Ends(Trouble),
+    /// Somebody has seen the alarm of that name.
+    Acknowledged {
+        /// The alarm.
+        id: String,
+        /// Who.
+        who: String,
+    },
     /// The station drains.
     Stopping,
 }
@@ -164,8 +176,8 @@ pub struct Condition {
     pub is_stopping: bool,
     /// What people want.
     pub mode: Mode,
-    /// What is wrong now.
-    pub troubles: BTreeSet<Trouble>,
+    /// What is wrong now, and since when.
+    pub troubles: BTreeMap<Trouble, Standing>,
 }
 
 impl Condition {
@@ -174,18 +186,25 @@ impl Condition {
         Self { cameras, ..Self::default() }
     }
 
-    /// The condition after an event.
+    /// The condition after an event, which happened at that time.
     #[must_use]
-    pub fn next(mut self, event: Event) -> Self {
+    pub fn next(mut self, event: Event, at: SystemTime) -> Self {
         match event {
             Event::Building(how_far) => self.building = how_far,
             Event::Ready => self.is_ready = true,
             Event::Mode(mode) => self.mode = mode,
             Event::Begins(trouble) => {
-                self.troubles.insert(trouble);
+                self.troubles.entry(trouble).or_insert_with(|| Standing::since(at));
             }
             Event::Ends(trouble) => {
                 self.troubles.remove(&trouble);
+            }
+            Event::Acknowledged { id, who } => {
+                let mut standings = self.troubles.iter_mut();
+                if let Some((_, standing)) = standings.find(|(trouble, _)| alarm::id(trouble) == id)
+                {
+                    standing.acknowledged.get_or_insert(Acknowledged { who, time: at });
+                }
             }
             Event::Stopping => self.is_stopping = true,
         }
@@ -194,15 +213,15 @@ impl Condition {
 
     /// The state that this amounts to.
     pub fn state(&self) -> State {
-        let lost = self.troubles.iter().filter(|t| matches!(t, Trouble::Camera(_))).count();
+        let lost = self.troubles.keys().filter(|t| matches!(t, Trouble::Camera(_))).count();
         match self.mode {
             _ if self.is_stopping => State::Stopping,
             _ if !self.is_ready && !self.building.is_empty() => State::Building,
             _ if !self.is_ready => State::Starting,
             Mode::Pause => State::Paused,
             Mode::Maintenance => State::Maintenance,
-            Mode::Run if self.troubles.contains(&Trouble::Engine) => State::Fault,
-            Mode::Run if self.troubles.contains(&Trouble::Golden) => State::Fault,
+            Mode::Run if self.troubles.contains_key(&Trouble::Engine) => State::Fault,
+            Mode::Run if self.troubles.contains_key(&Trouble::Golden) => State::Fault,
             Mode::Run if lost > 0 && lost == self.cameras => State::Fault,
             Mode::Run if self.troubles.is_empty() => State::Running,
             Mode::Run => State::Degraded,
@@ -217,7 +236,7 @@ impl fmt::Display for Condition {
         if state == State::Building {
             write!(f, " {}", self.building)?;
         }
-        for (index, trouble) in self.troubles.iter().enumerate() {
+        for (index, trouble) in self.troubles.keys().enumerate() {
             write!(f, "{} {trouble}", if index == 0 { ":" } else { "," })?;
         }
         Ok(())
@@ -225,9 +244,10 @@ impl fmt::Display for Condition {
 }
 
 /// Where the station's threads post what happened, and read how things stand.
-#[derive(Debug)]
 pub struct Board {
     condition: Mutex<Condition>,
+    /// Says when something happened.
+    clock: Arc<dyn Clock>,
     /// The mode once more: the cameras' callbacks read it at every frame, and take no lock.
     mode: AtomicU8,
     /// When the engine's thread last came round, in milliseconds on the monotonic clock.
@@ -235,10 +255,16 @@ pub struct Board {
 }
 
 impl Board {
-    /// For a station with so many cameras that is starting.
+    /// For a station with so many cameras that is starting, by the machine's clock.
     pub fn new(cameras: usize) -> Self {
+        Self::timed(cameras, Arc::new(SystemClock::start()))
+    }
+
+    /// The same, by the station's own clock.
+    pub fn timed(cameras: usize, clock: Arc<dyn Clock>) -> Self {
         Self {
             condition: Mutex::new(Condition::starting(cameras)),
+            clock,
             mode: AtomicU8::new(Mode::Run as u8),
             engine_beat_millis: AtomicU64::new(0),
         }
@@ -246,9 +272,10 @@ impl Board {
 
     /// Posts an event; the conditions before and after.
     pub fn post(&self, event: Event) -> (Condition, Condition) {
+        let at = self.clock.wall();
         let mut condition = self.condition.lock().unwrap_or_else(PoisonError::into_inner);
         let before = condition.clone();
-        *condition = before.clone().next(event);
+        *condition = before.clone().next(event, at);
         self.mode.store(condition.mode as u8, Ordering::Release);
         (before, condition.clone())
     }
@@ -277,6 +304,13 @@ impl Board {
     }
 }
 
+// By hand: a clock says nothing.
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board").field("condition", &self.condition).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{
@@ -288,7 +322,8 @@ mod tests {
     fn the_state_follows_from_what_happened() {
         let camera = |name: &str| Trouble::Camera(CameraId(name.into()));
         let check = |events: Vec<Event>, expected: &str| {
-            let condition = events.into_iter().fold(Condition::starting(2), Condition::next);
+            let next = |condition: Condition, event| condition.next(event, SystemTime::UNIX_EPOCH);
+            let condition = events.into_iter().fold(Condition::starting(2), next);
             assert_eq!(condition.to_string(), expected);
         };
         check(vec![], "starting");

@@ -365,7 +365,7 @@ impl Sources {
         let mut up = family(encoder, "camera_up", "0 while a camera is lost", MetricType::Gauge)?;
         for (account, _) in &self.cameras {
             let camera = account.camera();
-            let is_lost = condition.troubles.contains(&Trouble::Camera(camera.clone()));
+            let is_lost = condition.troubles.contains_key(&Trouble::Camera(camera.clone()));
             gauge(&mut up, &[("camera", &*camera.0)], f64::from(u8::from(!is_lost)))?;
         }
         if let Some(health) = &self.ledger {

@@ -18,7 +18,7 @@ use bundle::{
 use crossbeam_channel::{Receiver, select};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Global, cameras, load, print};
+use super::{Global, cameras, load, print, recipes::Recipes};
 use crate::{
     calibration::{
         collection::{Beside, Collection, Shown},
@@ -145,11 +145,16 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
 }
 
 /// What a running line's collection starts from; without a configuration that of the demo line.
-pub(super) fn basis(config: Option<&Path>, camera: &str) -> Result<Basis, Fault> {
+pub(super) fn basis(
+    config: Option<&Path>,
+    camera: &str,
+    recipes: &Recipes,
+) -> Result<Basis, Fault> {
     let settings = match config {
         Some(path) => cameras::read(path)?,
         None => cameras::demo()?,
     };
+    let settings = recipes.over(&settings);
     let shown = config.map_or("the demo line".into(), |path| path.display().to_string());
     let file = load::calibration_target(&settings.model);
     let model = load::Model::bare(&settings.model)?;

@@ -110,6 +110,11 @@ pub(super) fn ledger_path(settings: &LedgerSettings) -> Option<PathBuf> {
     })
 }
 
+/// Where the chosen recipes are kept: beside the ledger, whatever that is called.
+pub(super) fn choices_path(settings: &LedgerSettings) -> Option<PathBuf> {
+    Some(ledger_path(settings)?.with_extension("recipes.json"))
+}
+
 /// What is wrong with the ledger, with its path.
 pub(super) fn ledger_failed(path: &Path, error: &LedgerError) -> Fault {
     let line = format!("ledger {}: {}", path.display(), one_line(error));
@@ -170,20 +175,44 @@ fn secret(camera: &str, parameter: &str, value: &str) -> Result<String, Fault> {
         .map_err(|error| refused(format!("{} cannot be read: {error}", path.display())))
 }
 
-/// What the parts of each camera are held against.
+/// What the parts of each camera are held against, as the configuration says.
 pub(super) fn recipes(settings: &Settings) -> Result<Vec<Recipe>, Fault> {
-    let recipe = |camera: &CameraSettings| {
-        let mask =
-            camera.ignore_mask.as_deref().map(|path| mask(&camera.name, path)).transpose()?;
-        let attention = Attention {
-            rectangles: camera.ignore.clone(),
-            mask: mask.map(Arc::new),
-            area_min_px: camera.defect_area_min_px,
-        };
-        let wanted = settings.judge.recipe(camera.products.as_ref());
-        Ok(Recipe { attention, part: camera.part, ..wanted })
+    let first = |camera: &CameraSettings| recipe(settings, camera, camera.recipe.as_deref());
+    settings.cameras.iter().map(first).collect()
+}
+
+/// What the parts of a camera are held against by the recipe of that name; by its own keys without one.
+pub(super) fn recipe(
+    settings: &Settings,
+    camera: &CameraSettings,
+    name: Option<&str>,
+) -> Result<Recipe, Fault> {
+    let unknown = |name: &str| {
+        let line = format!("camera {}: there is no recipe \"{name}\"", camera.name);
+        Fault::new(Class::Configuration, line)
     };
-    settings.cameras.iter().map(recipe).collect()
+    let recipes = &settings.recipes;
+    let chosen = name
+        .map(|name| recipes.iter().find(|recipe| recipe.name == name).ok_or_else(|| unknown(name)));
+    let chosen = chosen.transpose()?;
+    let mask_path = chosen.and_then(|it| it.ignore_mask.as_deref());
+    let mask_path = mask_path.or(camera.ignore_mask.as_deref());
+    let attention = Attention {
+        rectangles: chosen.and_then(|it| it.ignore.as_ref()).unwrap_or(&camera.ignore).clone(),
+        mask: mask_path.map(|path| mask(&camera.name, path)).transpose()?.map(Arc::new),
+        area_min_px: chosen
+            .and_then(|it| it.defect_area_min_px)
+            .unwrap_or(camera.defect_area_min_px),
+    };
+    let products = chosen.and_then(|it| it.products.as_ref()).or(camera.products.as_ref());
+    let wanted = settings.judge.recipe(products);
+    Ok(Recipe {
+        rate: chosen.and_then(|it| it.reject_rate).unwrap_or(wanted.rate),
+        rates: chosen.and_then(|it| it.rates.clone()).unwrap_or(wanted.rates),
+        part: chosen.and_then(|it| it.part).or(camera.part),
+        attention,
+        ..wanted
+    })
 }
 
 fn mask(camera: &str, path: &Path) -> Result<Mask, Fault> {

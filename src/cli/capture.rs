@@ -135,6 +135,8 @@ fn settings(arguments: &Arguments) -> Result<CameraSettings, Fault> {
             ignore_mask: None,
             defect_area_min_px: 1,
             part: None,
+            recipe: None,
+            recipes: Vec::new(),
         });
     }
     let path = arguments.config.as_deref().unwrap_or(Path::new(""));

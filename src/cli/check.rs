@@ -95,15 +95,23 @@ fn calibrated(model: &load::Model) -> String {
 }
 
 fn judges(checks: &mut Checks, settings: &Settings, model: &load::Model) -> anyhow::Result<()> {
-    let recipes = match cameras::recipes(settings) {
-        Ok(recipes) => recipes,
-        Err(fault) => return Ok(checks.tell("judge", Err(fault))?),
-    };
-    for (camera, recipe) in std::iter::zip(&settings.cameras, recipes) {
-        let what = format!("judge of camera {}", camera.name);
-        checks.tell(&what, model.judge(&recipe).map(|judge| rated(&judge, &recipe)))?;
-        for told in wanted(&recipe) {
-            checks.tell(&what, Ok(told))?;
+    for camera in &settings.cameras {
+        let own = camera.recipe.is_none().then_some(None);
+        // What may be chosen while the line runs must hold as well.
+        for name in own.into_iter().chain(camera.recipes.iter().map(Some)) {
+            let by = name.map_or(String::new(), |name| format!(" by recipe {name}"));
+            let what = format!("judge of camera {}{by}", camera.name);
+            let recipe = match cameras::recipe(settings, camera, name.map(String::as_str)) {
+                Ok(recipe) => recipe,
+                Err(fault) => {
+                    checks.tell(&what, Err(fault))?;
+                    continue;
+                }
+            };
+            checks.tell(&what, model.judge(&recipe).map(|judge| rated(&judge, &recipe)))?;
+            for told in wanted(&recipe) {
+                checks.tell(&what, Ok(told))?;
+            }
         }
     }
     Ok(())

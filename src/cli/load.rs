@@ -4,14 +4,16 @@
 //! that its document and its network are of one and the same file even if it is replaced meanwhile.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bundle::{
     bounded,
     calibration_file::CalibrationFile,
+    geometry::Geometry,
     model_file::{self, ModelFile},
     schema::Class as Product,
 };
@@ -46,7 +48,23 @@ pub(super) struct Model {
     pub(super) products: Vec<Product>,
     /// The calibration file that overrides the model's.
     pub(super) calibration: Option<PathBuf>,
+    /// When the site calibrated products last, where its file says so.
+    pub(super) calibrated: BTreeMap<String, SystemTime>,
     bytes: Vec<u8>,
+}
+
+/// What a judge of a model is made from, without the model: products with their calibration, and how frames are fitted.
+#[derive(Clone, Debug)]
+pub(super) struct Standards {
+    pub(super) products: Vec<Product>,
+    geometry: Geometry,
+}
+
+impl Standards {
+    pub(super) fn judge(&self, recipe: &Recipe) -> Result<Judge, Fault> {
+        recipe.attention.check_geometry(&self.geometry).or_fault(Class::Configuration)?;
+        Judge::new(&self.products, recipe).or_fault(Class::Configuration)
+    }
 }
 
 impl Model {
@@ -56,6 +74,11 @@ impl Model {
         if let Some(path) = &model.calibration {
             let site = CalibrationFile::read(path).or_fault(Class::Model)?;
             site.apply(&model.file.sha256, &mut model.products).or_fault(Class::Model)?;
+            let ended = site.collected.into_iter().filter_map(|(product, collected)| {
+                let ended = &collected.sessions.last()?.ended;
+                Some((product, humantime::parse_rfc3339_weak(ended).ok()?))
+            });
+            model.calibrated = ended.collect();
         }
         Ok(model)
     }
@@ -68,7 +91,14 @@ impl Model {
             Fault::new(Class::Model, format!("model {}: {error}", path.display()))
         })?;
         let products = file.document.classes.clone();
-        Ok(Self { path: path.clone(), file, products, calibration: None, bytes })
+        Ok(Self {
+            path: path.clone(),
+            file,
+            products,
+            calibration: None,
+            calibrated: BTreeMap::new(),
+            bytes,
+        })
     }
 
     /// The file itself, as it was read.
@@ -87,9 +117,13 @@ impl Model {
     }
 
     pub(super) fn judge(&self, recipe: &Recipe) -> Result<Judge, Fault> {
-        let geometry = &self.file.document.geometry;
-        recipe.attention.check_geometry(geometry).or_fault(Class::Configuration)?;
-        Judge::new(&self.products, recipe).or_fault(Class::Configuration)
+        self.standards().judge(recipe)
+    }
+
+    /// What judges are made from.
+    pub(super) fn standards(&self) -> Standards {
+        let geometry = self.file.document.geometry.clone();
+        Standards { products: self.products.clone(), geometry }
     }
 
     /// Puts everything together that judges a frame.

@@ -12,6 +12,7 @@ mod ledger;
 mod load;
 mod model;
 mod print;
+mod recipes;
 mod reload;
 mod run;
 

@@ -15,13 +15,14 @@ use std::{
 use bundle::geometry::Size;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Global, cameras, load, print};
+use super::{Global, cameras, load, print, recipes::Recipes};
 use crate::{
     clock::Clock,
     config::Settings,
     fault::{Class, Fault},
     inspector::Inspector,
     ledger::{book::Event, writer::Notes},
+    production::Production,
     shutdown::ReloadRequested,
     state::Board,
     station::{Command, Station, Swap},
@@ -46,6 +47,10 @@ pub(super) struct Reload {
     pub(super) board: Arc<Board>,
     pub(super) notes: Option<Notes>,
     pub(super) clock: Arc<dyn Clock>,
+    /// What was chosen holds after a reload.
+    pub(super) recipes: Arc<Recipes>,
+    /// Hears when products were calibrated.
+    pub(super) production: Arc<Production>,
 }
 
 /// The thread that reloads.
@@ -110,11 +115,15 @@ impl Reload {
             None => cameras::demo()?,
         };
         let model = load::Model::read(&settings.model)?;
-        let judges = model.judges(&cameras::recipes(&settings)?)?;
+        // First what is cheap to be wrong.
+        drop(model.judges(&cameras::recipes(&self.recipes.over(&settings))?)?);
         let runtime = load::runtime(&self.global, &settings.engine)?;
         let built = model.engine(&runtime, &settings.engine, &load::Building::default())?;
         let engine = load::engine_labels(&built.attempt.providers, model.label());
         let fell_back = load::fell_back(&built, &settings.engine);
+        // Somebody may have chosen another recipe while the engine was built.
+        let _turn = self.recipes.take_turn();
+        let judges = model.judges(&cameras::recipes(&self.recipes.over(&settings))?)?;
         let inspector = model.inspector(built.engine, judges);
         self.check_cameras(&settings, &inspector)?;
         let told = format!("{} {}", engine.model, engine.model_version);
@@ -137,6 +146,8 @@ impl Reload {
                 .map_err(|_silent| gone("does not swap: its GPU is lost, or it hangs"))?,
         };
         *swaps += 1;
+        self.recipes.reloaded(settings, model.standards());
+        self.production.calibrated(model.calibrated);
         self.board.post(fell_back);
         *self.judging.lock().unwrap_or_else(PoisonError::into_inner) =
             Judging { engine, deviation };

@@ -13,9 +13,11 @@ use std::{
 
 use bundle::geometry::{Geometry, Size};
 use crossbeam_channel::{Receiver, select};
+use jiff::tz::TimeZone;
 
 use super::{
     Global, calibrate, cameras, load, print,
+    recipes::Recipes,
     reload::{Reload, Reloading},
 };
 use crate::{
@@ -25,16 +27,20 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Format, Settings},
     engine::{Built, Deviations, Runtime},
-    fault::{Class, Fault},
+    fault::{Class, Fault, one_line},
+    frame::FrameId,
     http::{self, Action, Served, Server},
     inspected::Onlooker,
     inspector::Inspector,
     judge::Judge,
     ledger::{
-        Account, Ledger, LedgerOptions, book,
+        Account, Ledger, LedgerError, LedgerOptions,
+        audit::Audit,
+        book,
         writer::{Health, Notes},
     },
     live::{self, Live},
+    production::{Counting, FindReject, Production, Reject},
     service::Manager,
     shutdown::{self, ReloadRequested, StopRequested},
     sinks::stdout::{Status, Stdout, Style},
@@ -68,19 +74,22 @@ const LOADED_WITHIN: Duration = Duration::from_hours(1);
 const COMMANDS: usize = 4;
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> {
-    let settings = settings(arguments)?;
+    let configured = settings(arguments)?;
     // Before anything slow: a request to stop must not be lost while the engine loads.
     let stop = shutdown::on_signals()
         .map_err(|error| Fault::new(Class::Bug, format!("signals cannot be handled: {error}")))?;
     let mut manager = Manager::from_environment();
     manager.status("starting: loading and verifying the model");
     // First what is cheap to be wrong. The engine comes last: where it has to be built, state and health are served by then.
-    let model = Arc::new(load::Model::read(&settings.model)?);
+    let model = Arc::new(load::Model::read(&configured.model)?);
     let geometry = &model.file.document.geometry;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let board = Arc::new(Board::timed(configured.cameras.len(), Arc::clone(&clock)));
+    let commands = crossbeam_channel::bounded(COMMANDS);
+    let recipes = Recipes::new(configured, &model, commands.0.clone(), Arc::clone(&board));
+    let (settings, recipes) = (recipes.settings(), Arc::new(recipes));
     let judges = model.judges(&cameras::recipes(&settings)?)?;
     let runtime = load::runtime(global, &settings.engine)?;
-    let board = Arc::new(Board::new(settings.cameras.len()));
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let (ledger, accounts) = ledger(&settings, &clock)?;
     let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
     let opened = open(&settings, geometry, &accounts, &board, &clock);
@@ -108,7 +117,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         clock: Arc::clone(&clock),
     }));
     let notes = ledger.as_ref().map(Ledger::notes);
-    let commands = crossbeam_channel::bounded(COMMANDS);
+    let production = production(&settings, &model, &accounts, &clock);
     let reload = Reload {
         config: arguments.config.clone(),
         global: global.clone(),
@@ -118,9 +127,13 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         board: Arc::clone(&board),
         notes: notes.clone(),
         clock: Arc::clone(&clock),
+        recipes: Arc::clone(&recipes),
+        production: Arc::clone(&production),
     };
     // Without HTTP nobody could ask for anything.
-    let desk = settings.http.map(|_| desk(arguments, &accounts, &judging, notes.as_ref(), &clock));
+    let desk = settings
+        .http
+        .map(|_| desk(arguments, &recipes, &accounts, &judging, notes.as_ref(), &clock));
     let (desk, ledger) = or_close(desk.transpose(), ledger)?;
     let (desk, listener) = desk.unzip();
     let served = Served {
@@ -133,6 +146,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         calibration: desk.map(Arc::new),
         live,
         clock: Arc::clone(&clock),
+        judging: Arc::clone(&judging),
+        recipes,
+        production: Arc::clone(&production),
     };
     let control = Control::start(reload, settings.http, served);
     let (control, ledger) = or_close(control, ledger)?;
@@ -165,9 +181,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         judging,
         commands,
         listener,
-        onlookers: onlooker
-            .map(|intake| Box::new(intake) as Box<dyn Onlooker>)
-            .into_iter()
+        onlookers: std::iter::once(Box::new(Counting(production)) as Box<dyn Onlooker>)
+            .chain(onlooker.map(|intake| Box::new(intake) as Box<dyn Onlooker>))
             .collect(),
         golden_every: settings.engine.golden_every,
         batch_wait: settings.engine.batch_wait,
@@ -387,9 +402,58 @@ fn note_start(notes: Option<Notes>, inspector: &Inspector, engine: &str, clock: 
     notes.note(book::Event::ours(clock.wall(), "started", "station", detail));
 }
 
+/// What the shift comes to. What it came to before this process is read beside, for nobody is to wait for it.
+fn production(
+    settings: &Settings,
+    model: &load::Model,
+    accounts: &[Arc<Account>],
+    clock: &Arc<dyn Clock>,
+) -> Arc<Production> {
+    let path = cameras::ledger_path(&settings.ledger);
+    let find = path.clone().map(|path| {
+        let find = move |id: &FrameId| -> Result<Option<Reject>, Fault> {
+            let found = Audit::open(&path).and_then(|audit| audit.reject(id));
+            found.map_err(|error| cameras::ledger_failed(&path, &error))
+        };
+        Box::new(find) as Box<FindReject>
+    });
+    let zone = TimeZone::system();
+    let production = Production::new(settings.shift.clone(), zone, Arc::clone(clock), find);
+    production.calibrated(model.calibrated.clone());
+    let production = Arc::new(production);
+    let Some(path) = path else { return production };
+    let ours: Vec<_> =
+        accounts.iter().map(|account| (account.camera().clone(), account.epoch())).collect();
+    let recall = {
+        let production = Arc::clone(&production);
+        move || {
+            let read = || -> Result<(), LedgerError> {
+                let audit = Audit::open(&path)?;
+                production.recall_marks(audit.false_rejects()?);
+                let shift = production.shift();
+                production.recall_counts(shift, audit.counts_since(shift.since, &ours)?);
+                Ok(())
+            };
+            if let Err(error) = read() {
+                tracing::warn!(
+                    "what the shift came to before this start is not known: {}",
+                    one_line(&error)
+                );
+                production.forget();
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("recall".into()).spawn(recall) {
+        tracing::warn!("a thread cannot be started: {error}");
+        production.forget();
+    }
+    production
+}
+
 /// Where people have a product calibrated while the line runs, and the engine's end of it.
 fn desk(
     arguments: &Arguments,
+    recipes: &Arc<Recipes>,
     accounts: &[Arc<Account>],
     judging: &Arc<Mutex<Judging>>,
     notes: Option<&Notes>,
@@ -398,8 +462,9 @@ fn desk(
     let cameras = accounts.iter().map(|account| account.camera().clone()).collect();
     let (config, notes) = (arguments.config.clone(), notes.cloned());
     let (judging, noting) = (Arc::clone(judging), Arc::clone(clock));
+    let recipes = Arc::clone(recipes);
     let means = Means {
-        basis: Box::new(move |camera| calibrate::basis(config.as_deref(), camera)),
+        basis: Box::new(move |camera| calibrate::basis(config.as_deref(), camera, &recipes)),
         judging: Box::new(move || {
             let judging = judging.lock().unwrap_or_else(PoisonError::into_inner);
             judging.engine.model_sha256.clone()
@@ -543,7 +608,7 @@ fn close(report: &Report, is_text: bool) -> anyhow::Result<()> {
     }
     if let Some((id, error)) = report.failures.last() {
         // The others were logged when they failed.
-        let line = format!("camera {id}: {}", crate::fault::one_line(error));
+        let line = format!("camera {id}: {}", one_line(error));
         return Err(Fault::new(Class::Camera, line).into());
     }
     let is_settled = report.balances.iter().all(|(_, balance)| balance.is_settled());

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{Default, KEYS, Key, TABLES};
+use super::keys::{self, Default, Key, TABLES};
 
 /// A configuration with every key and its meaning; it can be read back.
 pub fn example_file() -> String {
@@ -12,14 +12,16 @@ pub fn example_file() -> String {
         "# Every key of Sightline's configuration. A key that is commented out shows its default or an example.\n",
     );
     for (table, meaning) in TABLES {
-        let head = if table == "camera" { format!("[[{table}]]") } else { format!("[{table}]") };
-        line(&mut text, format_args!("\n# {meaning}\n{head}"));
-        for key in KEYS.iter().filter(|key| key.table == table) {
+        // Nobody needs a recipe: what must be there is so where there is one.
+        let out = if table == "recipe" { "# " } else { "" };
+        let meaning = meaning.replace('\n', "\n# ");
+        line(&mut text, format_args!("\n# {meaning}\n{out}{}", head(table)));
+        for key in keys::of(table) {
             for sentence in key.meaning.lines() {
                 line(&mut text, format_args!("# {sentence}"));
             }
             let mark = match key.default {
-                Default::Required => "",
+                Default::Required => out,
                 Default::Value => "# ",
                 Default::Words(words) => {
                     line(&mut text, format_args!("# Left out: {words}."));
@@ -42,26 +44,34 @@ pub fn reference_page() -> String {
          This page and the example are written from the table in `src/config/keys.rs`; a test fails when they are stale.\n",
     );
     for (table, meaning) in TABLES {
-        let head = if table == "camera" { format!("[[{table}]]") } else { format!("[{table}]") };
         line(
             &mut text,
             format_args!(
-                "\n## `{head}`\n\n{meaning}\n\n| key | default | meaning |\n| --- | --- | --- |"
+                "\n## `{}`\n\n{meaning}\n\n| key | default | meaning |\n| --- | --- | --- |",
+                head(table)
             ),
         );
-        for key in KEYS.iter().filter(|key| key.table == table) {
+        for key in keys::of(table) {
             line(
                 &mut text,
                 format_args!(
                     "| `{}` | {} | {} |",
                     key.name,
-                    default(key),
+                    default(&key),
                     key.meaning.replace('\n', " ")
                 ),
             );
         }
     }
     text
+}
+
+/// How a table begins; cameras and recipes may be several.
+fn head(table: &str) -> String {
+    match table {
+        "camera" | "recipe" => format!("[[{table}]]"),
+        _ => format!("[{table}]"),
+    }
 }
 
 fn default(key: &Key) -> String {
@@ -107,8 +117,8 @@ mod tests {
             .lines()
             .map(|line| {
                 let uncommented = line.strip_prefix("# ").unwrap_or(line);
-                let is_key =
-                    KEYS.iter().any(|key| uncommented.starts_with(&format!("{} = ", key.name)));
+                let is_key = uncommented == head("recipe")
+                    || keys::all().any(|key| uncommented.starts_with(&format!("{} = ", key.name)));
                 format!("{}\n", if is_key { uncommented } else { line })
             })
             .collect();
@@ -117,9 +127,9 @@ mod tests {
         }
         assert_eq!(
             all.lines()
-                .filter(|line| KEYS.iter().any(|key| line.starts_with(&format!("{} = ", key.name))))
+                .filter(|line| keys::all().any(|key| line.starts_with(&format!("{} = ", key.name))))
                 .count(),
-            KEYS.len()
+            keys::all().count()
         );
     }
 
@@ -132,8 +142,8 @@ mod tests {
         };
         let read =
             |text: &str| format!("{:?}", crate::config::read(text, Path::new("/line")).unwrap());
-        for key in KEYS.iter().filter(|key| key.default == Default::Value) {
-            assert_eq!(read(&with(key)), read(camera), "{}.{}", key.table, key.name);
+        for key in keys::all().filter(|key| key.default == Default::Value) {
+            assert_eq!(read(&with(&key)), read(camera), "{}.{}", key.table, key.name);
         }
     }
 }

@@ -38,13 +38,19 @@ impl Key {
 }
 
 /// The tables, in the order of the example file.
-pub(super) const TABLES: [(&str, &str); 7] = [
+pub(super) const TABLES: [(&str, &str); 9] = [
     ("model", "What is looked for."),
     ("engine", "Where the network runs."),
     ("judge", "When a part is refused."),
     ("output", "What is printed."),
     ("ledger", "Where it is written down what became of every frame."),
     ("http", "Where metrics, health and state are served."),
+    ("shift", "From when on parts are counted."),
+    (
+        "recipe",
+        "What an operator may choose for a camera while the line runs (docs/judge.md). One [[recipe]] table each, at most 64.\n\
+         A key that is left out is the camera's own, or [judge]'s.",
+    ),
     (
         "camera",
         "Where frames come from. One [[camera]] table per camera, at most 64; the name tells them apart.",
@@ -240,6 +246,14 @@ pub(super) const KEYS: &[Key] = &[
         meaning: "Pictures of each camera that the page shows, at most 30; none is made while nobody looks.",
     },
     Key {
+        table: "shift",
+        name: "starts",
+        value: "[\"00:00\"]",
+        default: Default::Value,
+        meaning: "When shifts begin, in the machine's own time zone: yield and rejects are counted from there on.\n\
+                  An hour that is left out when clocks are put forward begins as soon as it would have.",
+    },
+    Key {
         table: "camera",
         name: "name",
         value: "\"top\"",
@@ -326,6 +340,21 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         table: "camera",
+        name: "recipe",
+        value: "\"caps\"",
+        default: Default::Words("the camera's own keys and [judge]'s"),
+        meaning: "The recipe that holds until somebody chooses another, by its name. What was chosen holds after a restart\n\
+                  where there is a ledger's folder to keep it in.",
+    },
+    Key {
+        table: "camera",
+        name: "recipes",
+        value: "[\"caps\"]",
+        default: Default::Words("all of them"),
+        meaning: "The recipes that may be chosen for this camera.",
+    },
+    Key {
+        table: "camera",
         name: "overflow",
         value: "\"latest\"",
         default: Default::Value,
@@ -400,11 +429,44 @@ pub(super) const KEYS: &[Key] = &[
         meaning: "When a live camera has given nothing for so long, the process drains and ends with exit code 6,\n\
                   for a service manager to restart it: the cure for a driver that is stuck.",
     },
+    Key {
+        table: "recipe",
+        name: "name",
+        value: "\"caps\"",
+        default: Default::Required,
+        meaning: "Names the recipe for whoever chooses it: letters, digits, - and _, at most 64.",
+    },
 ];
 
+/// What a recipe may have instead of its camera, or instead of `[judge]`: stated there, once.
+pub(super) const IN_RECIPES: [(&str, &str); 7] = [
+    ("judge", "false_reject_rate"),
+    ("judge", "rates"),
+    ("camera", "products"),
+    ("camera", "ignore"),
+    ("camera", "ignore_mask"),
+    ("camera", "defect_area_min_px"),
+    ("camera", "part"),
+];
+
+/// Every key, those that a recipe shares with other tables among them.
+pub(super) fn all() -> impl Iterator<Item = Key> {
+    let shared = KEYS.iter().filter(|key| IN_RECIPES.contains(&(key.table, key.name)));
+    let shared = shared.map(|key| {
+        let words = if key.table == "judge" { "[judge]'s" } else { "the camera's own" };
+        Key { table: "recipe", default: Default::Words(words), ..*key }
+    });
+    KEYS.iter().copied().chain(shared)
+}
+
+/// The keys of a table.
+pub(super) fn of(table: &str) -> impl Iterator<Item = Key> {
+    all().filter(move |key| key.table == table)
+}
+
 /// The key of that table and name.
-pub(super) fn find(table: &str, name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.table == table && key.name == name)
+pub(super) fn find(table: &str, name: &str) -> Option<Key> {
+    of(table).find(|key| key.name == name)
 }
 
 #[cfg(test)]
@@ -413,13 +475,15 @@ mod tests {
 
     #[test]
     fn every_key_belongs_to_a_table_and_appears_once() {
-        for (index, key) in KEYS.iter().enumerate() {
+        let keys: Vec<Key> = all().collect();
+        for (index, key) in keys.iter().enumerate() {
             assert!(TABLES.iter().any(|(table, _)| *table == key.table), "{key:?}");
             assert!(key.example().is_some(), "{key:?}: its example is no TOML");
             assert!(
-                !KEYS[..index].iter().any(|k| (k.table, k.name) == (key.table, key.name)),
+                !keys[..index].iter().any(|k| (k.table, k.name) == (key.table, key.name)),
                 "{key:?} appears twice"
             );
         }
+        assert_eq!(of("recipe").count(), 1 + IN_RECIPES.len());
     }
 }

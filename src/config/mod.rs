@@ -18,7 +18,7 @@ pub use self::{
     example::{example_file, reference_page},
     resolve::{
         CameraSettings, EngineSettings, Format, JudgeSettings, LedgerSettings, ModelSettings,
-        Scaling, Settings,
+        RecipeSettings, Scaling, Settings,
     },
 };
 
@@ -96,6 +96,7 @@ mod tests {
         }
     }
 
+    const RECIPE: &str = "[[recipe]]\nname = \"caps\"\n";
     const CAMERA: &str = "[[camera]]\nname = \"top\"\npreset = \"test\"\n";
 
     #[test]
@@ -133,6 +134,43 @@ mod tests {
             "\"camera[0].queue_len\" is 0, but it must be from 1 to 1024",
         );
         check(
+            &format!("[[recipe]]\nname = \"caps\"\nqueue_len = 3\n{CAMERA}"),
+            "unknown key \"recipe[0].queue_len\": known are name, false_reject_rate, rates, products, ignore, ignore_mask, defect_area_min_px, part",
+        );
+        check(
+            &format!("[recipe]\nname = \"caps\"\n{CAMERA}"),
+            "\"recipe\" is { name = \"caps\" }, but a line may have several: write [[recipe]], not [recipe]",
+        );
+        check(
+            &format!("{RECIPE}{RECIPE}{CAMERA}"),
+            "\"recipe[1].name\" is \"caps\", but another recipe has that name",
+        );
+        check(
+            &format!("{RECIPE}{CAMERA}recipe = \"gears\"\n"),
+            "\"camera[0].recipe\" is \"gears\", but there is no such recipe: known are caps",
+        );
+        check(
+            &format!("{CAMERA}recipes = [\"caps\"]\n"),
+            "\"camera[0].recipes\" is \"caps\", but there is no [[recipe]] table",
+        );
+        check(
+            &format!("{RECIPE}{CAMERA}recipe = \"caps\"\nrecipes = []\n"),
+            "\"camera[0].recipe\" is \"caps\", but it is not among the camera's recipes",
+        );
+        check(
+            &format!("{RECIPE}false_reject_rate = 2\n{CAMERA}"),
+            "\"recipe[0].false_reject_rate\" is 2, but it must be at least 0.000001 and less than 1",
+        );
+        for starts in ["[\"25:00\"]", "[\"6:00\"]", "[\"06:00 \"]", "[]", "[\"06:00\", \"06:00\"]"]
+        {
+            let refused =
+                read(&format!("[shift]\nstarts = {starts}\n{CAMERA}"), Path::new("/line"));
+            assert!(
+                refused.unwrap_err().to_string().starts_with("\"shift.starts\" is "),
+                "{starts}"
+            );
+        }
+        check(
             &format!("[engine]\nproviders = [\"gpu\"]\n{CAMERA}"),
             "\"engine.providers\" is \"gpu\", but expected \"cpu\", \"cuda\" or \"tensorrt\"",
         );
@@ -166,12 +204,12 @@ mod tests {
         check(
             &format!("\"{}\" = 1", "x".repeat(1_000)),
             &format!(
-                "unknown key \"{cut}…\": known are model, engine, judge, output, ledger, http, camera"
+                "unknown key \"{cut}…\": known are model, engine, judge, output, ledger, http, shift, recipe, camera"
             ),
         );
         check(
             "\"a\\nb\\u001b\" = 1",
-            "unknown key \"a b\\u{1b}\": known are model, engine, judge, output, ledger, http, camera",
+            "unknown key \"a b\\u{1b}\": known are model, engine, judge, output, ledger, http, shift, recipe, camera",
         );
         check(
             "[[camera]]\nname = \"a\\nb\"\npreset = \"test\"\n",

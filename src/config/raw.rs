@@ -25,6 +25,10 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) http: RawHttp,
     #[serde(default)]
+    pub(super) shift: RawShift,
+    #[serde(default)]
+    pub(super) recipe: Vec<RawRecipe>,
+    #[serde(default)]
     pub(super) camera: Vec<RawCamera>,
 }
 
@@ -85,6 +89,25 @@ pub(super) struct RawHttp {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawShift {
+    pub(super) starts: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRecipe {
+    pub(super) name: Option<String>,
+    pub(super) false_reject_rate: Option<f64>,
+    pub(super) rates: Option<BTreeMap<String, f64>>,
+    pub(super) products: Option<Vec<String>>,
+    pub(super) ignore: Option<Vec<RawArea>>,
+    pub(super) ignore_mask: Option<String>,
+    pub(super) defect_area_min_px: Option<i64>,
+    pub(super) part: Option<RawPart>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawCamera {
     pub(super) name: Option<String>,
     pub(super) preset: Option<String>,
@@ -96,6 +119,8 @@ pub(super) struct RawCamera {
     pub(super) realtime: Option<bool>,
     pub(super) r#loop: Option<bool>,
     pub(super) products: Option<Vec<String>>,
+    pub(super) recipe: Option<String>,
+    pub(super) recipes: Option<Vec<String>>,
     pub(super) region: Option<RawArea>,
     pub(super) rotate: Option<i64>,
     pub(super) trigger: Option<RawTrigger>,
@@ -161,18 +186,21 @@ fn check_keys(root: &toml::Table) -> Result<(), ConfigError> {
             return Err(ConfigError::UnknownKey { path: shown(table), hint });
         }
         match (table.as_str(), value) {
-            ("camera", toml::Value::Array(items)) => {
+            (several @ ("camera" | "recipe"), toml::Value::Array(items)) => {
                 for (index, item) in items.iter().enumerate() {
-                    let path = format!("{table}[{index}]");
+                    let path = format!("{several}[{index}]");
                     let entries = item.as_table().ok_or_else(|| {
-                        wrong(&path, item, "each camera is a table of its own: [[camera]]".into())
+                        let expected =
+                            format!("each {several} is a table of its own: [[{several}]]");
+                        wrong(&path, item, expected)
                     })?;
-                    check_table(table, &path, entries)?;
+                    check_table(several, &path, entries)?;
                 }
             }
-            ("camera", _) => {
-                let expected = "a line may have several: write [[camera]], not [camera]";
-                return Err(wrong(table, value, expected.into()));
+            (several @ ("camera" | "recipe"), _) => {
+                let expected =
+                    format!("a line may have several: write [[{several}]], not [{several}]");
+                return Err(wrong(several, value, expected));
             }
             (_, toml::Value::Table(entries)) => check_table(table, table, entries)?,
             _ => return Err(wrong(table, value, format!("it is a table: write [{table}]"))),
@@ -185,8 +213,9 @@ fn check_table(table: &str, path: &str, entries: &toml::Table) -> Result<(), Con
     for (name, given) in entries {
         let path = format!("{path}.{}", shown(name));
         let Some(key) = keys::find(table, name) else {
-            let known = keys::KEYS.iter().filter(|key| key.table == table).map(|key| key.name);
-            return Err(ConfigError::UnknownKey { path, hint: suggest::hint(name, known) });
+            let known: Vec<_> = keys::of(table).map(|key| key.name).collect();
+            let hint = suggest::hint(name, known.iter().copied());
+            return Err(ConfigError::UnknownKey { path, hint });
         };
         // The example says which kind it is; serde's own message has no path.
         let example = key.example();

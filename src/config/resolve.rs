@@ -18,7 +18,10 @@ use bundle::{
 
 use super::{
     ConfigError, keys,
-    raw::{Raw, RawArea, RawCamera, RawEngine, RawJudge, RawLedger, RawModel, RawPart, RawTrigger},
+    raw::{
+        Raw, RawArea, RawCamera, RawEngine, RawJudge, RawLedger, RawModel, RawPart, RawRecipe,
+        RawShift, RawTrigger,
+    },
     shown,
 };
 use crate::{
@@ -30,6 +33,7 @@ use crate::{
     engine::{Arithmetic, OnnxOptions, Provider, Wish},
     judge::{Attention, DriftOptions, PartRule, Recipe, Unrated},
     ledger::Retention,
+    production::shift::Starts,
 };
 
 /// A bound against a typing error: 1024 frames of 256 x 256 are 200 MB.
@@ -65,6 +69,8 @@ const THREADS_MAX: i64 = 256;
 
 /// Each has a thread and a queue.
 const CAMERAS_MAX: usize = 64;
+/// More are no list to choose from.
+const RECIPES_MAX: usize = 64;
 /// It stands in every verdict line and in a thread's name.
 const NAME_CHARS_MAX: usize = 64;
 /// What marks a value as kept elsewhere, which `cli::cameras` and `camera::serial` look up.
@@ -87,8 +93,33 @@ pub struct Settings {
     pub http: Option<SocketAddr>,
     /// Pictures of each camera that the page shows.
     pub pictures_per_second: NonZeroU8,
+    /// When shifts begin.
+    pub shift: Starts,
+    /// What may be chosen for a camera while the line runs.
+    pub recipes: Vec<RecipeSettings>,
     /// Where frames come from; at least one.
     pub cameras: Vec<CameraSettings>,
+}
+
+/// A recipe that somebody may choose; what is `None` is the camera's own, or `[judge]`'s.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecipeSettings {
+    /// Unique among the recipes.
+    pub name: String,
+    /// The rate of every product that has none of its own.
+    pub reject_rate: Option<RejectRate>,
+    /// Rates of single products.
+    pub rates: Option<BTreeMap<String, RejectRate>>,
+    /// The products that may come by.
+    pub products: Option<BTreeSet<String>>,
+    /// What is ignored of frames.
+    pub ignore: Option<Vec<Area>>,
+    /// The picture of what is ignored as well.
+    pub ignore_mask: Option<PathBuf>,
+    /// The smallest defect, in pixels of the model's input.
+    pub defect_area_min_px: Option<usize>,
+    /// How frames make parts.
+    pub part: Option<PartRule>,
 }
 
 /// What is looked for.
@@ -203,6 +234,10 @@ pub struct CameraSettings {
     pub defect_area_min_px: usize,
     /// How its frames make parts.
     pub part: Option<PartRule>,
+    /// The recipe that holds until another is chosen; `None` for the camera's own keys.
+    pub recipe: Option<String>,
+    /// The recipes that may be chosen.
+    pub recipes: Vec<String>,
 }
 
 /// Who brings frames to the model's size.
@@ -244,8 +279,10 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
     let ledger = ledger(raw.ledger, folder)?;
     let pictures_per_second = pictures_per_second(raw.http.pictures_per_second)?;
     let http = raw.http.listen.as_deref().map(listen).transpose()?;
+    let shift = shift(raw.shift)?;
+    let recipes = recipes(raw.recipe, folder)?;
     for (index, camera) in raw.camera.into_iter().enumerate() {
-        let camera = self::camera(camera, index, folder)?;
+        let camera = self::camera(camera, index, folder, &recipes)?;
         if cameras.iter().any(|other| other.name == camera.name) {
             let expected = "another camera has that name";
             return Err(value(format!("camera[{index}].name"), &quoted(&camera.name), expected));
@@ -260,7 +297,18 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
         let meaning = "at least one [[camera]] table with a name and a preset";
         return Err(ConfigError::Missing { path: "camera".into(), meaning });
     }
-    Ok(Settings { model, engine, judge, format, ledger, http, pictures_per_second, cameras })
+    Ok(Settings {
+        model,
+        engine,
+        judge,
+        format,
+        ledger,
+        http,
+        pictures_per_second,
+        shift,
+        recipes,
+        cameras,
+    })
 }
 
 fn model(raw: &RawModel, folder: &Path) -> ModelSettings {
@@ -336,14 +384,7 @@ fn judge(raw: &RawJudge) -> Result<JudgeSettings, ConfigError> {
     let drift = raw.drift.unwrap_or(true).then_some(DriftOptions { reference_frames });
     Ok(JudgeSettings {
         reject_rate: reject_rate("judge.false_reject_rate", raw.false_reject_rate.unwrap_or(0.01))?,
-        rates: raw
-            .rates
-            .iter()
-            .map(|(product, rate)| {
-                let path = format!("judge.rates.{product}");
-                Ok((product.clone(), reject_rate(&path, *rate)?))
-            })
-            .collect::<Result<_, ConfigError>>()?,
+        rates: rates("judge.rates", &raw.rates)?,
         unrated: match raw.allow_unrated {
             Some(true) => Unrated::Allowed,
             Some(false) | None => Unrated::Refused,
@@ -380,6 +421,137 @@ fn listen(text: &str) -> Result<SocketAddr, ConfigError> {
     })
 }
 
+fn shift(raw: RawShift) -> Result<Starts, ConfigError> {
+    let Some(words) = raw.starts else { return Ok(Starts::default()) };
+    let given = format!("{words:?}");
+    Starts::new(&words).map_err(|expected| value("shift.starts", &given, expected))
+}
+
+fn recipes(raw: Vec<RawRecipe>, folder: &Path) -> Result<Vec<RecipeSettings>, ConfigError> {
+    if raw.len() > RECIPES_MAX {
+        let given = format!("{} tables", raw.len());
+        return Err(value("recipe", &given, "it may be 64 at most"));
+    }
+    let mut recipes: Vec<RecipeSettings> = Vec::new();
+    for (index, raw) in raw.into_iter().enumerate() {
+        let recipe = recipe(raw, index, folder)?;
+        if recipes.iter().any(|other| other.name == recipe.name) {
+            let expected = "another recipe has that name";
+            return Err(value(format!("recipe[{index}].name"), &quoted(&recipe.name), expected));
+        }
+        recipes.push(recipe);
+    }
+    Ok(recipes)
+}
+
+fn recipe(raw: RawRecipe, index: usize, folder: &Path) -> Result<RecipeSettings, ConfigError> {
+    let path = |key: &str| format!("recipe[{index}].{key}");
+    Ok(RecipeSettings {
+        name: name(&path("name"), "recipe", raw.name)?,
+        reject_rate: raw
+            .false_reject_rate
+            .map(|rate| reject_rate(&path("false_reject_rate"), rate))
+            .transpose()?,
+        rates: raw.rates.map(|given| rates(&path("rates"), &given)).transpose()?,
+        products: products(&path("products"), raw.products)?,
+        ignore: raw.ignore.map(|given| areas(&path("ignore"), given)).transpose()?,
+        ignore_mask: raw.ignore_mask.map(|mask| folder.join(mask)),
+        defect_area_min_px: raw
+            .defect_area_min_px
+            .map(|area| within(&path("defect_area_min_px"), area, 1, DEFECT_AREA_MAX_PX))
+            .transpose()?,
+        part: raw.part.map(|part| self::part(&path("part"), &part)).transpose()?,
+    })
+}
+
+/// The recipes that may be chosen for a camera, and the one that holds at first.
+fn offered(
+    path: impl Fn(&str) -> String,
+    first: Option<String>,
+    offered: Option<Vec<String>>,
+    known: &[RecipeSettings],
+) -> Result<(Option<String>, Vec<String>), ConfigError> {
+    let all = || known.iter().map(|recipe| recipe.name.clone());
+    let check = |key: &str, name: &String| {
+        if all().any(|other| other == *name) {
+            return Ok(());
+        }
+        let names: Vec<_> = all().collect();
+        let expected = if names.is_empty() {
+            "there is no [[recipe]] table".into()
+        } else {
+            format!("there is no such recipe: known are {}", names.join(", "))
+        };
+        Err(value(path(key), &quoted(name), expected))
+    };
+    first.iter().try_for_each(|name| check("recipe", name))?;
+    let offered = match offered {
+        None => all().collect(),
+        Some(names) => {
+            for (index, name) in names.iter().enumerate() {
+                check("recipes", name)?;
+                if names[..index].contains(name) {
+                    return Err(value(path("recipes"), &quoted(name), "it is listed twice"));
+                }
+            }
+            names
+        }
+    };
+    if let Some(name) = first.iter().find(|name| !offered.contains(name)) {
+        let expected = "it is not among the camera's recipes";
+        return Err(value(path("recipe"), &quoted(name), expected));
+    }
+    Ok((first, offered))
+}
+
+/// Rates of single products, which `path` names.
+fn rates(
+    path: &str,
+    given: &BTreeMap<String, f64>,
+) -> Result<BTreeMap<String, RejectRate>, ConfigError> {
+    let rate = |(product, rate): (&String, &f64)| {
+        Ok((product.clone(), reject_rate(&format!("{path}.{product}"), *rate)?))
+    };
+    given.iter().map(rate).collect()
+}
+
+/// The products that may come.
+fn products(
+    path: &str,
+    given: Option<Vec<String>>,
+) -> Result<Option<BTreeSet<String>>, ConfigError> {
+    if given.as_ref().is_some_and(Vec::is_empty) {
+        let expected = "at least one product is needed; left out, all may come";
+        return Err(value(path, "[]", expected));
+    }
+    Ok(given.map(|products| products.into_iter().collect()))
+}
+
+fn areas(path: &str, given: Vec<RawArea>) -> Result<Vec<Area>, ConfigError> {
+    (0..).zip(given).map(|(place, raw)| area(&format!("{path}[{place}]"), raw)).collect()
+}
+
+/// A name for people, for verdict lines and for addresses.
+fn name(path: &str, table: &str, given: Option<String>) -> Result<String, ConfigError> {
+    let name = required(path, table, "name", given)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(plain) {
+        let expected = "it may have letters, digits, - and _ only, at most 64";
+        return Err(value(path, &quoted(&name), expected));
+    }
+    Ok(name)
+}
+
+fn required(
+    path: &str,
+    table: &str,
+    name: &str,
+    given: Option<String>,
+) -> Result<String, ConfigError> {
+    let meaning = keys::find(table, name).map_or("", |key| key.meaning);
+    given.ok_or_else(|| ConfigError::Missing { path: path.into(), meaning })
+}
+
 /// A false-reject rate, which `path` names.
 fn reject_rate(path: &str, rate: f64) -> Result<RejectRate, ConfigError> {
     // The bundle's own message would not name the key.
@@ -399,28 +571,22 @@ fn format(word: Option<&str>) -> Result<Format, ConfigError> {
     }
 }
 
-fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings, ConfigError> {
+fn camera(
+    raw: RawCamera,
+    index: usize,
+    folder: &Path,
+    known: &[RecipeSettings],
+) -> Result<CameraSettings, ConfigError> {
     let path = |key: &str| format!("camera[{index}].{key}");
-    let required = |given: Option<String>, name: &str| {
-        let meaning = keys::find("camera", name).map_or("", |key| key.meaning);
-        given.ok_or_else(|| ConfigError::Missing { path: path(name), meaning })
-    };
     let reconnect = policy(&raw, path)?;
-    let name = required(raw.name, "name")?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(plain) {
-        let expected = "it may have letters, digits, - and _ only, at most 64";
-        return Err(value(path("name"), &quoted(&name), expected));
-    }
-    let preset = required(raw.preset, "preset")?;
+    let name = name(&path("name"), "camera", raw.name)?;
+    let preset = required(&path("preset"), "camera", "preset", raw.preset)?;
     // A preset of one's own is a path like any other in the file.
     let is_path = preset.contains('/') || Path::new(&preset).extension().is_some();
     let preset = if is_path { folder.join(&preset).display().to_string() } else { preset };
     let parameters = parameters(&path("parameters"), raw.parameters, folder)?;
-    if raw.products.as_ref().is_some_and(Vec::is_empty) {
-        let expected = "at least one product is needed; left out, all may come";
-        return Err(value(path("products"), "[]", expected));
-    }
+    let products = products(&path("products"), raw.products)?;
+    let (recipe, recipes) = offered(path, raw.recipe, raw.recipes, known)?;
     let overflow = match raw.overflow.as_deref().unwrap_or("latest") {
         "latest" => Overflow::Latest,
         "every" => Overflow::Every,
@@ -450,7 +616,6 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
     let region = raw.region.map(|region| area(&path("region"), region)).transpose()?;
     let trigger = raw.trigger.map(|trigger| rule(&path("trigger"), trigger)).transpose()?;
     let area = raw.defect_area_min_px.unwrap_or(1);
-    let rectangles = (0..).zip(raw.ignore);
     Ok(CameraSettings {
         view: View { turn, region },
         trigger,
@@ -462,10 +627,10 @@ fn camera(raw: RawCamera, index: usize, folder: &Path) -> Result<CameraSettings,
         scaling,
         realtime: raw.realtime.unwrap_or(true),
         repeat: raw.r#loop.unwrap_or(false),
-        products: raw.products.map(|products| products.into_iter().collect()),
-        ignore: rectangles
-            .map(|(place, raw)| self::area(&path(&format!("ignore[{place}]")), raw))
-            .collect::<Result<_, _>>()?,
+        products,
+        recipe,
+        recipes,
+        ignore: areas(&path("ignore"), raw.ignore)?,
         ignore_mask: raw.ignore_mask.map(|mask| folder.join(mask)),
         defect_area_min_px: within(&path("defect_area_min_px"), area, 1, DEFECT_AREA_MAX_PX)?,
         part: raw.part.map(|part| self::part(&path("part"), &part)).transpose()?,

@@ -4,66 +4,76 @@
 //! runs beside the thread `http`, one at a time.
 
 use axum::{
-    Extension, Json, Router,
+    Extension, Json,
     extract::{Path, State},
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
 };
 use bundle::calibration_file::Put;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Action, Nothing, Served, aside};
+use super::{Action, Nothing, Served, aside, status_of};
 use crate::{
     access::Who,
     calibration::{
         desk::{Desk, Order, Partial, Refused, Status},
         site::Written,
     },
-    fault::Class,
 };
 
 /// What looks.
-pub(super) fn looking() -> Router<Served> {
-    Router::new()
-        .route("/api/v1/calibration", get(status))
-        .route("/api/v1/calibration/pictures/{id}", get(picture))
+pub(super) fn looking() -> OpenApiRouter<Served> {
+    OpenApiRouter::new().routes(routes!(status)).routes(routes!(picture))
 }
 
 /// What changes something.
-pub(super) fn changing() -> Router<Served> {
-    Router::new()
-        .route("/api/v1/calibration", post(begin))
-        .route("/api/v1/calibration/exclude", post(exclude))
-        .route("/api/v1/calibration/finish", post(finish))
-        .route("/api/v1/calibration/cancel", post(cancel))
+pub(super) fn changing() -> OpenApiRouter<Served> {
+    OpenApiRouter::new()
+        .routes(routes!(begin))
+        .routes(routes!(exclude))
+        .routes(routes!(finish))
+        .routes(routes!(cancel))
 }
 
-#[derive(Deserialize)]
+/// What is to be collected.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct BeginBody {
+    /// At which camera.
     camera: String,
+    /// Which product.
     product: String,
+    /// How many good parts; what the configured rate needs by default.
     count: Option<usize>,
+    /// One frame of so many; 1 by default.
     every: Option<u64>,
+    /// Adds to the product's frames in the file.
     append: Option<bool>,
 }
 
-#[derive(Deserialize)]
+/// Which frames are no good parts.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ExcludeBody {
+    /// Exactly these, by their numbers; a later list takes the place of an earlier one.
     frames: Vec<usize>,
 }
 
-#[derive(Deserialize)]
+/// How to end it.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct FinishBody {
+    /// Even before all are collected.
     partial: Option<bool>,
 }
 
-#[derive(Serialize)]
+/// What was written.
+#[derive(Serialize, ToSchema)]
 struct FinishedBody {
     #[serde(flatten)]
+    #[schema(value_type = Object)]
     written: Written,
     /// Whether somebody is there to load it.
     is_reloading: bool,
@@ -91,22 +101,27 @@ async fn at<T: Send + 'static>(
     })
 }
 
-/// Whose fault it is: the client's, or the machine's.
-fn status_of(class: Class) -> StatusCode {
-    match class {
-        Class::Usage | Class::Configuration | Class::Model | Class::Data | Class::Rejected => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
-        Class::Output | Class::Engine | Class::Gpu | Class::Camera | Class::Bug => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
-    }
-}
-
+/// How the collection stands.
+#[utoipa::path(
+    get, path = "/api/v1/calibration", tag = "looking",
+    responses(
+        (status = 200, body = Object),
+        (status = 503, description = "Nothing calibrates here"),
+    )
+)]
 async fn status(State(served): State<Served>) -> Result<Json<Status>, Response> {
     at(&served, |desk| Ok(desk.status())).await.map(Json)
 }
 
+/// Good parts of a product are collected while the line runs.
+#[utoipa::path(
+    post, path = "/api/v1/calibration", tag = "changing", request_body = BeginBody,
+    responses(
+        (status = 202, body = Object),
+        (status = 409, description = "It is not the time for it"),
+        (status = 422, description = "It cannot be done, and nothing has changed"),
+    )
+)]
 async fn begin(
     State(served): State<Served>,
     Extension(who): Extension<Who>,
@@ -119,6 +134,15 @@ async fn begin(
     Ok((StatusCode::ACCEPTED, Json(status)))
 }
 
+/// A frame beside its heat map.
+#[utoipa::path(
+    get, path = "/api/v1/calibration/pictures/{id}", tag = "looking",
+    params(("id" = usize, Path, description = "The frame's number in the collection")),
+    responses(
+        (status = 200, content_type = "image/png"),
+        (status = 404, description = "No picture of that frame is kept"),
+    )
+)]
 async fn picture(State(served): State<Served>, Path(id): Path<usize>) -> Response {
     match at(&served, move |desk| Ok(desk.picture(id))).await {
         Ok(Some(png)) => ([(header::CONTENT_TYPE, "image/png")], png).into_response(),
@@ -127,6 +151,15 @@ async fn picture(State(served): State<Served>, Path(id): Path<usize>) -> Respons
     }
 }
 
+/// These frames are no good parts.
+#[utoipa::path(
+    post, path = "/api/v1/calibration/exclude", tag = "changing", request_body = ExcludeBody,
+    responses(
+        (status = 200, body = Object),
+        (status = 409, description = "It is not the time for it"),
+        (status = 422, description = "It cannot be done, and nothing has changed"),
+    )
+)]
 async fn exclude(
     State(served): State<Served>,
     Extension(who): Extension<Who>,
@@ -135,6 +168,15 @@ async fn exclude(
     at(&served, move |desk| desk.exclude(&body.frames, &who.name)).await.map(Json)
 }
 
+/// The calibration is written, and judged by from the next frame on.
+#[utoipa::path(
+    post, path = "/api/v1/calibration/finish", tag = "changing", request_body = FinishBody,
+    responses(
+        (status = 200, body = FinishedBody),
+        (status = 409, description = "It is not the time for it"),
+        (status = 422, description = "It cannot be done, and nothing has changed"),
+    )
+)]
 async fn finish(
     State(served): State<Served>,
     Extension(who): Extension<Who>,
@@ -146,6 +188,15 @@ async fn finish(
     Ok(Json(FinishedBody { written, is_reloading }))
 }
 
+/// Nothing is written.
+#[utoipa::path(
+    post, path = "/api/v1/calibration/cancel", tag = "changing", request_body = Nothing,
+    responses(
+        (status = 200, body = Object),
+        (status = 409, description = "It is not the time for it"),
+        (status = 422, description = "It cannot be done, and nothing has changed"),
+    )
+)]
 async fn cancel(
     State(served): State<Served>,
     Extension(who): Extension<Who>,

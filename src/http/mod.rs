@@ -3,11 +3,20 @@
 //! Owns the thread `http`, its routes and every limit on what a client may ask of it. Only loopback is listened on: there is
 //! no login yet. Reads what others keep; the engine's thread never waits for a client. The only place with `tokio`.
 
+mod actions;
 mod calibration;
 mod live;
+mod openapi;
 mod page;
+mod state;
 
-use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::{Duration, SystemTime},
+};
 
 use axum::{
     Extension, Json, Router,
@@ -15,7 +24,6 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, uri::Authority},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
 };
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -23,15 +31,21 @@ use hyper_util::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use self::actions::{Choosing, Chosen, Line, NotChosen, Offered};
 
 use crate::{
     access::{Role, Who},
     calibration::desk::Desk,
     clock::Clock,
-    ledger::{Account, Balance},
+    fault::Class,
+    ledger::Account,
     live::Live,
+    production::Production,
     state::{Board, Event, Mode},
-    telemetry::Telemetry,
+    telemetry::{Judging, Telemetry},
 };
 
 /// Connections at a time: a scraper, a balancer, some people.
@@ -68,6 +82,12 @@ pub struct Served {
     pub live: Option<Arc<Live>>,
     /// Takes what people did into the audit trail.
     pub note: Arc<TakeNote>,
+    /// What judges.
+    pub judging: Arc<Mutex<Judging>>,
+    /// Which recipes hold, and who changes them.
+    pub recipes: Arc<dyn Choosing>,
+    /// The shift's figures and the false rejects.
+    pub production: Arc<Production>,
 }
 
 /// Records what somebody did: who, its kind, what it happened to, and a sentence or the old and the new value.
@@ -172,40 +192,49 @@ async fn accept(
 
 fn routes(served: Served) -> Router {
     let news = live::news(&served);
-    Router::new()
-        .route("/healthz", get(health))
-        .route("/readyz", get(ready))
+    let (routes, document) = documented().split_for_parts();
+    routes
         .merge(page::routes())
-        .merge(at_least(Role::Viewer, looking()))
-        .merge(at_least(Role::Operator, running()))
-        .merge(at_least(Role::Engineer, changing()))
+        .layer(Extension(openapi::Document::of(&document)))
         .layer(Extension(news))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(middleware::from_fn(guard))
         .with_state(served)
 }
 
+/// Every route with its documentation: `routes!` takes both from the handler, so that neither is without the other.
+fn documented() -> OpenApiRouter<Served> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(health))
+        .routes(routes!(ready))
+        .merge(at_least(Role::Viewer, looking()))
+        .merge(at_least(Role::Operator, running()))
+        .merge(at_least(Role::Engineer, changing()))
+}
+
 /// Routes for those who look.
-fn looking() -> Router<Served> {
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/api/v1/state", get(state))
+fn looking() -> OpenApiRouter<Served> {
+    OpenApiRouter::new()
+        .routes(routes!(metrics))
+        .routes(routes!(state::state))
+        .routes(routes!(openapi::openapi))
+        .merge(actions::looking())
         .merge(calibration::looking())
-        .merge(live::looking())
+        .merge(OpenApiRouter::from(live::looking()))
 }
 
 /// Routes for those who run the line.
-fn running() -> Router<Served> {
-    Router::new().route("/api/v1/mode", post(mode)).route("/api/v1/golden", post(golden))
+fn running() -> OpenApiRouter<Served> {
+    OpenApiRouter::new().routes(routes!(mode)).routes(routes!(golden)).merge(actions::running())
 }
 
 /// Routes for those who change what verdicts rest on.
-fn changing() -> Router<Served> {
-    Router::new().route("/api/v1/reload", post(reload)).merge(calibration::changing())
+fn changing() -> OpenApiRouter<Served> {
+    OpenApiRouter::new().routes(routes!(reload)).merge(calibration::changing())
 }
 
 /// Lets those through who have that role or one above it.
-fn at_least(role: Role, routes: Router<Served>) -> Router<Served> {
+fn at_least(role: Role, routes: OpenApiRouter<Served>) -> OpenApiRouter<Served> {
     routes.layer(middleware::from_fn(move |request: Request, next: Next| async move {
         match request.extensions().get::<Who>() {
             Some(who) if who.role >= role => next.run(request).await,
@@ -259,12 +288,24 @@ fn is_local(host: &str) -> bool {
     })
 }
 
+/// What is measured, as OpenMetrics text.
+#[utoipa::path(
+    get, path = "/metrics", tag = "looking",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text"))
+)]
 async fn metrics(State(served): State<Served>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], served.telemetry.text()).into_response()
 }
 
 /// Whether the process does its work; a service manager or an orchestrator restarts one that does not.
+#[utoipa::path(
+    get, path = "/healthz", tag = "machines",
+    responses(
+        (status = 200, body = String, description = "The engine's thread comes round"),
+        (status = 503, body = String, description = "For how long it has not"),
+    )
+)]
 async fn health(State(served): State<Served>) -> (StatusCode, String) {
     let silent = served.board.since_beat(served.clock.monotonic());
     if silent < BEAT_WITHIN {
@@ -276,6 +317,13 @@ async fn health(State(served): State<Served>) -> (StatusCode, String) {
 }
 
 /// Whether parts are judged.
+#[utoipa::path(
+    get, path = "/readyz", tag = "machines",
+    responses(
+        (status = 200, body = String, description = "The state and what is wrong"),
+        (status = 503, body = String, description = "The same; nothing is judged"),
+    )
+)]
 async fn ready(State(served): State<Served>) -> (StatusCode, String) {
     let condition = served.board.condition();
     let is_judging = condition.state().is_judging();
@@ -283,65 +331,36 @@ async fn ready(State(served): State<Served>) -> (StatusCode, String) {
     (status, format!("{condition}\n"))
 }
 
-#[derive(Serialize)]
-struct StateBody {
-    state: &'static str,
-    mode: &'static str,
-    troubles: Vec<String>,
-    cameras: Vec<CameraBody>,
-}
-
-#[derive(Serialize)]
-struct CameraBody {
-    camera: String,
-    epoch: u64,
-    captured: u64,
-    judged: u64,
-    dropped: u64,
-    faulted: u64,
-    in_flight: Option<u64>,
-    lost_upstream: u64,
-}
-
-async fn state(State(served): State<Served>) -> Json<StateBody> {
-    Json(state_body(&served))
-}
-
-/// The same as text, for the live channel.
+/// The state as text, for the live channel: with the shift's figures, so that a page asks for nothing twice.
 fn state_json(served: &Served) -> String {
-    serde_json::to_string(&state_body(served)).unwrap_or_default()
-}
-
-fn state_body(served: &Served) -> StateBody {
-    let condition = served.board.condition();
-    let camera = |account: &Arc<Account>| {
-        let balance: Balance = account.balance();
-        CameraBody {
-            camera: account.camera().to_string(),
-            epoch: account.epoch(),
-            captured: balance.captured,
-            judged: balance.judged,
-            dropped: balance.dropped_total(),
-            faulted: balance.faulted_total(),
-            in_flight: balance.in_flight(),
-            lost_upstream: balance.lost_upstream,
-        }
-    };
-    StateBody {
-        state: condition.state().name(),
-        mode: condition.mode.name(),
-        troubles: condition.troubles.iter().map(ToString::to_string).collect(),
-        cameras: served.accounts.iter().map(camera).collect(),
+    #[derive(Serialize)]
+    struct Told {
+        #[serde(flatten)]
+        state: state::StateBody,
+        shift: actions::ShiftBody,
     }
+    let told = Told { state: state::body(served), shift: actions::shift_body(served) };
+    serde_json::to_string(&told).unwrap_or_default()
 }
 
-#[derive(Deserialize)]
+/// What people want.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ModeBody {
+    /// `run`, `pause` or `maintenance`.
     mode: String,
 }
 
+/// The line runs, pauses, or is worked at.
+///
 /// JSON alone is taken: a browser asks before it sends that to another site, and is refused.
+#[utoipa::path(
+    post, path = "/api/v1/mode", tag = "running", request_body = ModeBody,
+    responses(
+        (status = 200, body = String, description = "The state and what is wrong"),
+        (status = 422, body = String, description = "No such mode"),
+    )
+)]
 async fn mode(
     State(served): State<Served>,
     Extension(who): Extension<Who>,
@@ -359,12 +378,30 @@ async fn mode(
     format!("{after}\n").into_response()
 }
 
-async fn golden(State(served): State<Served>, Json(Nothing {}): Json<Nothing>) -> StatusCode {
-    asked(&served, Action::Golden)
+/// The golden frames are run once more, between frames.
+#[utoipa::path(
+    post, path = "/api/v1/golden", tag = "running", request_body = Nothing,
+    responses((status = 202), (status = 503, description = "Nobody is there to do it"))
+)]
+async fn golden(
+    State(served): State<Served>,
+    Extension(who): Extension<Who>,
+    Json(Nothing {}): Json<Nothing>,
+) -> StatusCode {
+    asked(&served, &who, Action::Golden)
 }
 
-async fn reload(State(served): State<Served>, Json(Nothing {}): Json<Nothing>) -> StatusCode {
-    asked(&served, Action::Reload)
+/// Model, calibration and the judge's settings are read anew.
+#[utoipa::path(
+    post, path = "/api/v1/reload", tag = "changing", request_body = Nothing,
+    responses((status = 202), (status = 503, description = "Nobody is there to do it"))
+)]
+async fn reload(
+    State(served): State<Served>,
+    Extension(who): Extension<Who>,
+    Json(Nothing {}): Json<Nothing>,
+) -> StatusCode {
+    asked(&served, &who, Action::Reload)
 }
 
 /// What may wait for a disk, on a thread of its own; `None` when it panicked.
@@ -373,10 +410,37 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 }
 
 /// An empty object: its content type is what a browser asks about before it sends one elsewhere.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-fn asked(served: &Served, action: Action) -> StatusCode {
-    if (served.act)(action) { StatusCode::ACCEPTED } else { StatusCode::SERVICE_UNAVAILABLE }
+/// Asks for it; what comes of it is an event of its own.
+fn asked(served: &Served, who: &Who, action: Action) -> StatusCode {
+    if !(served.act)(action) {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    let kind = match action {
+        Action::Golden => "golden-asked",
+        Action::Reload => "reload-asked",
+    };
+    (served.note)(&who.name, kind, "station", "asked for".into());
+    StatusCode::ACCEPTED
+}
+
+/// Whose fault it is: the client's, or the machine's.
+fn status_of(class: Class) -> StatusCode {
+    match class {
+        Class::Usage | Class::Configuration | Class::Model | Class::Data | Class::Rejected => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        Class::Output | Class::Engine | Class::Gpu | Class::Camera | Class::Bug => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+/// A moment for people and for JavaScript; what lies beyond the year 9999 is its end.
+fn rfc3339(time: SystemTime) -> String {
+    let latest = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    humantime::format_rfc3339_millis(time.clamp(SystemTime::UNIX_EPOCH, latest)).to_string()
 }

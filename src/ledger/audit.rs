@@ -184,6 +184,10 @@ impl Audit {
         Ok(Self { connection })
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// What SQLite itself finds wrong with the file; empty when nothing is.
     pub fn damage(&self) -> Result<Vec<String>, LedgerError> {
         let found = self.strings("PRAGMA integrity_check(20)")?;

@@ -14,6 +14,7 @@ pub mod audit;
 pub mod balance;
 pub mod book;
 mod counters;
+pub mod past;
 mod settled;
 pub mod writer;
 

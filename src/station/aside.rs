@@ -10,7 +10,7 @@ use crate::{
     frame::{CameraId, Frame},
     inspector::Inspector,
     judge::{
-        Judge,
+        Judge, PartRule,
         appearance::Appearance,
         drift::{self, BLOCK_FRAMES, Change, Figure, Watch},
         part::{Part, Parts},
@@ -39,6 +39,18 @@ struct Memory {
 struct Watched {
     watch: Watch,
     frames: u32,
+}
+
+impl Memory {
+    /// Parts by another rule, or none any more: the part that is open under the old one.
+    fn begin_parts(&mut self, rule: Option<PartRule>, lane: &Lane) -> Option<Part> {
+        let left = self.parts.as_mut().and_then(Parts::finish);
+        self.told = self.parts.as_ref().map_or(self.told, Parts::told);
+        // Numbers go on: only what comes from now on is of the new parts.
+        let from = lane.account.balance().captured;
+        self.parts = rule.map(|rule| Parts::from(rule, from, self.told));
+        left
+    }
 }
 
 impl Aside {
@@ -197,22 +209,38 @@ impl Worker {
             }
             memory.watches.retain(|product, _| !is_other && judge.knows(product));
             let rule = recipe.part;
-            let mut left = None;
-            if memory.parts.as_ref().map(|parts| *parts.rule()) != rule {
-                left = memory.parts.as_mut().and_then(Parts::finish);
-                memory.told = memory.parts.as_ref().map_or(memory.told, Parts::told);
-                // Numbers go on: only what comes from now on is of the new parts.
-                let from = lane.account.balance().captured;
-                memory.parts = rule.map(|rule| Parts::from(rule, from, memory.told));
+            let is_other_rule = memory.parts.as_ref().map(|parts| *parts.rule()) != rule;
+            let left = is_other_rule.then(|| memory.begin_parts(rule, lane)).flatten();
+            self.tell_ended(lane, ended, left);
+        }
+    }
+
+    /// Another judge has a camera: nothing that was learnt or counted under the old one goes on.
+    pub(super) fn begin_anew(&mut self, lanes: &[Lane], camera: usize) {
+        let Some(rule) = self.inspector.judges().get(camera).map(|judge| judge.recipe().part)
+        else {
+            return;
+        };
+        for lane in lanes.iter().filter(|lane| lane.camera == camera) {
+            let Some(memory) = self.aside.0.get_mut(camera) else { continue };
+            let mut ended = Vec::new();
+            for (product, watched) in std::mem::take(&mut memory.watches) {
+                let alarmed = watched.watch.figures().filter(|(_, _, is_alarmed)| *is_alarmed);
+                ended.extend(alarmed.map(|(figure, _, _)| (Arc::clone(&product), figure)));
             }
-            let camera = lane.account.camera().clone();
-            for (product, figure) in ended {
-                self.telemetry.drift(&camera, &product, figure, 0.0, false);
-                self.tell_drift(&camera, &product, figure, Change::Ends);
-            }
-            if let Some(part) = left {
-                self.tell_part(part, lane);
-            }
+            let left = memory.begin_parts(rule, lane);
+            self.tell_ended(lane, ended, left);
+        }
+    }
+
+    fn tell_ended(&mut self, lane: &Lane, ended: Vec<(Arc<str>, Figure)>, left: Option<Part>) {
+        let camera = lane.account.camera().clone();
+        for (product, figure) in ended {
+            self.telemetry.drift(&camera, &product, figure, 0.0, false);
+            self.tell_drift(&camera, &product, figure, Change::Ends);
+        }
+        if let Some(part) = left {
+            self.tell_part(part, lane);
         }
     }
 }

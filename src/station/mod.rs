@@ -23,7 +23,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 
-pub use self::worker::{Command, Swap};
+pub use self::worker::{Appoint, Command, Swap};
 use self::{
     aside::Aside,
     golden::Golden,

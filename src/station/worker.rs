@@ -45,6 +45,8 @@ const ENGINE_FAILURES: u32 = 3;
 pub enum Command {
     /// Judge with another inspector from now on.
     Swap(Swap),
+    /// Judge one camera's frames by another judge from now on.
+    Appoint(Appoint),
     /// Run the golden frames.
     Golden,
 }
@@ -56,6 +58,18 @@ pub struct Swap {
     /// Where the old one goes: whoever built the new one takes it apart, which may take a while.
     pub old: Sender<Box<Inspector>>,
     /// False once it has happened, or whoever sent it waits no longer: it happens at most once, and never unseen.
+    pub wanted: Arc<AtomicBool>,
+}
+
+/// A judge for one camera.
+pub struct Appoint {
+    /// The camera's place among the station's.
+    pub camera: usize,
+    /// The new judge.
+    pub judge: Box<Judge>,
+    /// Told when it has happened.
+    pub done: Sender<()>,
+    /// As for a [`Swap`].
     pub wanted: Arc<AtomicBool>,
 }
 
@@ -199,6 +213,13 @@ impl Worker {
                 self.trusted(self.inspector.deviation());
                 self.golden = Golden::new(self.golden.every, self.clock.monotonic());
                 let _gone = old.send(Box::new(before));
+            }
+            Command::Appoint(appoint) if !appoint.wanted.swap(false, Ordering::AcqRel) => {}
+            Command::Appoint(Appoint { camera, judge, done, .. }) => {
+                if self.inspector.appoint(camera, *judge).is_some() {
+                    self.begin_anew(lanes, camera);
+                }
+                let _gone = done.try_send(());
             }
             Command::Golden => self.golden.begin(),
         }

@@ -15,6 +15,7 @@ mod line;
 mod peak;
 mod support;
 
+mod actions;
 mod bad_input;
 mod bench;
 mod calibrate;
@@ -26,6 +27,7 @@ mod hostile;
 mod inspect;
 mod judging;
 mod ledger;
+mod page;
 mod precisions;
 mod presets;
 mod recipes;

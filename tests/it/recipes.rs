@@ -298,7 +298,7 @@ fn troubles_after(share: f32, is_blurred: bool) -> (Vec<String>, String, Vec<Str
     let telemetry = Arc::clone(&station.telemetry);
     station.run(&crossbeam_channel::never()).unwrap();
     assert!(out.lines().iter().all(|line| line["decision"] == "pass"), "drift is no verdict");
-    let troubles = board.condition().troubles.iter().map(ToString::to_string).collect();
+    let troubles = board.condition().troubles.keys().map(ToString::to_string).collect();
     let ledger = Connection::open(scratch.path("ledger.db")).unwrap();
     let mut events = ledger.prepare("SELECT detail FROM event WHERE kind = 'drift'").unwrap();
     let events = events.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
