@@ -249,6 +249,10 @@ async fn false_reject(
             let detail = detail_of(marked.product.as_deref(), is_false);
             (served.note)(&who.name, FALSE_REJECT, &id.to_string(), detail);
         }
+        if let Some(live) = &served.live {
+            // It may no longer be among the last ones.
+            let _is_shown = live.mark(&id, is_false);
+        }
         Ok(marked)
     });
     match done.await {

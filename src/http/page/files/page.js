@@ -225,8 +225,10 @@ async function setMode(mode) {
 }
 
 async function chooseRecipe(camera, recipe, takeBack) {
-  const isWanted = await confirm(`Recipe of ${camera}`, `From now on ${camera} judges by the recipe ${recipe}.`, "Change it");
-  if (!isWanted || !(await attempt(`/cameras/${encodeURIComponent(camera)}/recipe`, { recipe }, `${camera} judges by ${recipe}.`))) takeBack();
+  const by = recipe ? `the recipe ${recipe}` : "its own settings";
+  const isWanted = await confirm(`Recipe of ${camera}`, `From now on ${camera} judges by ${by}.`, "Change it");
+  const path = `/cameras/${encodeURIComponent(camera)}/recipe`;
+  if (!isWanted || !(await attempt(path, { recipe: recipe || null }, `${sentence(camera).slice(0, -1)} judges by ${by}.`))) takeBack();
 }
 
 async function golden() {

@@ -52,7 +52,10 @@ export class Tile {
     this.#open = make("button", {
       type: "button", class: "tile__name", "aria-label": `${name}: show this camera alone`, onclick: () => actions.open(name),
     }, name);
-    this.#recipe = make("select", { id: `recipe-${name}`, onchange: () => actions.recipe(name, this.#recipe.value, () => { this.#recipe.value = this.#recipe.dataset.now ?? ""; }) });
+    const takeBack = () => {
+      this.#recipe.value = this.#recipe.dataset.now ?? "";
+    };
+    this.#recipe = make("select", { onchange: () => actions.recipe(name, this.#recipe.value, takeBack) });
     this.#recipeRow = make("label", { class: "pick tile__recipe", hidden: true }, "Recipe ", this.#recipe);
     for (let at = 0; at < MARKS; at += 1) this.#marks.append(make("i"));
     this.element = make("article", { class: "tile", "aria-label": `Camera ${name}`, "data-camera": name },
@@ -71,10 +74,10 @@ export class Tile {
     const recipes = camera.recipes ?? [];
     this.#recipeRow.hidden = recipes.length === 0;
     const now = camera.recipe ?? "";
-    const wanted = [...(now === "" ? [""] : []), ...recipes].join("\n");
+    const wanted = ["", ...recipes].join("\n");
     if (this.#recipe.dataset.options !== wanted) {
       this.#recipe.dataset.options = wanted;
-      this.#recipe.replaceChildren(...wanted.split("\n").map((name) => make("option", { value: name }, name || "none chosen")));
+      this.#recipe.replaceChildren(...wanted.split("\n").map((name) => make("option", { value: name }, name || "the camera's own")));
       this.#recipe.dataset.now = undefined;
     }
     if (this.#recipe.dataset.now !== now) {

@@ -10,6 +10,8 @@ import { clock, day, decisionWord, score, sentence } from "./words.js";
 const KEPT = 50;
 /** As many as are drawn. */
 const DRAWN = 24;
+/** A burst of rejects is drawn so often. */
+const SHOWN_EVERY_MS = 300;
 
 /** A product that was not recognised is none, however near it came to one. */
 const named = (row) => (row.decision === "unknown-product" ? "Not recognised" : row.product ?? "No product");
@@ -77,10 +79,10 @@ export class Rejects {
   #touch() {
     if (this.#isDirty) return;
     this.#isDirty = true;
-    requestAnimationFrame(() => {
+    setTimeout(() => {
       this.#isDirty = false;
       this.#show();
-    });
+    }, SHOWN_EVERY_MS);
   }
 
   #show() {
@@ -94,11 +96,14 @@ export class Rejects {
       this.#thumbs.set(key, thumb);
     }
     const list = the("thumbs");
+    const focused = [...list.children].findIndex((item) => item.contains(document.activeElement));
     for (const [key, thumb] of before) if (!this.#thumbs.has(key)) thumb.element.remove();
     // One that stays is not taken out: it may have the focus.
     [...this.#thumbs.values()].forEach((thumb, at) => {
       if (list.children[at] !== thumb.element) list.insertBefore(thumb.element, list.children[at] ?? null);
     });
+    // The one with the focus has gone: its place keeps it.
+    if (focused >= 0 && !list.contains(document.activeElement)) list.children[focused]?.querySelector("button").focus();
     the("no-rejects").hidden = drawn.length > 0;
   }
 
@@ -192,6 +197,8 @@ export class Rejects {
   }
 }
 
+let loading = Promise.resolve();
+
 class Thumb {
   #canvas = make("canvas", { "aria-hidden": "true" });
   #label = make("span", { class: "thumb__label" });
@@ -204,8 +211,10 @@ class Thumb {
     this.#button = make("button", { type: "button", class: "thumb", onclick: open },
       this.#canvas, make("span", { class: "thumb__mark" }), this.#label, this.#time, this.#more);
     this.element = make("li", {}, this.#button);
-    load(row).then((decoded) => {
-      this.#decoded = decoded;
+    // One after another: in a burst most are gone before their turn.
+    loading = loading.then(async () => {
+      if (!this.element.isConnected) return;
+      this.#decoded = await load(row);
       this.draw(look());
     });
     new ResizeObserver(() => this.draw(look())).observe(this.#canvas);
