@@ -132,8 +132,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     };
     // Without HTTP nobody could ask for anything.
     let is_served = settings.http.is_some();
-    let desk = is_served
-        .then(|| desk(arguments, &recipes, &accounts, &judging, notes.as_ref(), &clock));
+    let desk =
+        is_served.then(|| desk(arguments, &recipes, &accounts, &judging, notes.as_ref(), &clock));
     let (desk, ledger) = or_close(desk.transpose(), ledger)?;
     let (desk, listener) = desk.unzip();
     let served = gate.map(|gate| Served {
