@@ -7,9 +7,9 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .PHONY: run test check-style docs soak bench bench-report install-run install-test build
 
-## run: the demo line, once, in real time
+## run: the demo line, once, in real time, with its page; `make run ARGS=--loop` until Ctrl-C
 run: build
-	target/release/sightline run
+	target/release/sightline run $(ARGS)
 
 build: install-run
 	cargo build --release --locked --package sightline

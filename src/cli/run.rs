@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, IsTerminal as _},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -366,6 +366,7 @@ impl Control {
         shutdown::on_hangups(request.clone())
             .map_err(|error| bug("signals cannot be handled", error))?;
         let golden = reload.commands.clone();
+        let is_demo = reload.config.is_none();
         let reloading =
             reload.start(requests).map_err(|error| bug("a thread cannot be started", error))?;
         let desk = http.as_ref().and_then(|(_, served)| served.calibration.clone());
@@ -379,7 +380,14 @@ impl Control {
         let server = match http {
             Some((address, served)) => {
                 let served = Served { act: Arc::new(act), ..served };
-                Some(http::start(address, served).map_err(|error| {
+                // The demo line is there to be tried out, beside another one too.
+                let other = SocketAddr::new(address.ip(), 0);
+                let listener = TcpListener::bind(address).or_else(|error| {
+                    let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+                    if is_demo && is_taken { TcpListener::bind(other) } else { Err(error) }
+                });
+                let started = listener.and_then(|listener| http::start(listener, served));
+                Some(started.map_err(|error| {
                     let line = format!(
                         "http.listen {address}: {error}; choose another port, or end what holds it"
                     );
@@ -393,7 +401,7 @@ impl Control {
 
     fn introduce(&self) {
         if let Some(Server { scheme, address, .. }) = &self.server {
-            print::note(&format!("metrics, health and state at {scheme}://{address}"));
+            print::note(&format!("page, metrics and health at {scheme}://{address}"));
         }
     }
 

@@ -19,7 +19,7 @@ pub mod tls;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::TcpListener,
     path::Path,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -103,11 +103,11 @@ pub enum Action {
     Reload,
 }
 
-/// Listens, and serves on a thread of its own.
-pub fn start(address: SocketAddr, served: Served) -> io::Result<Server> {
+/// Serves on a thread of its own whoever comes to that address.
+pub fn start(listener: TcpListener, served: Served) -> io::Result<Server> {
     let gate = Arc::clone(&served.gate);
     let telling = live::tell_state(served.clone());
-    Server::serve(address, gate, routes(served), telling)
+    Server::serve(listener, gate, routes(served), telling)
 }
 
 fn routes(served: Served) -> Router {

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpListener},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     thread::JoinHandle,
     time::Duration,
@@ -83,24 +83,23 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens, and serves on a thread of its own; what is to be done `beside` ends with it.
+    /// Serves on a thread of its own; what is to be done `beside` ends with it.
     pub(super) fn serve(
-        address: SocketAddr,
+        listener: TcpListener,
         gate: Arc<Gate>,
         routes: Router,
         beside: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<Self> {
-        Self::within(Limits::USUAL, address, gate, routes, beside)
+        Self::within(Limits::USUAL, listener, gate, routes, beside)
     }
 
     fn within(
         limits: Limits,
-        address: SocketAddr,
+        listener: TcpListener,
         gate: Arc<Gate>,
         routes: Router,
         beside: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let scheme = if gate.tls().is_some() { "https" } else { "http" };
@@ -391,7 +390,7 @@ mod tests {
             Router::from(super::super::guard::lives_long(live)).layer(middleware::from_fn(on))
         };
         let routes = Router::new().route("/", get(|| async { "here" })).merge(live(proof.clone()));
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let any = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         Server::within(limits, any, Arc::clone(gate), routes, std::future::ready(())).unwrap()
     }
 
