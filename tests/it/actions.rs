@@ -464,6 +464,7 @@ fn every_route_is_in_the_openapi_document_and_answers() {
                 .replace("{camera}", "none")
                 .replace("{epoch}", "1")
                 .replace("{frame}", "1")
+                .replace("{file}", "frame.jpg")
                 .replace("{id}", "1");
             assert!(!filled.contains('{'), "{path}");
             // As nobody may send it: the route is there, and refuses.
