@@ -255,7 +255,7 @@ fn nobody_sees_anything(client: &Client) {
 }
 
 /// Files change under a running station; whoever trusts its new certificate.
-fn renewed(scratch: &Scratch, running: &Running, client: Client) -> Client {
+fn renewed(scratch: &Scratch, running: &Running, client: &Client) -> Client {
     // Somebody is taken out, and the certificate is another: a hang-up is enough, and the line goes on.
     let (stays, _) = client.session("ada");
     let (goes, _) = client.session("eva");
@@ -375,7 +375,7 @@ fn people_and_machines_come_in_over_tls_and_do_what_their_role_may() {
     assert_eq!(client.get("/metrics", &cookie).status, 401);
     assert_eq!(client.get("/api/v1/me", &cookie).json(), nobody());
 
-    client = renewed(&scratch, &running, client);
+    client = renewed(&scratch, &running, &client);
     // Who speaks no TLS gets nothing.
     let plain = Client::plain(&running).get("/healthz", "");
     assert!(!plain.body.contains("ok") && plain.status != 200, "{plain:?}");
