@@ -9,7 +9,7 @@ use std::{
 
 use sightline::{
     clock::{Clock, SystemClock},
-    http::{Served, Server},
+    http::{self, Gate, Served, Server, Way},
     state::Board,
     telemetry::{EngineLabels, Judging, Sources, Telemetry},
 };
@@ -17,7 +17,7 @@ use sightline::{
 /// A station without cameras; it lives as long as the process.
 fn address() -> SocketAddr {
     static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| Server::start(([127, 0, 0, 1], 0).into(), served()).expect("a port is free")).address
+    SERVER.get_or_init(|| http::start(([127, 0, 0, 1], 0).into(), served()).expect("a port is free")).address
 }
 
 fn served() -> Served {
@@ -35,7 +35,17 @@ fn served() -> Served {
     let sources =
         Sources { cameras: Vec::new(), board: board.clone(), ledger: None, judging, clock: clock.clone() };
     let telemetry = Arc::new(Telemetry::new(sources));
-    Served { telemetry, board, accounts: Vec::new(), clock, act: Arc::new(|_| true), changed: Arc::new(|_, _| ()) }
+    let gate = Arc::new(Gate::new(Vec::new(), Way::Plain, None, clock.clone()));
+    Served {
+        telemetry,
+        board,
+        accounts: Vec::new(),
+        clock,
+        act: Arc::new(|_| true),
+        calibration: None,
+        gate,
+        note: Arc::new(|_, _, _, _| ()),
+    }
 }
 
 fn exchange(bytes: &[u8]) -> Vec<u8> {

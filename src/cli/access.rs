@@ -42,11 +42,14 @@ pub(super) fn gate(settings: &HttpSettings, clock: &Arc<dyn Clock>) -> Result<Ar
     Ok(Arc::new(Gate::new(settings.hosts.clone(), way, users, Arc::clone(clock))))
 }
 
-/// Takes what the files say now; whatever is wrong, everything stays as it was.
+/// Takes what the files say now. Users first: a certificate that is being exchanged must keep nobody in. Of what is wrong,
+/// everything stays as it was.
 pub(super) fn renew(settings: &HttpSettings, gate: &Gate) -> Result<(), Fault> {
-    let (users, tls) = read(settings)?;
-    gate.renew(users, tls.map(|tls| tls.config));
-    Ok(())
+    let who = settings.users.as_ref().map(users).transpose();
+    let who = who.map(|users| gate.renew(users, None));
+    let how = settings.tls.as_ref().map(|(certificate, key)| tls(certificate, key)).transpose();
+    let how = how.map(|tls| gate.renew(None, tls.map(|tls| tls.config)));
+    who.and(how)
 }
 
 /// What `check` says.

@@ -75,7 +75,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             users.add_user(user).map_err(|error| refused(file, &error))?;
             write(file, &users)?;
             print::line(&format!(
-                "{name} may come in as {}; a running station reloads",
+                "{name} may come in as {}; SIGHUP tells a running station",
                 role.name()
             ))?;
         }
@@ -101,7 +101,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let mut users = found(file)?;
             users.remove(name).map_err(|error| refused(file, &error))?;
             write(file, &users)?;
-            print::line(&format!("{name} is out; a running station reloads by SIGHUP"))?;
+            print::line(&format!("{name} is out; SIGHUP tells a running station"))?;
         }
     }
     Ok(())

@@ -204,6 +204,11 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
+/// The audit trail so far.
+fn events(scratch: &Scratch) -> String {
+    stdout(&scratch.run(&["ledger", "events", "ledger.db"]))
+}
+
 fn hang_up(running: &Running) {
     let id = running.child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
@@ -255,14 +260,19 @@ fn nobody_sees_anything(client: &Client) {
 }
 
 /// Files change under a running station; whoever trusts its new certificate.
-fn renewed(scratch: &Scratch, running: &Running, client: Client) -> Client {
+fn renewed(scratch: &Scratch, running: &Running, client: &Client) -> Client {
     // Somebody is taken out, and the certificate is another: a hang-up is enough, and the line goes on.
     let (stays, _) = client.session("ada");
     let (goes, _) = client.session("eva");
     let removed = scratch.run(&["user", "remove", "eva", "--file", "users.toml"]);
     assert!(removed.status.success(), "{}", stderr(&removed));
+    // Half of a new pair is none, and keeps nobody in.
     let (newer, newer_key) = pair(2998);
     scratch.write("certificate.pem", &newer);
+    hang_up(running);
+    until("whoever was taken out is out", || client.get("/metrics", &goes).status == 401);
+    until("the refusal is told", || events(scratch).contains("the key is not that of"));
+    assert_eq!(client.get("/metrics", &stays).status, 200);
     write_private(scratch, "key.pem", &newer_key);
     hang_up(running);
     until("the new certificate is shown", || Client::trusting(running, &newer).connect().is_ok());
@@ -274,8 +284,7 @@ fn renewed(scratch: &Scratch, running: &Running, client: Client) -> Client {
     // A file that is wrong lets nobody out, nor in.
     mode(scratch, "users.toml", 0o644);
     hang_up(running);
-    let refusals = || stdout(&scratch.run(&["ledger", "events", "ledger.db"]));
-    until("the refusal is told", || refusals().contains("chmod 600"));
+    until("the refusal is told", || events(scratch).contains("chmod 600"));
     assert_eq!(client.get("/metrics", &stays).status, 200);
     assert_eq!(client.get("/metrics", "").status, 401);
     client
@@ -375,13 +384,13 @@ fn people_and_machines_come_in_over_tls_and_do_what_their_role_may() {
     assert_eq!(client.get("/metrics", &cookie).status, 401);
     assert_eq!(client.get("/api/v1/me", &cookie).json(), nobody());
 
-    client = renewed(&scratch, &running, client);
+    client = renewed(&scratch, &running, &client);
     // Who speaks no TLS gets nothing.
     let plain = Client::plain(&running).get("/healthz", "");
     assert!(!plain.body.contains("ok") && plain.status != 200, "{plain:?}");
     assert_eq!(client.get("/readyz", "").body, "running\n");
     running.stop();
-    let events = stdout(&scratch.run(&["ledger", "events", "ledger.db"]));
+    let events = events(&scratch);
     let events: Vec<_> = events.lines().collect();
     let told = |words: &[&str]| {
         events.iter().filter(|line| words.iter().all(|word| line.contains(word))).count()
@@ -447,7 +456,7 @@ fn whoever_guesses_waits_and_the_others_do_not() {
     });
     until("frames are judged", || judged(&client, &scraper) > before + 10);
     running.stop();
-    let events = stdout(&scratch.run(&["ledger", "events", "ledger.db"]));
+    let events = events(&scratch);
     let refused = events.lines().filter(|line| line.contains("login-refused")).count();
     assert!((1..=5).contains(&refused), "{events}");
 }
@@ -631,5 +640,49 @@ fn an_address_that_others_reach_takes_a_login_and_is_called_by_its_names() {
     assert_eq!(outside.header("strict-transport-security"), None);
     let set = login("").header("set-cookie").unwrap().to_owned();
     assert!(set.starts_with("sightline=") && !set.contains("secure"), "{set}");
+    running.stop();
+}
+
+#[test]
+fn clients_that_shake_no_hands_are_let_go_of_and_one_address_has_its_share() {
+    let scratch = Scratch::new();
+    let (certificate, key) = pair(2999);
+    scratch.write("certificate.pem", &certificate);
+    write_private(&scratch, "key.pem", &key);
+    line(
+        &scratch,
+        "listen = \"127.0.0.1:0\"\ncertificate = \"certificate.pem\"\nkey = \"key.pem\"",
+    );
+    let running = Running::start(&scratch, &[]);
+    let client = Client::trusting(&running, &certificate);
+    ready(&client);
+    // A record that announces more than comes, other protocols, noise, and nothing.
+    let hello: &[u8] = b"\x16\x03\x01\x40\x00\x01";
+    for bytes in [hello, b"SSH-2.0-x\r\n", b"GET / HTTP/1.1\r\n\r\n", &[0xff; 4096], b""] {
+        let mut crowd: Vec<_> = (0..100)
+            .map(|_| {
+                let mut stream = TcpStream::connect(&running.address).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                // Those beyond the share are closed at once.
+                let _closed = stream.write_all(bytes);
+                stream
+            })
+            .collect();
+        for stream in &mut crowd {
+            let mut answer = Vec::new();
+            let began = Instant::now();
+            let _reset = stream.read_to_end(&mut answer);
+            assert!(began.elapsed() < PATIENCE, "it is held");
+            // An alert at most.
+            assert!(answer.len() < 64, "{answer:?}");
+        }
+        assert_eq!(client.get("/readyz", "").body, "running\n");
+    }
+    // Whoever holds the share of an address gets no more: what is beyond is closed without a word.
+    let held: Vec<_> = (0..100).map(|_| TcpStream::connect(&running.address)).collect();
+    assert!(client.connect().is_err());
+    drop(held);
+    until("it is served again", || client.connect().is_ok());
+    assert_eq!(client.get("/readyz", "").body, "running\n");
     running.stop();
 }
