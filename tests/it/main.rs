@@ -26,6 +26,7 @@ mod hostile;
 mod inspect;
 mod judging;
 mod ledger;
+mod live;
 mod precisions;
 mod presets;
 mod recipes;

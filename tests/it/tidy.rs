@@ -7,7 +7,7 @@ const FOLDERS: [&str; 7] =
     ["src", "bundle/src", "network/src", "synth/src", "trainer/src", "tests", "benches"];
 
 /// Modules that decide and never act.
-const PURE: [&str; 51] = [
+const PURE: [&str; 56] = [
     "src/access/mod.rs",
     "src/area.rs",
     "src/inspected.rs",
@@ -31,6 +31,11 @@ const PURE: [&str; 51] = [
     "src/engine/plan.rs",
     "src/engine/build.rs",
     "src/engine/fatal.rs",
+    "src/live/facts.rs",
+    "src/live/feed.rs",
+    "src/live/rejects.rs",
+    "src/live/trend.rs",
+    "src/live/words.rs",
     "src/judge/mod.rs",
     "src/judge/appearance.rs",
     "src/judge/attention.rs",
