@@ -74,6 +74,7 @@ fn record(number: u64, model: &Arc<ModelLabel>, time: SystemTime) -> Record {
         }),
         score: Some(0.273_1),
         p_value: Some(0.002_3),
+        calibrated_on: None,
         threshold: Some(0.25),
         reject_rate: 0.01,
         unrated: false,

@@ -91,12 +91,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         engine: load::engine_labels(&settings.engine.wish.providers, model.label()),
         deviation: Deviations::default(),
     }));
-    // Without HTTP there is no page.
-    let live = settings.http.map(|_| live(&settings, &accounts));
-    let (live, ledger) = or_close(live.transpose(), ledger)?;
-    let (live, onlooker, page) = live.map_or((None, None, None), |(live, onlooker, page)| {
-        (Some(live), Some(onlooker), Some(page))
-    });
+    let (watched, ledger) = or_close(watched(&settings, &accounts), ledger)?;
     let health = ledger.as_ref().map(|ledger| Arc::clone(ledger.health()));
     let frames = opened.iter().map(|opened| opened.camera.frames().clone());
     let telemetry = Arc::new(Telemetry::new(Sources {
@@ -104,7 +99,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         board: Arc::clone(&board),
         ledger: health.clone(),
         judging: Arc::clone(&judging),
-        live: live.as_ref().map(|live| Arc::clone(live.counters())),
+        live: watched.live.as_ref().map(|live| Arc::clone(live.counters())),
         clock: Arc::clone(&clock),
     }));
     let notes = ledger.as_ref().map(Ledger::notes);
@@ -131,7 +126,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         // Nobody yet: `Control` knows whom to ask.
         act: Arc::new(|_action| false),
         calibration: desk.map(Arc::new),
-        live,
+        live: watched.live,
         clock: Arc::clone(&clock),
     };
     let control = Control::start(reload, settings.http, served);
@@ -165,10 +160,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         judging,
         commands,
         listener,
-        onlookers: onlooker
-            .map(|intake| Box::new(intake) as Box<dyn Onlooker>)
-            .into_iter()
-            .collect(),
+        onlookers: watched.onlookers,
         golden_every: settings.engine.golden_every,
         batch_wait: settings.engine.batch_wait,
         manager,
@@ -176,10 +168,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         drain_within: Station::DRAIN_WITHIN,
     };
     let report = station.run(&stop)?;
-    // With the engine's thread its end of the page is gone.
-    if !page.is_none_or(live::Thread::join) {
-        return Err(Fault::new(Class::Bug, "the thread page panicked; please report it").into());
-    }
+    ended(watched.page)?;
     control.finish()?;
     close(&report, is_text)
 }
@@ -318,7 +307,7 @@ fn open(
             // The page, and only where frames are made smaller: else they are whole as they are.
             let keep_full = scaled_to.is_some() && settings.http.is_some();
             let options =
-                CameraOptions { reconnect, keep_full, ..cameras::options(camera, scaled_to)? };
+                CameraOptions { keep_full, reconnect, ..cameras::options(camera, scaled_to)? };
             let account = Arc::clone(account);
             let opened = Camera::open(&options, account, Arc::clone(board), Arc::clone(clock))
                 .map_err(|error| cameras::failed(&camera.name, &error))?;
@@ -416,14 +405,34 @@ fn desk(
         .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))
 }
 
-/// What is kept for the page, the engine's end of it, and its thread.
-fn live(
-    settings: &Settings,
-    accounts: &[Arc<Account>],
-) -> Result<(Arc<Live>, live::Intake, live::Thread), Fault> {
+/// Who sees judged frames.
+#[derive(Default)]
+struct Watched {
+    /// What is kept for the page.
+    live: Option<Arc<Live>>,
+    /// The engine's ends.
+    onlookers: Vec<Box<dyn Onlooker>>,
+    /// Ends with the onlookers.
+    page: Option<live::Thread>,
+}
+
+/// Without HTTP there is no page.
+fn watched(settings: &Settings, accounts: &[Arc<Account>]) -> Result<Watched, Fault> {
+    if settings.http.is_none() {
+        return Ok(Watched::default());
+    }
     let cameras = accounts.iter().map(|account| account.camera().clone()).collect();
-    Live::start(cameras, settings.pictures_per_second)
-        .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))
+    let (live, intake, page) = Live::start(cameras, settings.pictures_per_second)
+        .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))?;
+    Ok(Watched { live: Some(live), onlookers: vec![Box::new(intake)], page: Some(page) })
+}
+
+/// The engine's thread is gone, and with it whatever the page waited for.
+fn ended(page: Option<live::Thread>) -> Result<(), Fault> {
+    if page.is_none_or(live::Thread::join) {
+        return Ok(());
+    }
+    Err(Fault::new(Class::Bug, "the thread page panicked; please report it"))
 }
 
 /// Puts what people do into the log and the audit trail.

@@ -183,7 +183,7 @@ pub struct Guest {
 
 impl Guest {
     /// The next event that he has not seen, as the bytes that all share; `None` while there is none.
-    pub fn next(&mut self) -> Option<Bytes> {
+    pub fn next_event(&mut self) -> Option<Bytes> {
         lock(&self.live.feed).next(&mut self.cursor)
     }
 }

@@ -130,7 +130,9 @@ impl Page {
             lock(&self.live.feed).passes(event("points", &json));
         }
         let mut trend = lock(&self.live.trend);
-        points.into_iter().for_each(|point| trend.add(point));
+        for point in points {
+            trend.add(point);
+        }
         drop(trend);
         self.live.ring();
     }
@@ -234,7 +236,7 @@ mod tests {
             let text = String::from_utf8(bytes.to_vec()).unwrap();
             text.lines().next().unwrap().strip_prefix("event: ").unwrap().to_owned()
         };
-        std::iter::from_fn(|| guest.next()).map(event).collect()
+        std::iter::from_fn(|| guest.next_event()).map(event).collect()
     }
 
     fn value(counter: &AtomicU64) -> u64 {
@@ -264,7 +266,7 @@ mod tests {
         }
         // The first two looked away for three ticks: they get the newest.
         let [first, second] = [0, 1].map(|guest| {
-            let events: Vec<_> = std::iter::from_fn(|| guests[guest].next()).collect();
+            let events: Vec<_> = std::iter::from_fn(|| guests[guest].next_event()).collect();
             events.into_iter().filter(|event| event.starts_with(b"event: picture")).collect()
         });
         let (first, second): (Vec<bytes::Bytes>, Vec<_>) = (first, second);
@@ -321,7 +323,7 @@ mod tests {
         let unreadable = Judged { decision: Decision::Fault, picture: None, ..Judged::default() };
         see(&mut intake, &judged(&unreadable));
         page.look();
-        let event = guest.next().unwrap();
+        let event = guest.next_event().unwrap();
         let text = String::from_utf8_lossy(&event);
         let json: serde_json::Value =
             serde_json::from_str(text.trim().split_once("data: ").unwrap().1).unwrap();
