@@ -6,6 +6,7 @@
 
 use std::{
     hint::black_box,
+    num::NonZeroU8,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -23,8 +24,10 @@ use sightline::{
     clock::SystemClock,
     engine::Inference,
     frame::CameraId,
+    inspected::Onlooker as _,
     judge::{Evidence, Judge, Recipe, Unrated},
     ledger::{Account, DropReason, Ledger, LedgerOptions, Retention},
+    live::Live,
     overlay,
     preprocess::Inputs,
     record::{ModelLabel, Origin, Record},
@@ -163,6 +166,17 @@ fn account_without_ledger(bencher: Bencher<'_, '_>) {
         account.captured(number);
         account.dropped(number, DropReason::QueueFull);
     });
+}
+
+/// What the engine's thread pays for the page at each frame: so few that every point finds room.
+#[divan::bench(sample_count = 10, sample_size = 100)]
+fn live_offer(bencher: Bencher<'_, '_>) {
+    let cameras = vec![CameraId("top".into())];
+    let (_live, mut intake, thread) = Live::start(cameras, NonZeroU8::MIN).unwrap();
+    let record = record(1);
+    bencher.bench_local(|| intake.wants(black_box(&record)));
+    drop(intake);
+    assert!(thread.join());
 }
 
 /// Not on a verdict's way: drawn where somebody looks.

@@ -38,7 +38,7 @@ use crate::{
         writer::{Health, Notes},
     },
     live::{self, Live},
-    production::{Counting, Production},
+    production::Counting,
     service::Manager,
     shutdown::{self, ReloadRequested, StopRequested},
     sinks::stdout::{Status, Stdout, Style},
@@ -97,13 +97,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let (opened, ledger) = or_close(opened, ledger)?;
     let names = settings.cameras.iter().map(|camera| camera.name.clone());
     let reloadable = std::iter::zip(names, opened.iter().map(|opened| opened.scaled_to)).collect();
-    // Without HTTP there is no page.
-    let live = settings.http.as_ref().map(|_| live(&settings, &accounts));
-    let (live, ledger) = or_close(live.transpose(), ledger)?;
-    let (live, onlooker, page) = live.map_or((None, None, None), |(live, onlooker, page)| {
-        (Some(live), Some(onlooker), Some(page))
-    });
     let judging = Arc::new(Mutex::new(not_yet(&settings, &model)));
+    let (watched, ledger) = or_close(watched(&settings, &accounts), ledger)?;
     let health = ledger.as_ref().map(|ledger| Arc::clone(ledger.health()));
     let telemetry = Arc::new(Telemetry::new(Sources {
         cameras: sources(&accounts, &opened),
@@ -111,7 +106,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         ledger: health.clone(),
         archive: archive.as_ref().map(|archive| Arc::clone(&archive.tally)),
         judging: Arc::clone(&judging),
-        live: live.as_ref().map(|live| Arc::clone(live.counters())),
+        live: watched.live.as_ref().map(|live| Arc::clone(live.counters())),
         clock: Arc::clone(&clock),
     }));
     let notes = ledger.as_ref().map(Ledger::notes);
@@ -145,7 +140,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         // Nobody yet: `Control` knows whom to ask.
         act: Arc::new(|_action| false),
         calibration: desk.map(Arc::new),
-        live,
+        live: watched.live,
         archive: archive.as_ref().map(|archive| archive.path.clone().into()),
         clock: Arc::clone(&clock),
         judging: Arc::clone(&judging),
@@ -169,7 +164,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     introduce(&settings, &model, &inspector);
     control.introduce();
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
-    let onlookers = onlookers(production, onlooker, archive, ledger.as_ref(), &board, &clock)?;
+    let mut onlookers = watched.onlookers;
+    onlookers.push(Box::new(Counting(production)));
+    onlookers.extend(archiving(archive, ledger.as_ref(), &board, &clock)?);
     let station = Station {
         cameras: opened.into_iter().map(|opened| (opened.camera, opened.overflow)).collect(),
         inspector,
@@ -188,10 +185,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         drain_within: Station::DRAIN_WITHIN,
     };
     let report = station.run(&stop)?;
-    // With the engine's thread its end of the page is gone.
-    if !page.is_none_or(live::Thread::join) {
-        return Err(Fault::new(Class::Bug, "the thread page panicked; please report it").into());
-    }
+    ended(watched.page)?;
     control.finish()?;
     close(&report, is_text)
 }
@@ -343,7 +337,7 @@ fn open(
             let is_kept = cameras::archive_path(&settings.archive).is_some();
             let keep_full = scaled_to.is_some() && (is_kept || settings.http.is_some());
             let options =
-                CameraOptions { reconnect, keep_full, ..cameras::options(camera, scaled_to)? };
+                CameraOptions { keep_full, reconnect, ..cameras::options(camera, scaled_to)? };
             let account = Arc::clone(account);
             let opened = Camera::open(&options, account, Arc::clone(board), Arc::clone(clock))
                 .map_err(|error| cameras::failed(&camera.name, &error))?;
@@ -457,14 +451,34 @@ fn desk(
         .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))
 }
 
-/// What is kept for the page, the engine's end of it, and its thread.
-fn live(
-    settings: &Settings,
-    accounts: &[Arc<Account>],
-) -> Result<(Arc<Live>, live::Intake, live::Thread), Fault> {
+/// Who sees judged frames.
+#[derive(Default)]
+struct Watched {
+    /// What is kept for the page.
+    live: Option<Arc<Live>>,
+    /// The engine's ends.
+    onlookers: Vec<Box<dyn Onlooker>>,
+    /// Ends with the onlookers.
+    page: Option<live::Thread>,
+}
+
+/// Without HTTP there is no page.
+fn watched(settings: &Settings, accounts: &[Arc<Account>]) -> Result<Watched, Fault> {
+    if settings.http.is_none() {
+        return Ok(Watched::default());
+    }
     let cameras = accounts.iter().map(|account| account.camera().clone()).collect();
-    Live::start(cameras, settings.pictures_per_second)
-        .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))
+    let (live, intake, page) = Live::start(cameras, settings.pictures_per_second)
+        .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))?;
+    Ok(Watched { live: Some(live), onlookers: vec![Box::new(intake)], page: Some(page) })
+}
+
+/// The engine's thread is gone, and with it whatever the page waited for.
+fn ended(page: Option<live::Thread>) -> Result<(), Fault> {
+    if page.is_none_or(live::Thread::join) {
+        return Ok(());
+    }
+    Err(Fault::new(Class::Bug, "the thread page panicked; please report it"))
 }
 
 /// Puts what people do into the log and the audit trail.
@@ -531,18 +545,14 @@ fn archive(settings: &Settings) -> Result<Option<Archive>, Fault> {
     Ok(Some(Archive { path, store, options, tally: Arc::default() }))
 }
 
-/// Who looks at judged frames.
-fn onlookers(
-    production: Arc<Production>,
-    page: Option<live::Intake>,
+/// The archive's end of the engine's thread.
+fn archiving(
     archive: Option<Archive>,
     ledger: Option<&Ledger>,
     board: &Arc<Board>,
     clock: &Arc<dyn Clock>,
-) -> Result<Vec<Box<dyn Onlooker>>, Fault> {
-    let mut onlookers: Vec<Box<dyn Onlooker>> = vec![Box::new(Counting(production))];
-    onlookers.extend(page.map(|intake| Box::new(intake) as Box<dyn Onlooker>));
-    let Some((archive, ledger)) = archive.zip(ledger) else { return Ok(onlookers) };
+) -> Result<Option<Box<dyn Onlooker>>, Fault> {
+    let Some((archive, ledger)) = archive.zip(ledger) else { return Ok(None) };
     let Archive { store, options, tally, .. } = archive;
     let means = archive::Means {
         rows: ledger.evidence(),
@@ -553,8 +563,7 @@ fn onlookers(
     let intake = Intake::start(store, options, means).map_err(|error| {
         Fault::new(Class::Output, format!("a thread cannot be started: {error}"))
     })?;
-    onlookers.push(Box::new(intake));
-    Ok(onlookers)
+    Ok(Some(Box::new(intake)))
 }
 
 fn sink(is_text: bool, status: Option<Status>) -> Result<Stdout, Fault> {

@@ -85,6 +85,7 @@ pub(super) fn prepare(stream: &tokio::net::TcpStream) {
 }
 
 /// Tells whoever watches how the station is, as long as the server runs.
+#[expect(clippy::infinite_loop, reason = "it ends with the runtime that it runs in")]
 pub(super) async fn tell_state(served: Served) {
     let Some(live) = served.live.clone() else { return };
     let mut looks = tokio::time::interval(STATE_WITHIN);
@@ -146,7 +147,7 @@ async fn next(watching: &mut Watching) -> Option<Bytes> {
     loop {
         // What rings from here on is not slept through.
         watching.news.mark_unchanged();
-        if let Some(event) = watching.guest.next() {
+        if let Some(event) = watching.guest.next_event() {
             return Some(event);
         }
         watching.news.changed().await.ok()?;

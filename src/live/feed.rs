@@ -171,13 +171,13 @@ mod tests {
             feed.passes(number.to_string().into());
         }
         let got = all(&feed, &mut slow);
-        assert_eq!((got.len(), &*got[0], &*got[1]), (PASSING_MAX + 1, &*MISSED_TEXT, "1"));
+        assert_eq!((got.len(), &*got[0], &*got[1]), (PASSING_MAX + 1, MISSED_TEXT, "1"));
         // By bytes, too.
         for _large in 0..3 {
             feed.passes(vec![b'x'; PASSING_BYTES_MAX / 2].into());
         }
         let got = all(&feed, &mut slow);
-        assert_eq!((got.len(), &*got[0]), (3, &*MISSED_TEXT));
+        assert_eq!((got.len(), &*got[0]), (3, MISSED_TEXT));
         assert!(
             feed.passing.iter().map(|event| event.bytes.len()).sum::<usize>() <= PASSING_BYTES_MAX
         );

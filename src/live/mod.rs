@@ -38,6 +38,9 @@ pub use self::{
 use self::{feed::Feed, page::Page, rejects::Rejects};
 use crate::frame::{CameraId, FrameId};
 
+/// How often the thread `page` looks for what was handed over: four rejects in such a time are 200 a second.
+const LOOKS_EVERY: Duration = Duration::from_millis(20);
+
 /// What is counted here, for the metrics.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -89,9 +92,10 @@ impl Live {
         let (intake, ends) = intake::open(&live.cameras, Arc::clone(&live.counters));
         let every = Duration::from_secs(1) / u32::from(pictures_per_second.get());
         let page = Page::new(Arc::clone(&live), ends);
-        let ticks = crossbeam_channel::tick(every);
-        let thread =
-            std::thread::Builder::new().name("page".into()).spawn(move || page.run(&ticks))?;
+        let looks = crossbeam_channel::tick(LOOKS_EVERY);
+        let thread = std::thread::Builder::new()
+            .name("page".into())
+            .spawn(move || page.run(&looks, every))?;
         Ok((live, intake, Thread(thread)))
     }
 
@@ -179,7 +183,7 @@ pub struct Guest {
 
 impl Guest {
     /// The next event that he has not seen, as the bytes that all share; `None` while there is none.
-    pub fn next(&mut self) -> Option<Bytes> {
+    pub fn next_event(&mut self) -> Option<Bytes> {
         lock(&self.live.feed).next(&mut self.cursor)
     }
 }
@@ -198,4 +202,143 @@ pub fn event(name: &str, json: &str) -> Bytes {
 /// Whoever panicked with the lock has left nothing half done that would matter.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bundle::geometry::{Geometry, RgbImage, Size};
+    use ndarray::{Array1, Array2};
+
+    use super::*;
+    use crate::{
+        engine::Inference,
+        frame::{Frame, FullResolution, Picture, Stamp},
+        inspected::{Inspected, Onlooker as _},
+        record::{ModelLabel, Origin, Record},
+        verdict::{Decision, Recognition, Verdict},
+    };
+
+    /// A frame that a test makes up.
+    pub(super) struct Judged {
+        pub(super) camera: &'static str,
+        pub(super) frame: u64,
+        pub(super) decision: Decision,
+        /// `None` cannot be read.
+        pub(super) picture: Option<RgbImage>,
+        pub(super) full: Option<Arc<dyn FullResolution>>,
+        pub(super) maps: Vec<Array2<f32>>,
+        pub(super) geometry: Geometry,
+        pub(super) threshold: Option<f32>,
+    }
+
+    impl Default for Judged {
+        fn default() -> Self {
+            let size = Size { width: 8, height: 8 };
+            Self {
+                camera: "top",
+                frame: 1,
+                // No other than the judge makes a pass; the intake takes a fault for one.
+                decision: Decision::Fault,
+                picture: Some(RgbImage { size, pixels: vec![90; 8 * 8 * 3] }),
+                full: None,
+                maps: vec![Array2::from_elem((8, 8), 0.5)],
+                geometry: Geometry::square(8),
+                threshold: Some(1.0),
+            }
+        }
+    }
+
+    pub(super) fn judged(of: &Judged) -> Arc<Inspected> {
+        let camera = CameraId(of.camera.into());
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(of.frame);
+        let is_fault = of.decision == Decision::Fault;
+        let record = Record {
+            origin: Origin {
+                camera: Arc::clone(&camera.0),
+                epoch: 1,
+                frame: of.frame,
+                file: None,
+                time,
+                pts: None,
+                latency: Duration::from_millis(20),
+                inference: None,
+            },
+            model: Arc::new(ModelLabel {
+                name: "tiny".into(),
+                version: "1".into(),
+                sha256: String::new(),
+            }),
+            verdict: Verdict {
+                decision: of.decision,
+                recognition: Some(Recognition {
+                    product: "cap".into(),
+                    distance: 0.1,
+                    radius: Some(0.5),
+                }),
+                score: Some(0.5),
+                threshold: of.threshold,
+                reason: is_fault.then(|| "torn".into()),
+                ..Verdict::fault(0.01, "")
+            },
+        };
+        let frame = Frame {
+            id: FrameId { camera, epoch: 1, number: of.frame },
+            stamp: Stamp { monotonic: Duration::ZERO, wall: time, pts: None },
+            origin: None,
+            picture: of.picture.clone().map_or_else(
+                || Picture::Unreadable("torn".into()),
+                |image| Picture::Pixels(Box::new(image)),
+            ),
+            full: of.full.clone(),
+        };
+        let inference = |map: &Array2<f32>| Inference {
+            anomaly_map: map.clone(),
+            score: 0.5,
+            embedding: Array1::zeros(1),
+        };
+        let inferences = of.maps.iter().map(inference).collect();
+        Arc::new(Inspected { frame, record, inferences, geometry: Arc::new(of.geometry.clone()) })
+    }
+
+    /// The page's thread, or a client's, may hold any lock for as long as it likes.
+    #[test]
+    fn the_engines_thread_waits_for_no_lock_and_for_no_room() {
+        let cameras = ["top", "side"].map(|name| CameraId(name.into())).to_vec();
+        let (live, mut intake, thread) = Live::start(cameras, NonZeroU8::new(30).unwrap()).unwrap();
+        let _guest = live.enter();
+        let locks = (lock(&live.feed), lock(&live.rejects), lock(&live.trend));
+        let (done, ended) = crossbeam_channel::bounded(1);
+        let offers = 20_000;
+        let engine = std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || {
+                let mut alive = Vec::new();
+                for frame in 0..offers {
+                    let camera = if frame % 2 == 0 { "top" } else { "side" };
+                    let decision = if frame % 3 == 0 { Decision::Fail } else { Decision::Fault };
+                    let frame = judged(&Judged { camera, frame, decision, ..Judged::default() });
+                    if intake.wants(&frame.record) {
+                        intake.show(&frame);
+                    }
+                    alive.push(Arc::downgrade(&frame));
+                }
+                let held = alive.iter().filter(|frame| frame.strong_count() > 0).count();
+                done.send(held).unwrap();
+                intake
+            })
+            .unwrap();
+        let held = ended.recv_timeout(Duration::from_mins(1)).expect("an offer waited");
+        // Four rejects and a picture of each camera wait, and one is in work.
+        assert!(held <= 7, "{held} frames are held");
+        drop(locks);
+        drop(engine.join().unwrap());
+        assert!(thread.join());
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &live.counters;
+        assert!(of(&counters.points_skipped) > 0 && of(&counters.rejects_skipped) > 0);
+        let rejects = live.rejects();
+        assert!(rejects.len() <= 50 && !rejects.is_empty(), "{}", rejects.len());
+    }
 }

@@ -125,15 +125,15 @@ mod tests {
         }
     }
 
-    fn picture(bytes: usize) -> Option<Picture> {
-        Some(Picture { jpeg: vec![1; bytes].into(), heat: Some(vec![2; 10].into()) })
+    fn picture(bytes: usize) -> Picture {
+        Picture { jpeg: vec![1; bytes].into(), heat: Some(vec![2; 10].into()) }
     }
 
     #[test]
     fn the_last_ones_are_kept_the_newest_first_and_may_be_marked() {
         let mut rejects = Rejects::default();
         for number in 1..=60 {
-            rejects.add(frame(number), facts(), picture(10));
+            rejects.add(frame(number), facts(), Some(picture(10)));
         }
         let row = rejects.add(frame(61), facts(), None);
         assert_eq!((row.picture, row.heat, row.is_false), (None, None, false));
@@ -157,7 +157,7 @@ mod tests {
     fn large_pictures_go_before_their_rows_do_and_the_oldest_first() {
         let mut rejects = Rejects::default();
         for number in 1..=50 {
-            rejects.add(frame(number), facts(), picture(1_000_000));
+            rejects.add(frame(number), facts(), Some(picture(1_000_000)));
         }
         let with_picture = rejects.rows().iter().filter(|row| row.picture.is_some()).count();
         assert_eq!((rejects.rows().len(), with_picture), (50, 15));

@@ -60,7 +60,7 @@ fn rank(p_value: f64, calibrated_on: Option<usize>) -> String {
     if tenths < 10.0 {
         format!("{tenths} good parts in 10 look at least as unusual")
     } else {
-        "nearly all good parts look more unusual".into()
+        "nearly all good parts look at least as unusual".into()
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
         check(1.0 / 7.0, Some(97), "1 good part in 7 looks as unusual as this");
         check(0.2, Some(99), "2 good parts in 10 look at least as unusual");
         check(0.5, None, "5 good parts in 10 look at least as unusual");
-        check(0.97, Some(99), "nearly all good parts look more unusual");
+        check(0.97, Some(99), "nearly all good parts look at least as unusual");
         check(1.0, Some(0), "none of the 0 good parts that were measured looked as unusual");
     }
 

@@ -29,6 +29,7 @@ mod hostile;
 mod inspect;
 mod judging;
 mod ledger;
+mod live;
 mod page;
 mod precisions;
 mod presets;

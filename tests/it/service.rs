@@ -11,7 +11,7 @@ use std::{
 use crate::support::{Scratch, stderr};
 
 /// Long enough for the slowest machine; a hang fails the test.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A line of moving test pictures with HTTP and a ledger.
 pub fn line(scratch: &Scratch) {
@@ -32,8 +32,12 @@ pub struct Running {
 
 impl Running {
     pub fn start(scratch: &Scratch, environment: &[(&str, &str)]) -> Self {
+        Self::start_with(scratch, &["run", "line.toml"], environment)
+    }
+
+    pub fn start_with(scratch: &Scratch, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = scratch
-            .command(&["run", "line.toml"])
+            .command(arguments)
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

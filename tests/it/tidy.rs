@@ -7,7 +7,7 @@ const FOLDERS: [&str; 7] =
     ["src", "bundle/src", "network/src", "synth/src", "trainer/src", "tests", "benches"];
 
 /// Modules that decide and never act.
-const PURE: [&str; 64] = [
+const PURE: [&str; 69] = [
     "src/alarm.rs",
     "src/production/figures.rs",
     "src/production/proposal.rs",
@@ -43,6 +43,11 @@ const PURE: [&str; 64] = [
     "src/engine/plan.rs",
     "src/engine/build.rs",
     "src/engine/fatal.rs",
+    "src/live/facts.rs",
+    "src/live/feed.rs",
+    "src/live/rejects.rs",
+    "src/live/trend.rs",
+    "src/live/words.rs",
     "src/judge/mod.rs",
     "src/judge/appearance.rs",
     "src/judge/attention.rs",

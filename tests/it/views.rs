@@ -50,7 +50,7 @@ fn cut(image: &RgbImage, (left, top): (u32, u32), size: Size) -> RgbImage {
 }
 
 /// All frames of a camera, unjudged.
-fn frames(options: &CameraOptions) -> Vec<Frame> {
+pub fn frames(options: &CameraOptions) -> Vec<Frame> {
     let camera = support::camera("top", options).unwrap();
     let frames = camera.frames().clone();
     let (event, events) = crossbeam_channel::bounded(1);
