@@ -4,19 +4,19 @@ use serde_json::{Value, json};
 
 use super::{
     browser::{Browser, PANEL},
-    is_accessible, is_clean, shown,
+    drawn, is_accessible, is_clean, shown,
 };
 use crate::{
     service::{self, Running},
     support::{Scratch, stdout},
 };
 
-/// A line with recipes, and an alarm that stays: the wanted provider is not there.
+/// A line with a recipe that refuses most good parts, and an alarm that stays: the wanted provider is not there.
 fn line(scratch: &Scratch) {
     service::line(scratch);
     let text = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
     let more = "[engine]\nproviders = [\"cuda\", \"cpu\"]\nfall_back = true\n\
-        [[recipe]]\nname = \"loose\"\nfalse_reject_rate = 0.05\n";
+        [[recipe]]\nname = \"strict\"\nfalse_reject_rate = 0.9\n";
     scratch.write("line.toml", format!("{more}{text}"));
 }
 
@@ -46,10 +46,12 @@ fn every_action_has_its_effect_and_is_in_the_audit_trail() {
     browser.click(".alarm button");
     running
         .until("it is acknowledged", |it| state(it)["alarms"][0]["acknowledged"]["who"] == "local");
-    browser.until("document.querySelector('.alarm.is-seen').textContent.includes('seen by local')");
+    browser.until(
+        "document.querySelector('.alarm.is-seen')?.textContent.includes('seen by local') ?? false",
+    );
 
     // A recipe: taken back first, then chosen.
-    let choose = "(() => { const select = document.querySelector('.tile__recipe select'); select.value = 'loose';\
+    let choose = "(() => { const select = document.querySelector('.tile__recipe select'); select.value = 'strict';\
         select.dispatchEvent(new Event('change')); return 0; })()";
     browser.value(choose);
     browser.until("document.getElementById('ask').open");
@@ -59,12 +61,18 @@ fn every_action_has_its_effect_and_is_in_the_audit_trail() {
     browser.value(choose);
     browser.until("document.getElementById('ask').open");
     browser.click("#ask-yes");
-    running.until("it is chosen", |it| state(it)["cameras"][0]["recipe"] == "loose");
-    browser.until("document.querySelector('.tile__recipe select').value === 'loose'");
+    running.until("it is chosen", |it| state(it)["cameras"][0]["recipe"] == "strict");
+    browser.until("document.querySelector('.tile__recipe select').value === 'strict'");
 
     // The golden test, and its answer.
     browser.click("#golden");
     browser.until("document.getElementById('toast').classList.contains('is-there')");
+
+    // As many rejects as are kept.
+    running.until("parts are refused", |it| {
+        let rejects: Value = serde_json::from_str(&it.get("/api/v1/rejects").1).unwrap();
+        rejects.as_array().unwrap().len() == 50
+    });
 
     // Pause, maintenance, run.
     confirm(&mut browser, "[data-mode=pause]");
@@ -77,10 +85,7 @@ fn every_action_has_its_effect_and_is_in_the_audit_trail() {
     browser.until("document.querySelectorAll('.thumb').length > 0");
     browser.click(".thumb");
     browser.until("document.getElementById('reject').open");
-    browser.until(
-        "(() => { const canvas = document.getElementById('reject-picture');\
-         return canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[3] === 255; })()",
-    );
+    browser.until(&drawn("#reject-picture"));
     is_accessible(&mut browser, "a reject");
     browser.click("#reject-false");
     browser.until("document.getElementById('reject-false').ariaPressed === 'true'");
@@ -164,7 +169,7 @@ fn every_action_has_its_effect_and_is_in_the_audit_trail() {
     let told = stdout(&scratch.run(&["ledger", "events", "ledger.db"]));
     for part in [
         "open to acknowledged",
-        "none to loose",
+        "none to strict",
         "golden-asked",
         "run to pause",
         "pause to maintenance",

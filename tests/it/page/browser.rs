@@ -197,7 +197,7 @@ impl Browser {
         let kind = if into.extension().is_some_and(|end| end == "png") { "png" } else { "jpeg" };
         let mut wanted = json!({ "format": kind });
         if kind == "jpeg" {
-            wanted["quality"] = 82.into();
+            wanted["quality"] = 66.into();
         }
         let picture = self.call("Page.captureScreenshot", &wanted);
         let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
