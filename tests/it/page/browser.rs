@@ -1,4 +1,4 @@
-//! Debian's Chromium, headless, driven through its DevTools pipe.
+//! Debian's Chromium, headless, driven through its `DevTools` pipe.
 //!
 //! Owns the process and the protocol: numbered calls, and the events between them, of which it keeps what a console would
 //! show. No port is opened: the browser ends when the pipe does. Knows nothing of the page.
