@@ -4,19 +4,19 @@ use serde_json::{Value, json};
 
 use super::{
     browser::{Browser, PANEL},
-    is_accessible, is_clean, shown,
+    drawn, is_accessible, is_clean, shown,
 };
 use crate::{
     service::{self, Running},
     support::{Scratch, stdout},
 };
 
-/// A line with recipes, and an alarm that stays: the wanted provider is not there.
+/// A line with a recipe that refuses most good parts, and an alarm that stays: the wanted provider is not there.
 fn line(scratch: &Scratch) {
     service::line(scratch);
     let text = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
     let more = "[engine]\nproviders = [\"cuda\", \"cpu\"]\nfall_back = true\n\
-        [[recipe]]\nname = \"loose\"\nfalse_reject_rate = 0.05\n";
+        [[recipe]]\nname = \"strict\"\nfalse_reject_rate = 0.9\n";
     scratch.write("line.toml", format!("{more}{text}"));
 }
 
@@ -33,55 +33,61 @@ fn confirm(browser: &mut Browser, selector: &str) {
     browser.until("!document.getElementById('ask').open");
 }
 
-#[test]
-fn every_action_has_its_effect_and_is_in_the_audit_trail() {
-    let scratch = Scratch::new();
-    line(&scratch);
-    let running = Running::start(&scratch, &[]);
-    let mut browser = shown(&running, PANEL, "light");
-
+/// An alarm is acknowledged, a recipe is taken back and then chosen.
+fn sees_an_alarm_and_changes_a_recipe(running: &Running, browser: &mut Browser) {
     // An alarm, in plain words.
     browser.until("document.querySelectorAll('.alarm').length === 1");
-    is_accessible(&mut browser, "an alarm");
+    is_accessible(browser, "an alarm");
     browser.click(".alarm button");
     running
         .until("it is acknowledged", |it| state(it)["alarms"][0]["acknowledged"]["who"] == "local");
-    browser.until("document.querySelector('.alarm.is-seen').textContent.includes('seen by local')");
+    browser.until(
+        "document.querySelector('.alarm.is-seen')?.textContent.includes('seen by local') ?? false",
+    );
 
     // A recipe: taken back first, then chosen.
-    let choose = "(() => { const select = document.querySelector('.tile__recipe select'); select.value = 'loose';\
+    let choose = "(() => { const select = document.querySelector('.tile__recipe select'); select.value = 'strict';\
         select.dispatchEvent(new Event('change')); return 0; })()";
     browser.value(choose);
     browser.until("document.getElementById('ask').open");
     browser.click("#ask-no");
     browser.until("document.querySelector('.tile__recipe select').value === ''");
-    assert_eq!(state(&running)["cameras"][0]["recipe"], Value::Null);
+    assert_eq!(state(running)["cameras"][0]["recipe"], Value::Null);
     browser.value(choose);
     browser.until("document.getElementById('ask').open");
     browser.click("#ask-yes");
-    running.until("it is chosen", |it| state(it)["cameras"][0]["recipe"] == "loose");
-    browser.until("document.querySelector('.tile__recipe select').value === 'loose'");
+    running.until("it is chosen", |it| state(it)["cameras"][0]["recipe"] == "strict");
+    browser.until("document.querySelector('.tile__recipe select').value === 'strict'");
+}
 
+/// The golden test, and the mode.
+fn tests_and_stops(running: &Running, browser: &mut Browser) {
     // The golden test, and its answer.
     browser.click("#golden");
     browser.until("document.getElementById('toast').classList.contains('is-there')");
 
+    // As many rejects as are kept.
+    running.until("parts are refused", |it| {
+        let rejects: Value = serde_json::from_str(&it.get("/api/v1/rejects").1).unwrap();
+        rejects.as_array().unwrap().len() == 50
+    });
+
     // Pause, maintenance, run.
-    confirm(&mut browser, "[data-mode=pause]");
+    confirm(browser, "[data-mode=pause]");
     running.until("it pauses", |it| it.get("/readyz").1.starts_with("paused"));
     browser.until("document.querySelector('.tile .plate').textContent === 'Paused'");
-    confirm(&mut browser, "[data-mode=maintenance]");
+    confirm(browser, "[data-mode=maintenance]");
     running.until("it is worked at", |it| it.get("/readyz").1.starts_with("maintenance"));
+}
 
+/// Good parts that were refused, until the page proposes to calibrate.
+fn finds_false_rejects(running: &Running, browser: &mut Browser) {
     // A reject that was a good part. Nothing moves meanwhile.
     browser.until("document.querySelectorAll('.thumb').length > 0");
     browser.click(".thumb");
     browser.until("document.getElementById('reject').open");
-    browser.until(
-        "(() => { const canvas = document.getElementById('reject-picture');\
-         return canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[3] === 255; })()",
-    );
-    is_accessible(&mut browser, "a reject");
+    browser.until(&drawn("#reject-picture"));
+    is_accessible(browser, "a reject");
     browser.click("#reject-false");
     browser.until("document.getElementById('reject-false').ariaPressed === 'true'");
     running.until("it is marked", |it| {
@@ -110,14 +116,17 @@ fn every_action_has_its_effect_and_is_in_the_audit_trail() {
     browser.click("#reject-false");
     browser.until("document.querySelectorAll('.proposal button').length === 1");
     browser.click("#reject [data-close]");
-    is_accessible(&mut browser, "a proposal");
-    confirm(&mut browser, "[data-mode=run]");
+    is_accessible(browser, "a proposal");
+    confirm(browser, "[data-mode=run]");
     running.until("it judges again", |it| it.get("/readyz").0 == 200);
+}
 
+/// A calibration that is cancelled, and one that is finished.
+fn calibrates(running: &Running, browser: &mut Browser) {
     browser.click(".proposal button");
     browser.until("document.getElementById('calibration').open");
     assert_eq!(browser.value("document.getElementById('calibration-product').value"), "wave");
-    is_accessible(&mut browser, "the form of a calibration");
+    is_accessible(browser, "the form of a calibration");
     // Enough for the rate of 2 % with one frame taken out.
     browser.value("document.getElementById('calibration-count').focus()");
     browser.write("150");
@@ -135,7 +144,7 @@ fn every_action_has_its_effect_and_is_in_the_audit_trail() {
     browser.until("document.querySelectorAll('#review li').length > 0");
     browser
         .until("document.getElementById('calibration-finish').textContent === 'Finish and use it'");
-    is_accessible(&mut browser, "frames to look at");
+    is_accessible(browser, "frames to look at");
     browser.click("#review input");
     running.until("it is taken out", |it| {
         let status: Value = serde_json::from_str(&it.get("/api/v1/calibration").1).unwrap();
@@ -146,6 +155,18 @@ fn every_action_has_its_effect_and_is_in_the_audit_trail() {
     browser.until("document.getElementById('ask').open");
     browser.click("#ask-yes");
     browser.until("!document.getElementById('calibration').open");
+}
+
+#[test]
+fn every_action_has_its_effect_and_is_in_the_audit_trail() {
+    let scratch = Scratch::new();
+    line(&scratch);
+    let running = Running::start(&scratch, &[]);
+    let mut browser = shown(&running, PANEL, "light");
+    sees_an_alarm_and_changes_a_recipe(&running, &mut browser);
+    tests_and_stops(&running, &mut browser);
+    finds_false_rejects(&running, &mut browser);
+    calibrates(&running, &mut browser);
     assert!(scratch.path("model.calibration.json").exists());
 
     // What this browser remembers.
@@ -164,7 +185,7 @@ fn every_action_has_its_effect_and_is_in_the_audit_trail() {
     let told = stdout(&scratch.run(&["ledger", "events", "ledger.db"]));
     for part in [
         "open to acknowledged",
-        "none to loose",
+        "none to strict",
         "golden-asked",
         "run to pause",
         "pause to maintenance",

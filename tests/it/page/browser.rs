@@ -1,4 +1,4 @@
-//! Debian's Chromium, headless, driven through its DevTools pipe.
+//! Debian's Chromium, headless, driven through its `DevTools` pipe.
 //!
 //! Owns the process and the protocol: numbered calls, and the events between them, of which it keeps what a console would
 //! show. No port is opened: the browser ends when the pipe does. Knows nothing of the page.
@@ -197,7 +197,7 @@ impl Browser {
         let kind = if into.extension().is_some_and(|end| end == "png") { "png" } else { "jpeg" };
         let mut wanted = json!({ "format": kind });
         if kind == "jpeg" {
-            wanted["quality"] = 82.into();
+            wanted["quality"] = 66.into();
         }
         let picture = self.call("Page.captureScreenshot", &wanted);
         let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();

@@ -19,24 +19,32 @@ fn pictures_of_the_demo_line() {
     let scratch = Scratch::new();
     demo_line(&scratch);
     let running = Running::start(&scratch, &[]);
-    let take = |browser: &mut Browser, screen: Screen, scheme: &str, name: &str| {
-        browser.resize(screen);
-        browser.prefer(scheme);
-        std::thread::sleep(Duration::from_secs(2));
+    let take = |browser: &mut Browser, name: &str| {
         let into = Path::new(ROOT).join("docs").join(name);
         browser.picture(&into);
         assert!(std::fs::metadata(&into).unwrap().len() <= BYTES_MAX, "{name} is too large");
     };
+    let settle = |browser: &mut Browser, screen: Screen, scheme: &str| {
+        browser.resize(screen);
+        browser.prefer(scheme);
+        std::thread::sleep(Duration::from_secs(2));
+    };
+    let is_refused = "document.querySelector('.tile .plate').dataset.tone === 'fail'\
+        && document.querySelectorAll('.thumb[data-tone=fail]').length > 3";
     let mut browser = shown(&running, PANEL, "light");
-    // A lap of the clip, so that every product has been there.
-    browser.until("document.querySelectorAll('.thumb').length > 5");
+    // Two laps of the clip, so that every product has been there.
     browser.until("document.querySelectorAll('#charts figure').length === 8");
-    browser.until("document.querySelector('.tile .plate').dataset.tone === 'fail'");
-    take(&mut browser, PANEL, "light", "page-panel.jpg");
-    browser.press("r");
-    browser.until("document.getElementById('reject').open");
-    take(&mut browser, PANEL, "dark", "page-reject.jpg");
+    browser.until("Number(document.getElementById('figure-passed').textContent) > 300");
+    browser.until(is_refused);
+    take(&mut browser, "page-panel.jpg");
+    settle(&mut browser, PANEL, "dark");
+    browser.until(is_refused);
+    browser.value("document.querySelector('.thumb[data-tone=fail]').click()");
+    std::thread::sleep(Duration::from_secs(1));
+    take(&mut browser, "page-reject.jpg");
     browser.press("Escape");
-    take(&mut browser, PHONE, "dark", "page-phone.jpg");
+    settle(&mut browser, PHONE, "dark");
+    browser.until("document.querySelector('.tile .plate').dataset.tone === 'pass'");
+    take(&mut browser, "page-phone.jpg");
     running.stop();
 }

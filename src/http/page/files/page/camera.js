@@ -58,12 +58,19 @@ export class Tile {
     this.#recipe = make("select", { onchange: () => actions.recipe(name, this.#recipe.value, takeBack) });
     this.#recipeRow = make("label", { class: "pick tile__recipe", hidden: true }, "Recipe ", this.#recipe);
     for (let at = 0; at < MARKS; at += 1) this.#marks.append(make("i"));
+    const facts = make("div", { class: "tile__facts", role: "group", "aria-label": `Verdict of camera ${name}` },
+      this.#plate, this.#product, this.#meter.element, this.#words, this.#marks,
+      make("dl", { class: "facts" },
+        make("div", {}, make("dt", {}, "Frame"), this.#frame), make("div", {}, make("dt", {}, "Verdict after"), this.#latency)),
+      this.#recipeRow);
+    // What scrolls can be scrolled by keys.
+    new ResizeObserver(() => {
+      if (facts.scrollHeight > facts.clientHeight) facts.tabIndex = 0;
+      else facts.removeAttribute("tabindex");
+    }).observe(facts);
     this.element = make("article", { class: "tile", "aria-label": `Camera ${name}`, "data-camera": name },
       make("div", { class: "tile__picture" }, this.#canvas, this.#open, this.#age),
-      make("div", { class: "tile__facts" }, this.#plate, this.#product, this.#meter.element, this.#words, this.#marks,
-        make("dl", { class: "facts" },
-          make("div", {}, make("dt", {}, "Frame"), this.#frame), make("div", {}, make("dt", {}, "Verdict after"), this.#latency)),
-        this.#recipeRow));
+      facts);
     new ResizeObserver(() => this.touch()).observe(this.#canvas);
   }
 

@@ -19,7 +19,9 @@ const keyOf = (row) => `${row.camera}/${row.epoch}/${row.frame}`;
 
 export class Rejects {
   #rows = [];
-  #thumbs = new Map();
+  #slots = [];
+  #pictures = new Map();
+  #isLoading = false;
   #look;
   #failed;
   #marked;
@@ -67,7 +69,7 @@ export class Rejects {
 
   /** The look has changed. */
   redraw() {
-    for (const thumb of this.#thumbs.values()) thumb.draw(this.#look());
+    for (const slot of this.#slots) slot.draw();
     this.#drawOpen();
   }
 
@@ -87,24 +89,38 @@ export class Rejects {
 
   #show() {
     const drawn = this.#rows.slice(0, DRAWN);
-    const before = this.#thumbs;
-    this.#thumbs = new Map();
-    for (const row of drawn) {
-      const key = keyOf(row);
-      const thumb = before.get(key) ?? new Thumb(row, () => this.open(key), this.#look);
-      thumb.set(row);
-      this.#thumbs.set(key, thumb);
-    }
     const list = the("thumbs");
-    const focused = [...list.children].findIndex((item) => item.contains(document.activeElement));
-    for (const [key, thumb] of before) if (!this.#thumbs.has(key)) thumb.element.remove();
-    // One that stays is not taken out: it may have the focus.
-    [...this.#thumbs.values()].forEach((thumb, at) => {
-      if (list.children[at] !== thumb.element) list.insertBefore(thumb.element, list.children[at] ?? null);
+    while (this.#slots.length < drawn.length) {
+      const slot = new Slot((key) => this.open(key), this.#look);
+      this.#slots.push(slot);
+      list.append(slot.element);
+    }
+    const keys = new Set(drawn.map(keyOf));
+    for (const key of this.#pictures.keys()) if (!keys.has(key)) this.#pictures.delete(key);
+    this.#slots.forEach((slot, at) => {
+      slot.element.hidden = at >= drawn.length;
+      if (at < drawn.length) slot.set(drawn[at], this.#pictures.get(keyOf(drawn[at])) ?? null);
     });
-    // The one with the focus has gone: its place keeps it.
-    if (focused >= 0 && !list.contains(document.activeElement)) list.children[focused]?.querySelector("button").focus();
+    this.#load();
     the("no-rejects").hidden = drawn.length > 0;
+  }
+
+  /** Pictures one after another: in a burst of rejects most are gone before their turn. */
+  async #load() {
+    if (this.#isLoading) return;
+    this.#isLoading = true;
+    let row = this.#nextWithout();
+    while (row) {
+      this.#pictures.set(keyOf(row), await load(row));
+      const slot = this.#slots.find((one) => one.key === keyOf(row));
+      slot?.set(slot.row, this.#pictures.get(keyOf(row)));
+      row = this.#nextWithout();
+    }
+    this.#isLoading = false;
+  }
+
+  #nextWithout() {
+    return this.#rows.slice(0, DRAWN).find((row) => !this.#pictures.has(keyOf(row)));
   }
 
   open(key) {
@@ -197,45 +213,49 @@ export class Rejects {
   }
 }
 
-let loading = Promise.resolve();
-
-class Thumb {
+/** A place among the thumbnails. It stays where it is, with its focus, while rejects move through it. */
+class Slot {
   #canvas = make("canvas", { "aria-hidden": "true" });
+  #mark = make("span", { class: "thumb__mark" });
   #label = make("span", { class: "thumb__label" });
   #time = make("span", { class: "thumb__time" });
   #more = make("span", { class: "unseen" });
   #button;
   #decoded = null;
+  #look;
+  row = null;
 
-  constructor(row, open, look) {
-    this.#button = make("button", { type: "button", class: "thumb", onclick: open },
-      this.#canvas, make("span", { class: "thumb__mark" }), this.#label, this.#time, this.#more);
+  constructor(open, look) {
+    this.#look = look;
+    this.#button = make("button", { type: "button", class: "thumb", onclick: () => open(this.key) },
+      this.#canvas, this.#mark, this.#label, this.#time, this.#more);
     this.element = make("li", {}, this.#button);
-    // One after another: in a burst most are gone before their turn.
-    loading = loading.then(async () => {
-      if (!this.element.isConnected) return;
-      this.#decoded = await load(row);
-      this.draw(look());
-    });
-    new ResizeObserver(() => this.draw(look())).observe(this.#canvas);
+    new ResizeObserver(() => this.draw()).observe(this.#canvas);
   }
 
-  set(row) {
+  get key() {
+    return this.row ? keyOf(this.row) : null;
+  }
+
+  set(row, decoded) {
+    this.row = row;
     const { decision, is_false: isFalse } = row;
     this.#button.dataset.tone = decision;
-    const mark = this.#button.querySelector(".thumb__mark");
     const drawn = isFalse ? "pass" : decision;
-    if (mark.dataset.tone !== drawn) {
-      mark.dataset.tone = drawn;
-      mark.replaceChildren(shape(drawn));
+    if (this.#mark.dataset.tone !== drawn) {
+      this.#mark.dataset.tone = drawn;
+      this.#mark.replaceChildren(shape(drawn));
     }
     say(this.#label, named(row));
     say(this.#time, isFalse ? "was good" : clock(row.time));
     say(this.#more, ` ${decisionWord(decision)} at ${row.camera}, ${clock(row.time)}, score ${score(row.score)}`);
+    if (this.#decoded === decoded) return;
+    this.#decoded = decoded;
+    this.draw();
   }
 
-  draw(look) {
-    picture.show(this.#canvas, this.#decoded, look);
+  draw() {
+    picture.show(this.#canvas, this.#decoded, this.#look());
   }
 }
 
