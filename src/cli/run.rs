@@ -308,7 +308,7 @@ fn open(
             let keep_full =
                 scaled_to.is_some() && cameras::archive_path(&settings.archive).is_some();
             let options =
-                CameraOptions { reconnect, keep_full, ..cameras::options(camera, scaled_to)? };
+                CameraOptions { keep_full, reconnect, ..cameras::options(camera, scaled_to)? };
             let account = Arc::clone(account);
             let opened = Camera::open(&options, account, Arc::clone(board), Arc::clone(clock))
                 .map_err(|error| cameras::failed(&camera.name, &error))?;

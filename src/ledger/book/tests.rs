@@ -413,8 +413,8 @@ fn each_refused_frame_of_an_archived_numbering_has_its_evidence_or_its_reason() 
         drop(Book::open(&path, seconds(9)));
         let audit = Audit::open(&path).unwrap();
         assert_eq!(audit.refused_without_evidence().unwrap(), 0);
-        let of_three = pictures(&path).into_iter().filter(|(number, _)| *number == 3);
-        assert_eq!(of_three.last().unwrap().1, expected);
+        let mut of_three = pictures(&path).into_iter().filter(|(number, _)| *number == 3);
+        assert_eq!(of_three.next_back().unwrap().1, expected);
     }
     assert_eq!(pictures(&path).len(), 6);
     let audit = Audit::open(&path).unwrap();
