@@ -316,7 +316,7 @@ impl Keeper {
         match self.store.frames(&lane) {
             Ok(found) => self.compare(&lane, found),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.compare(&lane, Vec::new())
+                self.compare(&lane, Vec::new());
             }
             // It may be there, and nothing is said of it.
             Err(error) => {

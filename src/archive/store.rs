@@ -64,36 +64,12 @@ impl Store {
     pub fn put(&self, id: &FrameId, files: &[(File, Vec<u8>)]) -> io::Result<()> {
         let lane = self.make_lane(id)?;
         let unfinished = lane.join(names::unfinished(id.number));
-        let written = self.write(&lane, &unfinished, &lane.join(id.number.to_string()), files);
+        let written = write(&lane, &unfinished, &lane.join(id.number.to_string()), files);
         if written.is_err() {
             // A full disk leaves half of it; what cannot be removed either goes at the next start.
             drop(clear(&unfinished));
         }
         written
-    }
-
-    fn write(
-        &self,
-        lane: &Path,
-        unfinished: &Path,
-        whole: &Path,
-        files: &[(File, Vec<u8>)],
-    ) -> io::Result<()> {
-        match fs::create_dir(unfinished) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                clear(unfinished)?;
-                fs::create_dir(unfinished)?;
-            }
-            made => made?,
-        }
-        for (file, bytes) in files {
-            let mut file = FsFile::create_new(unfinished.join(file.name()))?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-        }
-        sync(unfinished)?;
-        fs::rename(unfinished, whole)?;
-        sync(lane)
     }
 
     fn make_lane(&self, id: &FrameId) -> io::Result<PathBuf> {
@@ -175,6 +151,29 @@ pub fn taken(root: &Path, id: &FrameId) -> io::Result<u64> {
         }
     }
     Ok(bytes_on_disk(lengths))
+}
+
+fn write(
+    lane: &Path,
+    unfinished: &Path,
+    whole: &Path,
+    files: &[(File, Vec<u8>)],
+) -> io::Result<()> {
+    match fs::create_dir(unfinished) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            clear(unfinished)?;
+            fs::create_dir(unfinished)?;
+        }
+        made => made?,
+    }
+    for (file, bytes) in files {
+        let mut file = FsFile::create_new(unfinished.join(file.name()))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+    }
+    sync(unfinished)?;
+    fs::rename(unfinished, whole)?;
+    sync(lane)
 }
 
 /// Reads a file of a frame's evidence. Every step is ours: no name leads out of the archive, and no link is followed.

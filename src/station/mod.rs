@@ -201,9 +201,7 @@ impl Station {
         // Before anything else can end this function.
         let _inspector = keep(done.inspector, done.gpu_failure.is_some());
         drain.sink(done.sink)?;
-        for onlooker in done.onlookers {
-            onlooker.close(drain_within)?;
-        }
+        done.onlookers.into_iter().try_for_each(|onlooker| onlooker.close(drain_within))?;
         // Last: what the others did until their end is in it.
         drain.ledger(ledger)?;
         let balances = drain.balances().collect();
