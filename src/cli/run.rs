@@ -6,13 +6,13 @@ use std::{
     collections::BTreeSet,
     io::{self, IsTerminal as _},
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bundle::geometry::{Geometry, Size};
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, Sender, select};
 
 use super::{
     Global, access, calibrate, cameras, load, print, production,
@@ -29,7 +29,7 @@ use crate::{
     engine::{Built, Deviations, Runtime},
     fault::{Class, Fault, one_line},
     frame::Frame,
-    http::{self, Action, Served, Server},
+    http::{self, Action, Choosing, Gate, Served, Server},
     inspected::Onlooker,
     inspector::Inspector,
     judge::Judge,
@@ -38,7 +38,7 @@ use crate::{
         writer::{Health, Notes},
     },
     live::{self, Live},
-    production::Counting,
+    production::{Counting, Production},
     service::Manager,
     shutdown::{self, ReloadRequested, StopRequested},
     sinks::stdout::{Status, Stdout, Style},
@@ -112,44 +112,25 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let notes = ledger.as_ref().map(Ledger::notes);
     note_dropped(notes.as_ref(), &dropped, &*clock);
     let production = production::start(&settings, &model, &accounts, &clock);
-    let reload = Reload {
-        config: arguments.config.clone(),
-        access: gate.clone().zip(settings.http.clone()),
-        global: global.clone(),
-        cameras: reloadable,
-        commands: commands.0.clone(),
-        judging: Arc::clone(&judging),
+    let common = Common {
+        accounts,
         board: Arc::clone(&board),
-        notes: notes.clone(),
         clock: Arc::clone(&clock),
-        recipes: Arc::clone(&recipes),
-        production: Arc::clone(&production),
-    };
-    // Without HTTP nobody could ask for anything.
-    let is_served = settings.http.is_some();
-    let desk =
-        is_served.then(|| desk(arguments, &recipes, &accounts, &judging, notes.as_ref(), &clock));
-    let (desk, ledger) = or_close(desk.transpose(), ledger)?;
-    let (desk, listener) = desk.unzip();
-    let served = gate.map(|gate| Served {
+        judging: Arc::clone(&judging),
         telemetry: Arc::clone(&telemetry),
-        board: Arc::clone(&board),
-        accounts: accounts.clone(),
+        notes,
+        recipes,
+        production,
+    };
+    let doors = Doors {
         gate,
-        note: audit(notes.clone(), &clock),
-        // Nobody yet: `Control` knows whom to ask.
-        act: Arc::new(|_action| false),
-        calibration: desk.map(Arc::new),
+        commands: commands.0.clone(),
+        cameras: reloadable,
         live: watched.live,
         archive: archive.as_ref().map(|archive| archive.path.clone().into()),
-        clock: Arc::clone(&clock),
-        judging: Arc::clone(&judging),
-        recipes,
-        production: Arc::clone(&production),
-    });
-    let listen = settings.http.as_ref().map(|http| http.listen);
-    let control = Control::start(reload, listen.zip(served));
-    let (control, ledger) = or_close(control, ledger)?;
+    };
+    let (reached, ledger) = or_close(common.control(arguments, global, &settings, doors), ledger)?;
+    let (control, listener) = reached;
     let built = engine(&mut manager, &model, &runtime, &settings, &board, &stop);
     let (built, ledger) = or_close(built, ledger)?;
     let Some(built) = built else { return stopped_early(ledger, control) };
@@ -159,6 +140,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     };
     let inspector = model.inspector(built.engine, judges);
     let is_text = is_text(settings.format);
+    let Common { accounts, notes, production, .. } = common;
     let status = io::stderr().is_terminal().then(|| status(accounts, health, Arc::clone(&clock)));
     let sink = sink(is_text, status)?;
     introduce(&settings, &model, &inspector);
@@ -344,6 +326,82 @@ fn open(
             Ok(Opened { camera: opened, overflow: camera.overflow, scaled_to })
         })
         .collect()
+}
+
+/// What several parts of the station read, and post to.
+struct Common {
+    accounts: Vec<Arc<Account>>,
+    board: Arc<Board>,
+    clock: Arc<dyn Clock>,
+    judging: Arc<Mutex<Judging>>,
+    telemetry: Arc<Telemetry>,
+    notes: Option<Notes>,
+    recipes: Arc<Recipes>,
+    production: Arc<Production>,
+}
+
+/// What people are let in to.
+struct Doors {
+    /// Who comes in; `None` without HTTP.
+    gate: Option<Arc<Gate>>,
+    /// The engine's thread.
+    commands: Sender<Command>,
+    /// The cameras in their order, with the size that each one's pipeline scales to.
+    cameras: Vec<(String, Option<Size>)>,
+    /// What the page sees.
+    live: Option<Arc<Live>>,
+    /// The archive's folder.
+    archive: Option<Arc<Path>>,
+}
+
+impl Common {
+    /// Lets people and signals reach the station; what the engine's thread hears a calibration by.
+    fn control(
+        &self,
+        arguments: &Arguments,
+        global: &Global,
+        settings: &Settings,
+        doors: Doors,
+    ) -> Result<(Control, Option<Listener>), Fault> {
+        let Self { accounts, board, clock, judging, telemetry, notes, recipes, production } = self;
+        let Doors { gate, commands, cameras, live, archive } = doors;
+        let reload = Reload {
+            config: arguments.config.clone(),
+            access: gate.clone().zip(settings.http.clone()),
+            global: global.clone(),
+            cameras,
+            commands,
+            judging: Arc::clone(judging),
+            board: Arc::clone(board),
+            notes: notes.clone(),
+            clock: Arc::clone(clock),
+            recipes: Arc::clone(recipes),
+            production: Arc::clone(production),
+        };
+        // Without HTTP nobody could ask for anything.
+        let is_served = settings.http.is_some();
+        let desk =
+            is_served.then(|| desk(arguments, recipes, accounts, judging, notes.as_ref(), clock));
+        let (desk, listener) = desk.transpose()?.unzip();
+        let served = gate.map(|gate| Served {
+            telemetry: Arc::clone(telemetry),
+            board: Arc::clone(board),
+            accounts: accounts.clone(),
+            gate,
+            note: audit(notes.clone(), clock),
+            // Nobody yet: `Control` knows whom to ask.
+            act: Arc::new(|_action| false),
+            calibration: desk.map(Arc::new),
+            live,
+            archive,
+            clock: Arc::clone(clock),
+            judging: Arc::clone(judging),
+            recipes: Arc::clone(recipes) as Arc<dyn Choosing>,
+            production: Arc::clone(production),
+        });
+        let listen = settings.http.as_ref().map(|http| http.listen);
+        Ok((Control::start(reload, listen.zip(served))?, listener))
+    }
 }
 
 /// What people and signals reach a running station by.
