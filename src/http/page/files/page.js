@@ -33,21 +33,29 @@ function toast(line) {
   toastTimer = setTimeout(() => the("toast").classList.remove("is-there"), TOAST_MS);
 }
 
+/** Ends the question that is open. Not the dialogue's own `close`, which comes late: it would answer the next question. */
+let answer = () => {};
+
 /** Asks a person; resolves to whether it is wanted. */
 function confirm(title, text, yes) {
   const dialog = the("ask");
   say(the("ask-title"), title);
   say(the("ask-text"), text);
   say(the("ask-yes"), yes);
-  dialog.returnValue = "";
   dialog.showModal();
   the("ask-no").focus();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    answer(false);
+    answer = resolve;
   });
 }
-the("ask-yes").addEventListener("click", () => the("ask").close("yes"));
-the("ask-no").addEventListener("click", () => the("ask").close("no"));
+for (const [id, isWanted] of [["ask-yes", true], ["ask-no", false]]) {
+  the(id).addEventListener("click", () => {
+    the("ask").close();
+    answer(isWanted);
+  });
+}
+the("ask").addEventListener("cancel", () => answer(false));
 for (const button of document.querySelectorAll("[data-close]")) {
   button.addEventListener("click", () => button.closest("dialog").close());
 }

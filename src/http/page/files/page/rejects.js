@@ -88,21 +88,22 @@ export class Rejects {
   }
 
   #show() {
-    const drawn = this.#rows.slice(0, DRAWN);
+    const kept = new Set(this.#rows.map(keyOf));
+    for (const key of this.#pictures.keys()) if (!kept.has(key)) this.#pictures.delete(key);
+    // One appears with its picture, so that none is blank while others come.
+    const drawn = this.#rows.filter((row) => this.#pictures.has(keyOf(row))).slice(0, DRAWN);
     const list = the("thumbs");
     while (this.#slots.length < drawn.length) {
       const slot = new Slot((key) => this.open(key), this.#look);
       this.#slots.push(slot);
       list.append(slot.element);
     }
-    const keys = new Set(drawn.map(keyOf));
-    for (const key of this.#pictures.keys()) if (!keys.has(key)) this.#pictures.delete(key);
     this.#slots.forEach((slot, at) => {
       slot.element.hidden = at >= drawn.length;
-      if (at < drawn.length) slot.set(drawn[at], this.#pictures.get(keyOf(drawn[at])) ?? null);
+      if (at < drawn.length) slot.set(drawn[at], this.#pictures.get(keyOf(drawn[at])));
     });
     this.#load();
-    the("no-rejects").hidden = drawn.length > 0;
+    the("no-rejects").hidden = this.#rows.length > 0;
   }
 
   /** Pictures one after another: in a burst of rejects most are gone before their turn. */
@@ -112,8 +113,7 @@ export class Rejects {
     let row = this.#nextWithout();
     while (row) {
       this.#pictures.set(keyOf(row), await load(row));
-      const slot = this.#slots.find((one) => one.key === keyOf(row));
-      slot?.set(slot.row, this.#pictures.get(keyOf(row)));
+      this.#touch();
       row = this.#nextWithout();
     }
     this.#isLoading = false;
