@@ -32,6 +32,8 @@ const RETRY_MILLIS: u16 = 1_000;
 const STATE_EVERY: Duration = Duration::from_secs(1);
 /// And within this after it has changed.
 const STATE_WITHIN: Duration = Duration::from_millis(200);
+/// A stream ends by itself before its connection is ended, which a browser would take for a failure; then it comes back.
+const STREAM_FOR: Duration = Duration::from_mins(14);
 /// What the kernel keeps of one client's stream: a picture and a half. By itself it would keep megabytes, and a slow
 /// client would see what was seconds ago.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
@@ -118,6 +120,7 @@ struct Watching {
     news: watch::Receiver<u64>,
     /// What it gets first, whatever the others have seen.
     first: Option<Bytes>,
+    ends: tokio::time::Instant,
 }
 
 /// What happens, as Server-Sent Events: `state`, `picture`, `points` and `reject` (docs/http.md).
@@ -130,7 +133,8 @@ async fn live(State(served): State<Served>, Extension(News(news)): Extension<New
     let guest = live.enter();
     let mut first = format!("retry: {RETRY_MILLIS}\n\n").into_bytes();
     first.extend(live::event("state", &state_json(&served)));
-    let watching = Watching { guest, news, first: Some(first.into()) };
+    let ends = tokio::time::Instant::now() + STREAM_FOR;
+    let watching = Watching { guest, news, first: Some(first.into()), ends };
     let events = futures_util::stream::unfold(watching, |mut watching| async move {
         let event = next(&mut watching).await?;
         Some((Ok::<_, Infallible>(event), watching))
@@ -144,14 +148,15 @@ async fn next(watching: &mut Watching) -> Option<Bytes> {
     if let Some(first) = watching.first.take() {
         return Some(first);
     }
-    loop {
+    while tokio::time::Instant::now() < watching.ends {
         // What rings from here on is not slept through.
         watching.news.mark_unchanged();
         if let Some(event) = watching.guest.next_event() {
             return Some(event);
         }
-        watching.news.changed().await.ok()?;
+        tokio::time::timeout_at(watching.ends, watching.news.changed()).await.ok()?.ok()?;
     }
+    None
 }
 
 /// The last 50 rejects, the newest first.

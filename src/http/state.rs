@@ -33,6 +33,8 @@ pub(super) struct StateBody {
     providers: Vec<String>,
     /// The products that the model knows.
     products: Vec<String>,
+    /// Whether pictures of rejects are kept at full resolution.
+    has_archive: bool,
     /// Every camera.
     cameras: Vec<CameraBody>,
 }
@@ -154,6 +156,7 @@ pub(super) fn body(served: &Served) -> StateBody {
         mode: condition.mode.name(),
         troubles: condition.troubles.keys().map(ToString::to_string).collect(),
         alarms: condition.troubles.iter().map(alarm).collect(),
+        has_archive: served.archive.is_some(),
         cameras: served.accounts.iter().map(camera).collect(),
         model: ModelBody {
             name: engine.model,

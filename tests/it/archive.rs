@@ -638,37 +638,3 @@ fn an_archive_without_a_ledger_and_one_in_use_are_told() {
     let output = scratch.run(&["run", "line.toml"]);
     assert!(output.status.success(), "{}", stderr(&output));
 }
-
-/// The fenced blocks of a page in that language.
-fn blocks<'a>(page: &'a str, language: &'a str) -> impl Iterator<Item = &'a str> {
-    let fences = page.split("\n```").skip(1).step_by(2);
-    fences.filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
-}
-
-#[test]
-fn the_inspectors_commands_of_the_loops_page_run_as_they_stand_there() {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = std::fs::read_to_string(repository.join("docs/loop.md")).unwrap();
-    let (page, _trainers) = page.split_once("\n## 4.").unwrap();
-    let scratch = Scratch::new();
-    symlink(repository.join("models"), scratch.path("models")).unwrap();
-    scratch.write("line.toml", blocks(page, "toml").next().unwrap());
-    let binary = Path::new(env!("CARGO_BIN_EXE_sightline")).parent().unwrap();
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-    let commands: Vec<&str> = blocks(page, "sh").flat_map(str::lines).collect();
-    assert_eq!(commands.len(), 3, "{commands:?}");
-    for command in commands {
-        let output = std::process::Command::new("sh")
-            .args(["-c", command])
-            .current_dir(scratch.path("."))
-            .env("PATH", &path)
-            .env("SIGHTLINE_ONNXRUNTIME", support::library())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{command}: {}", stderr(&output));
-    }
-    check(&scratch, &scratch.path("archive"));
-    let good = std::fs::read_dir(scratch.path("parts")).unwrap().map(Result::unwrap);
-    let good = good.filter(|product| product.path().join("train/good").is_dir()).count();
-    assert!(good >= 4, "{good} products to train on");
-}

@@ -79,6 +79,7 @@ const calibration = new Calibration(confirm, toast);
 // State of the station.
 
 function showState(state) {
+  rejects.setArchive(state.has_archive);
   station = state;
   document.body.classList.remove("is-waiting");
   const { word, tone, shape: drawn, line } = stateWords(state.state);
@@ -363,6 +364,8 @@ const live = new api.Live({
       showSilence();
     }
   },
+  // This page was too slow for some of it: what is kept there is asked for.
+  missed: refresh,
   again: refresh,
 });
 let lastHeard = new Date();

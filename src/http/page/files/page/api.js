@@ -127,7 +127,7 @@ export class Live {
     this.#source?.close();
     const source = new EventSource(`${ROOT}/live`);
     this.#source = source;
-    for (const kind of ["state", "picture", "points", "reject"]) {
+    for (const kind of ["state", "picture", "points", "reject", "missed"]) {
       source.addEventListener(kind, (event) => {
         this.#heardAt = performance.now();
         this.#tell(false);

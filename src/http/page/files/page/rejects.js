@@ -29,6 +29,7 @@ export class Rejects {
   #full = null;
   #meter = new Meter();
   #isDirty = false;
+  #hasArchive = false;
 
   /** `look()` gives opacity and outline; `failed(line)` tells a refusal; `marked()` is called after a reject was marked. */
   constructor(look, failed, marked) {
@@ -51,6 +52,11 @@ export class Rejects {
       this.#open = null;
     });
     new ResizeObserver(() => this.#drawOpen()).observe(the("reject-picture"));
+  }
+
+  /** Whether there is a picture at full resolution to look for. */
+  setArchive(hasArchive) {
+    this.#hasArchive = hasArchive;
   }
 
   /** All rows, newest first. */
@@ -134,6 +140,7 @@ export class Rejects {
     this.#tell();
     say(the("reject-note"), "");
     the("reject-full").disabled = false;
+    the("reject-full").hidden = !this.#hasArchive;
     const open = this.#open;
     load(row).then((small) => {
       if (this.#open !== open) return;
