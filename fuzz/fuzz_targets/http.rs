@@ -3,13 +3,14 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, OnceLock},
 };
 
 use sightline::{
     clock::{Clock, SystemClock},
-    http::{self, Gate, Served, Server, Way},
+    http::{self, Choosing, Chosen, Gate, Line, NotChosen, Served, Server, Way},
+    production::{Production, TimeZone, shift::Starts},
     state::Board,
     telemetry::{EngineLabels, Judging, Sources, Telemetry},
 };
@@ -17,7 +18,25 @@ use sightline::{
 /// A station without cameras; it lives as long as the process.
 fn address() -> SocketAddr {
     static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| http::start(([127, 0, 0, 1], 0).into(), served()).expect("a port is free")).address
+    SERVER
+        .get_or_init(|| {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+            http::start(listener, served()).expect("it starts")
+        })
+        .address
+}
+
+/// Nothing to choose from.
+struct NoRecipes;
+
+impl Choosing for NoRecipes {
+    fn line(&self) -> Line {
+        Line::default()
+    }
+
+    fn choose(&self, _camera: &str, _recipe: Option<&str>) -> Result<Chosen, NotChosen> {
+        Err(NotChosen::NoCamera)
+    }
 }
 
 fn served() -> Served {
@@ -32,8 +51,16 @@ fn served() -> Served {
         model_sha256: none(),
     };
     let judging = Arc::new(Mutex::new(Judging { engine, deviation: Default::default() }));
-    let sources =
-        Sources { cameras: Vec::new(), board: board.clone(), ledger: None, judging, clock: clock.clone() };
+    let sources = Sources {
+        cameras: Vec::new(),
+        board: board.clone(),
+        ledger: None,
+        archive: None,
+        judging: judging.clone(),
+        live: None,
+        clock: clock.clone(),
+    };
+    let production = Production::new(Starts::default(), TimeZone::UTC, clock.clone(), None);
     let telemetry = Arc::new(Telemetry::new(sources));
     let gate = Arc::new(Gate::new(Vec::new(), Way::Plain, None, clock.clone()));
     Served {
@@ -43,8 +70,13 @@ fn served() -> Served {
         clock,
         act: Arc::new(|_| true),
         calibration: None,
+        live: None,
         gate,
+        archive: None,
         note: Arc::new(|_, _, _, _| ()),
+        judging,
+        recipes: Arc::new(NoRecipes),
+        production: Arc::new(production),
     }
 }
 

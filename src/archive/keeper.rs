@@ -60,6 +60,8 @@ pub(super) struct Keeper {
     last_looked: Duration,
     /// Why the disk takes nothing.
     trouble: Option<String>,
+    /// What was refused had to go since this was last asked, for the file system lacks room: newer takes its place.
+    is_squeezed: bool,
 }
 
 /// A frame's evidence that waits for the disk.
@@ -94,6 +96,7 @@ impl Keeper {
             rows_put: 0,
             last_looked: Duration::ZERO,
             trouble: None,
+            is_squeezed: false,
         }
     }
 
@@ -163,7 +166,11 @@ impl Keeper {
         let (bytes, resolution) = (pictures.bytes_on_disk(), pictures.resolution);
         let refused = match written {
             Ok(()) => {
-                self.ends();
+                if std::mem::take(&mut self.is_squeezed) {
+                    self.begins("the file system is full: rejects go for newer ones".into());
+                } else {
+                    self.ends();
+                }
                 self.shelf.add(id.clone(), kind, time, bytes);
                 self.means.tally.keep(kind);
                 self.told();
@@ -240,6 +247,7 @@ impl Keeper {
         for (id, bound) in &gone {
             let Some((kind, time)) = self.shelf.remove(id) else { continue };
             self.means.tally.remove(*bound);
+            self.is_squeezed |= *bound == Bound::FreeSpace && kind != Kind::Pass;
             let state = State::Removed(*bound);
             let _full = self.means.rows.put(Evidence { id: id.clone(), time, kind, state });
         }

@@ -14,7 +14,7 @@ use std::{
     time::SystemTime,
 };
 
-use jiff::tz::TimeZone;
+pub use jiff::tz::TimeZone;
 
 pub use self::figures::{Line, Proposal, Reject, Tally};
 use self::{

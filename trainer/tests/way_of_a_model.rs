@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
+mod the_loop;
 
 use std::path::Path;
 

@@ -25,7 +25,7 @@ fn state(running: &Running) -> Value {
 }
 
 /// Clicks, and answers the question that comes.
-fn confirm(browser: &mut Browser, selector: &str) {
+pub(super) fn confirm(browser: &mut Browser, selector: &str) {
     browser.click(selector);
     browser.until("document.getElementById('ask').open");
     is_accessible(browser, "a question");

@@ -4,6 +4,7 @@
 
 mod actions;
 mod browser;
+mod people;
 mod pictures;
 
 use std::{path::Path, time::Duration};
