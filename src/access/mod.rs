@@ -44,6 +44,9 @@ impl std::str::FromStr for Role {
     }
 }
 
+/// Records what somebody did: who, its kind, what it happened to, and a sentence or the old and the new value.
+pub type TakeNote = dyn Fn(&str, &'static str, &str, String) + Send + Sync;
+
 /// Somebody, as a request shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who {

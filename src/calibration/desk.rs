@@ -31,6 +31,7 @@ use super::{
     site::{Aim, Site, Support, Told, Written},
 };
 use crate::{
+    access::TakeNote,
     clock::Clock,
     engine::Inference,
     fault::{Class, Fault},
@@ -65,8 +66,6 @@ pub struct Basis {
 
 /// Reads configuration and model files for a camera.
 pub type ReadBasis = dyn Fn(&str) -> Result<Basis, Fault> + Send + Sync;
-/// Records what was done: its kind, who did it, the camera, and a sentence.
-pub type TakeNote = dyn Fn(&'static str, &str, &str, String) + Send + Sync;
 
 /// What the desk reaches the rest of the station by.
 pub struct Means {
@@ -74,8 +73,8 @@ pub struct Means {
     pub basis: Box<ReadBasis>,
     /// SHA-256 of the model that judges.
     pub judging: Box<dyn Fn() -> String + Send + Sync>,
-    /// Records what was done: its kind, who did it, the camera, and a sentence.
-    pub note: Box<TakeNote>,
+    /// Records what was done.
+    pub note: Arc<TakeNote>,
     /// Formats civil time, and measures how long is left.
     pub clock: Arc<dyn Clock>,
 }
@@ -264,7 +263,7 @@ impl Listener {
             collection.wanted()
         );
         tracing::warn!(%camera, "calibration abandoned: {told}");
-        (self.shared.means.note)("calibration-abandoned", OURS, &camera.0, told);
+        (self.shared.means.note)(OURS, "calibration-abandoned", &camera.0, told);
     }
 }
 
@@ -356,7 +355,7 @@ impl Desk {
             failure: None,
         });
         let beside = Beside::default();
-        (self.shared.means.note)("calibration-started", who, &camera.0, detail);
+        (self.shared.means.note)(who, "calibration-started", &camera.0, detail);
         *lock(&self.shared.gate) =
             Some(Gate { session: *number, camera, every, passed: 0, beside });
         self.shared.is_open.store(true, Ordering::Release);
@@ -381,7 +380,7 @@ impl Desk {
         let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
         let ids = if ids.is_empty() { "none".into() } else { ids.join(", ") };
         let detail = format!("\"{product}\": excluded frames: {ids}");
-        (self.shared.means.note)("calibration-excluded", who, &session.camera.0, detail);
+        (self.shared.means.note)(who, "calibration-excluded", &session.camera.0, detail);
         drop(held);
         Ok(self.status())
     }
@@ -397,7 +396,7 @@ impl Desk {
             session.collection.count(),
             session.collection.wanted()
         );
-        (self.shared.means.note)("calibration-cancelled", who, &session.camera.0, told.clone());
+        (self.shared.means.note)(who, "calibration-cancelled", &session.camera.0, told.clone());
         *lock(&self.shared.last) = Some(told);
         Ok(self.status())
     }
@@ -436,8 +435,8 @@ impl Desk {
                     written.support.lowest_rate
                 );
                 (self.shared.means.note)(
-                    "calibration-finished",
                     who,
+                    "calibration-finished",
                     &session.camera.0,
                     told.clone(),
                 );
@@ -446,8 +445,8 @@ impl Desk {
             }
             Err(fault) => {
                 (self.shared.means.note)(
-                    "calibration-refused",
                     who,
+                    "calibration-refused",
                     &session.camera.0,
                     fault.to_string(),
                 );
@@ -649,7 +648,7 @@ mod tests {
         let means = Means {
             basis: Box::new(basis),
             judging: Box::new(|| "aa".into()),
-            note: Box::new(move |kind, who, camera, detail| {
+            note: Arc::new(move |who, kind, camera, detail| {
                 noted.lock().unwrap().push(format!("{kind} {camera} {who}: {detail}"));
             }),
             clock: Arc::new(SystemClock::start()),

@@ -8,6 +8,7 @@ mod cameras;
 mod calibrate;
 mod capture;
 mod check;
+mod control;
 mod inspect;
 mod evidence;
 mod ledger;

@@ -5,23 +5,23 @@
 use std::{
     collections::BTreeSet,
     io::{self, IsTerminal as _},
-    net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bundle::geometry::{Geometry, Size};
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, select};
 
 use super::{
-    Global, access, calibrate, cameras, load, print, production,
+    Global, access, cameras,
+    control::{Common, Control, Doors},
+    load, print, production,
     recipes::Recipes,
-    reload::{Reload, Reloading, note_dropped},
+    reload::note_dropped,
 };
 use crate::{
     archive::{self, ArchiveOptions, Intake, Store, Tally},
-    calibration::desk::{Desk, Listener, Means},
     camera::{Camera, CameraOptions},
     channel::Overflow,
     clock::{Clock, SystemClock},
@@ -29,7 +29,6 @@ use crate::{
     engine::{Built, Deviations, Runtime},
     fault::{Class, Fault, one_line},
     frame::Frame,
-    http::{self, Action, Choosing, Gate, Served, Server},
     inspected::Onlooker,
     inspector::Inspector,
     judge::Judge,
@@ -38,12 +37,12 @@ use crate::{
         writer::{Health, Notes},
     },
     live::{self, Live},
-    production::{Counting, Production},
+    production::Counting,
     service::Manager,
-    shutdown::{self, ReloadRequested, StopRequested},
+    shutdown::{self, StopRequested},
     sinks::stdout::{Status, Stdout, Style},
     state::{Board, Event},
-    station::{Command, Report, Station},
+    station::{Report, Station},
     telemetry::{Judging, Sources, Telemetry},
 };
 
@@ -129,7 +128,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         live: watched.live,
         archive: archive.as_ref().map(|archive| archive.path.clone().into()),
     };
-    let (reached, ledger) = or_close(common.control(arguments, global, &settings, doors), ledger)?;
+    let (reached, ledger) =
+        or_close(common.control(arguments.config.as_deref(), global, &settings, doors), ledger)?;
     let (control, listener) = reached;
     let built = engine(&mut manager, &model, &runtime, &settings, &board, &stop);
     let (built, ledger) = or_close(built, ledger)?;
@@ -328,185 +328,12 @@ fn open(
         .collect()
 }
 
-/// What several parts of the station read, and post to.
-struct Common {
-    accounts: Vec<Arc<Account>>,
-    board: Arc<Board>,
-    clock: Arc<dyn Clock>,
-    judging: Arc<Mutex<Judging>>,
-    telemetry: Arc<Telemetry>,
-    notes: Option<Notes>,
-    recipes: Arc<Recipes>,
-    production: Arc<Production>,
-}
-
-/// What people are let in to.
-struct Doors {
-    /// Who comes in; `None` without HTTP.
-    gate: Option<Arc<Gate>>,
-    /// The engine's thread.
-    commands: Sender<Command>,
-    /// The cameras in their order, with the size that each one's pipeline scales to.
-    cameras: Vec<(String, Option<Size>)>,
-    /// What the page sees.
-    live: Option<Arc<Live>>,
-    /// The archive's folder.
-    archive: Option<Arc<Path>>,
-}
-
-impl Common {
-    /// Lets people and signals reach the station; what the engine's thread hears a calibration by.
-    fn control(
-        &self,
-        arguments: &Arguments,
-        global: &Global,
-        settings: &Settings,
-        doors: Doors,
-    ) -> Result<(Control, Option<Listener>), Fault> {
-        let Self { accounts, board, clock, judging, telemetry, notes, recipes, production } = self;
-        let Doors { gate, commands, cameras, live, archive } = doors;
-        let reload = Reload {
-            config: arguments.config.clone(),
-            access: gate.clone().zip(settings.http.clone()),
-            global: global.clone(),
-            cameras,
-            commands,
-            judging: Arc::clone(judging),
-            board: Arc::clone(board),
-            notes: notes.clone(),
-            clock: Arc::clone(clock),
-            recipes: Arc::clone(recipes),
-            production: Arc::clone(production),
-        };
-        // Without HTTP nobody could ask for anything.
-        let is_served = settings.http.is_some();
-        let desk =
-            is_served.then(|| desk(arguments, recipes, accounts, judging, notes.as_ref(), clock));
-        let (desk, listener) = desk.transpose()?.unzip();
-        let served = gate.map(|gate| Served {
-            telemetry: Arc::clone(telemetry),
-            board: Arc::clone(board),
-            accounts: accounts.clone(),
-            gate,
-            note: audit(notes.clone(), clock),
-            // Nobody yet: `Control` knows whom to ask.
-            act: Arc::new(|_action| false),
-            calibration: desk.map(Arc::new),
-            live,
-            archive,
-            clock: Arc::clone(clock),
-            judging: Arc::clone(judging),
-            recipes: Arc::clone(recipes) as Arc<dyn Choosing>,
-            production: Arc::clone(production),
-        });
-        let listen = settings.http.as_ref().map(|http| http.listen);
-        Ok((Control::start(reload, listen.zip(served))?, listener))
-    }
-}
-
-/// What people and signals reach a running station by.
-struct Control {
-    reloading: Reloading,
-    server: Option<Server>,
-    desk: Option<Arc<Desk>>,
-}
-
-impl Control {
-    fn start(reload: Reload, http: Option<(SocketAddr, Served)>) -> Result<Self, Fault> {
-        let bug = |what: &str, error: io::Error| Fault::new(Class::Bug, format!("{what}: {error}"));
-        let (request, requests) = crossbeam_channel::bounded(1);
-        shutdown::on_hangups(request.clone())
-            .map_err(|error| bug("signals cannot be handled", error))?;
-        let golden = reload.commands.clone();
-        let is_demo = reload.config.is_none();
-        let reloading =
-            reload.start(requests).map_err(|error| bug("a thread cannot be started", error))?;
-        let desk = http.as_ref().and_then(|(_, served)| served.calibration.clone());
-        let act = move |action| match action {
-            Action::Golden => golden.try_send(Command::Golden).is_ok(),
-            // Full: one is about to begin.
-            Action::Reload => {
-                !request.try_send(ReloadRequested).is_err_and(|error| error.is_disconnected())
-            }
-        };
-        let server = match http {
-            Some((address, served)) => {
-                let served = Served { act: Arc::new(act), ..served };
-                // The demo line is there to be tried out, beside another one too.
-                let other = SocketAddr::new(address.ip(), 0);
-                let listener = TcpListener::bind(address).or_else(|error| {
-                    let is_taken = error.kind() == io::ErrorKind::AddrInUse;
-                    if is_demo && is_taken { TcpListener::bind(other) } else { Err(error) }
-                });
-                let started = listener.and_then(|listener| http::start(listener, served));
-                Some(started.map_err(|error| {
-                    let line = format!(
-                        "http.listen {address}: {error}; choose another port, or end what holds it"
-                    );
-                    Fault::new(Class::Configuration, line)
-                })?)
-            }
-            None => None,
-        };
-        Ok(Self { reloading, server, desk })
-    }
-
-    fn introduce(&self) {
-        if let Some(Server { scheme, address, .. }) = &self.server {
-            print::note(&format!("page, metrics and health at {scheme}://{address}"));
-        }
-    }
-
-    fn finish(self) -> Result<(), Fault> {
-        self.reloading.finish();
-        if !self.server.is_none_or(Server::stop) {
-            return Err(Fault::new(Class::Bug, "the thread http panicked; please report it"));
-        }
-        // With the server's routes the last other handle is gone.
-        if !self.desk.and_then(Arc::into_inner).is_none_or(Desk::join) {
-            return Err(Fault::new(Class::Bug, "the thread calibrate panicked; please report it"));
-        }
-        Ok(())
-    }
-}
-
 /// The audit trail begins with what judges.
 fn note_start(notes: Option<Notes>, inspector: &Inspector, engine: &str, clock: &dyn Clock) {
     let Some(notes) = notes else { return };
     let label = inspector.model();
     let detail = format!("{} {} {} on {engine}", label.name, label.version, label.sha256);
     notes.note(book::Event::ours(clock.wall(), "started", "station", detail));
-}
-
-/// Where people have a product calibrated while the line runs, and the engine's end of it.
-fn desk(
-    arguments: &Arguments,
-    recipes: &Arc<Recipes>,
-    accounts: &[Arc<Account>],
-    judging: &Arc<Mutex<Judging>>,
-    notes: Option<&Notes>,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Desk, Listener), Fault> {
-    let cameras = accounts.iter().map(|account| account.camera().clone()).collect();
-    let (config, notes) = (arguments.config.clone(), notes.cloned());
-    let (judging, noting) = (Arc::clone(judging), Arc::clone(clock));
-    let recipes = Arc::clone(recipes);
-    let means = Means {
-        basis: Box::new(move |camera| calibrate::basis(config.as_deref(), camera, &recipes)),
-        judging: Box::new(move || {
-            let judging = judging.lock().unwrap_or_else(PoisonError::into_inner);
-            judging.engine.model_sha256.clone()
-        }),
-        note: Box::new(move |kind, who, camera, detail| {
-            tracing::info!(camera, who, "{kind}: {detail}");
-            let Some(notes) = &notes else { return };
-            let (time, who, subject) = (noting.wall(), who.to_owned(), camera.to_owned());
-            notes.note(book::Event { time, kind, who, subject, detail });
-        }),
-        clock: Arc::clone(clock),
-    };
-    Desk::start(cameras, means)
-        .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))
 }
 
 /// Who sees judged frames.
@@ -537,17 +364,6 @@ fn ended(page: Option<live::Thread>) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::new(Class::Bug, "the thread page panicked; please report it"))
-}
-
-/// Puts what people do into the log and the audit trail.
-fn audit(notes: Option<Notes>, clock: &Arc<dyn Clock>) -> Arc<http::TakeNote> {
-    let clock = Arc::clone(clock);
-    Arc::new(move |who, kind, subject, detail| {
-        tracing::warn!(who, subject, "{kind}: {detail}");
-        let Some(notes) = &notes else { return };
-        let (time, who, subject) = (clock.wall(), who.to_owned(), subject.to_owned());
-        notes.note(book::Event { time, kind, who, subject, detail });
-    })
 }
 
 /// The ledger, where there is to be one, and an account for each camera.

@@ -44,7 +44,7 @@ pub use self::{
     server::Server,
 };
 use crate::{
-    access::{Role, Who},
+    access::{Role, TakeNote, Who},
     calibration::desk::Desk,
     clock::Clock,
     fault::Class,
@@ -90,9 +90,6 @@ pub struct Served {
     /// The shift's figures and the false rejects.
     pub production: Arc<Production>,
 }
-
-/// Records what somebody did: who, its kind, what it happened to, and a sentence or the old and the new value.
-pub type TakeNote = dyn Fn(&str, &'static str, &str, String) + Send + Sync;
 
 /// What people may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
