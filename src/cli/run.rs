@@ -349,11 +349,9 @@ struct Watched {
 
 /// Without HTTP there is no page.
 fn watched(settings: &Settings, accounts: &[Arc<Account>]) -> Result<Watched, Fault> {
-    if settings.http.is_none() {
-        return Ok(Watched::default());
-    }
+    let Some(http) = &settings.http else { return Ok(Watched::default()) };
     let cameras = accounts.iter().map(|account| account.camera().clone()).collect();
-    let (live, intake, page) = Live::start(cameras, settings.pictures_per_second)
+    let (live, intake, page) = Live::start(cameras, http.pictures_per_second)
         .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))?;
     Ok(Watched { live: Some(live), onlookers: vec![Box::new(intake)], page: Some(page) })
 }

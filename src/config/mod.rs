@@ -1,13 +1,14 @@
 //! The configuration: what was typed, resolved once into [`Settings`] that need no further checks.
 //!
 //! Owns TOML: no other module knows it. `keys` states every key once, `raw` reads strictly,
-//! `resolve` gives the values their types, `example` writes the documentation from `keys`.
+//! `resolve` gives the values their types (`settings`), `example` writes the documentation from `keys`.
 //! Reads no file and no environment: text and the folder that relative paths start at come in.
 
 mod example;
 mod keys;
 mod raw;
 mod resolve;
+mod settings;
 mod suggest;
 
 use std::path::Path;
@@ -16,7 +17,7 @@ use crate::fault::plain;
 
 pub use self::{
     example::{example_file, reference_page},
-    resolve::{
+    settings::{
         ArchiveSettings, CameraSettings, EngineSettings, Format, HttpSettings, JudgeSettings, Kept,
         LedgerSettings, ModelSettings, RecipeSettings, Scaling, Settings,
     },

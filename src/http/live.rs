@@ -19,6 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Served,
     actions::{self, ShiftBody},
+    server,
     state::{self, StateBody},
 };
 use crate::{
@@ -33,7 +34,7 @@ const STATE_EVERY: Duration = Duration::from_secs(1);
 /// And within this after it has changed.
 const STATE_WITHIN: Duration = Duration::from_millis(200);
 /// A stream ends by itself before its connection is ended, which a browser would take for a failure; then it comes back.
-const STREAM_FOR: Duration = Duration::from_mins(14);
+const STREAM_FOR: Duration = server::LIVE_WITHIN.saturating_sub(Duration::from_mins(1));
 /// What the kernel keeps of one client's stream: a picture and a half. By itself it would keep megabytes, and a slow
 /// client would see what was seconds ago.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;

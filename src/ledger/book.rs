@@ -4,6 +4,8 @@
 //! after it returns, its rows survive a power cut. Knows no thread and no clock: the writer says when.
 //! Invariant: at every commit each number up to `settled_to` has exactly one row, and none above it but islands.
 
+mod rows;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -18,14 +20,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, param
 
 use super::{
     FaultReason, Unjudged,
-    evidence::{Evidence, Missing, State},
+    evidence::{Evidence, Missing},
     settled::Settled,
 };
-use crate::{
-    frame::FrameId,
-    judge::part::Counts,
-    record::{ModelLabel, PartRecord, Record},
-};
+use crate::record::{PartRecord, Record};
 
 /// "Sght": tells a ledger from any other SQLite file.
 const APPLICATION_ID: i32 = 0x5367_6874;
@@ -206,8 +204,8 @@ impl Book {
         // Seconds since 1970 where the clock agrees: then an epoch is not given again even by a new file.
         let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let epoch = seconds.max(last + 1);
-        let row =
-            insert_lane(&self.connection, camera, epoch, reserved_to, 0, now).doing("write")?;
+        let row = rows::insert_lane(&self.connection, camera, epoch, reserved_to, 0, now)
+            .doing("write")?;
         self.lanes.push(Lane {
             row,
             camera: camera.into(),
@@ -247,7 +245,7 @@ impl Book {
                 transaction
                     .execute(close, params![lane.row, captured.cast_signed()])
                     .doing("write")?;
-                miss(&transaction, lane.row, Missing::Unrecorded, now).doing("write")?;
+                rows::miss(&transaction, lane.row, Missing::Unrecorded, now).doing("write")?;
             }
         }
         transaction.commit().doing("write")?;
@@ -293,11 +291,12 @@ impl Book {
         for lane in &mut self.lanes {
             let forgotten = lane.settled.to();
             let Lane { camera, epoch, reserved_to, .. } = &*lane;
-            lane.row = insert_lane(&self.connection, camera, *epoch, *reserved_to, forgotten, now)
-                .doing("write")?;
+            lane.row =
+                rows::insert_lane(&self.connection, camera, *epoch, *reserved_to, forgotten, now)
+                    .doing("write")?;
             lane.last_run = None;
             if self.is_archived {
-                archive(&self.connection, lane.row).doing("write")?;
+                rows::archive(&self.connection, lane.row).doing("write")?;
             }
             // Above it the new file says that their rows are lost.
             let islands = std::mem::replace(&mut lane.settled, Settled::up_to(forgotten)).runs();
@@ -337,52 +336,10 @@ impl Lane {
             self.last_run = Some((longer, what));
             return Ok(true);
         }
-        insert_run(connection, self.row, run, what, now)?;
+        rows::insert_run(connection, self.row, run, what, now)?;
         self.last_run = Some((run.clone(), what));
         Ok(true)
     }
-}
-
-fn insert_run(
-    connection: &Connection,
-    lane: i64,
-    run: &RangeInclusive<u64>,
-    what: Unjudged,
-    now: SystemTime,
-) -> rusqlite::Result<()> {
-    let insert = "INSERT INTO unjudged (lane, first, last, disposition, reason, time_us)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    connection.prepare_cached(insert)?.execute(params![
-        lane,
-        run.start().cast_signed(),
-        run.end().cast_signed(),
-        what.name(),
-        what.reason(),
-        micros(now)
-    ])?;
-    Ok(())
-}
-
-fn insert_lane(
-    connection: &Connection,
-    camera: &str,
-    epoch: u64,
-    reserved_to: u64,
-    forgotten_to: u64,
-    now: SystemTime,
-) -> rusqlite::Result<i64> {
-    connection.execute(
-        "INSERT INTO lane (camera, epoch, opened_us, reserved_to, settled_to, forgotten_to)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
-        params![
-            camera,
-            epoch.cast_signed(),
-            micros(now),
-            reserved_to.cast_signed(),
-            forgotten_to.cast_signed()
-        ],
-    )?;
-    Ok(connection.last_insert_rowid())
 }
 
 type Ids = (BTreeMap<Arc<str>, i64>, BTreeMap<String, i64>);
@@ -402,11 +359,13 @@ fn write(
             continue;
         }
         let product = match &record.verdict.recognition {
-            Some(recognition) => Some(product_id(connection, products, &recognition.product)?),
+            Some(recognition) => {
+                Some(rows::product_id(connection, products, &recognition.product)?)
+            }
             None => None,
         };
-        let model = model_id(connection, models, &record.model)?;
-        insert_verdict(connection, lane.row, record, product, model)?;
+        let model = rows::model_id(connection, models, &record.model)?;
+        rows::insert_verdict(connection, lane.row, record, product, model)?;
     }
     for (index, run, what) in &batch.unjudged {
         let Some(lane) = lanes.get_mut(*index) else { continue };
@@ -417,20 +376,20 @@ fn write(
     for (index, record) in &batch.parts {
         let Some(lane) = lanes.get(*index) else { continue };
         let product = match &record.part.product {
-            Some(product) => Some(product_id(connection, products, product)?),
+            Some(product) => Some(rows::product_id(connection, products, product)?),
             None => None,
         };
-        let model = model_id(connection, models, &record.model)?;
-        insert_part(connection, lane.row, record, product, model)?;
+        let model = rows::model_id(connection, models, &record.model)?;
+        rows::insert_part(connection, lane.row, record, product, model)?;
     }
     for event in &batch.events {
-        insert_event(connection, event)?;
+        rows::insert_event(connection, event)?;
     }
     if batch.begins_archive {
-        lanes.iter().try_for_each(|lane| archive(connection, lane.row))?;
+        lanes.iter().try_for_each(|lane| rows::archive(connection, lane.row))?;
     }
     for evidence in &batch.evidence {
-        put_evidence(connection, lanes, evidence, now)?;
+        rows::put_evidence(connection, lanes, evidence, now)?;
     }
     for (index, reserved_to) in &batch.reserved_to {
         let Some(lane) = lanes.get_mut(*index) else { continue };
@@ -453,202 +412,6 @@ fn write(
 fn twice(lane: &Lane, run: &RangeInclusive<u64>) {
     let Lane { camera, epoch, .. } = lane;
     tracing::error!(%camera, epoch, ?run, "frames came to an end twice; please report it");
-}
-
-fn insert_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
-    let insert =
-        "INSERT INTO event (time_us, kind, who, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let Event { time, kind, who, subject, detail } = event;
-    connection.prepare_cached(insert)?.execute(params![
-        micros(*time),
-        kind,
-        who,
-        subject,
-        detail
-    ])?;
-    Ok(())
-}
-
-/// Each refused frame of that numbering gets its evidence.
-fn archive(connection: &Connection, lane: i64) -> rusqlite::Result<()> {
-    connection.execute("UPDATE lane SET archived = 1 WHERE id = ?1", [lane])?;
-    Ok(())
-}
-
-fn put_evidence(
-    connection: &Connection,
-    lanes: &[Lane],
-    evidence: &Evidence,
-    now: SystemTime,
-) -> rusqlite::Result<()> {
-    let Evidence { id, time, kind, state } = evidence;
-    let ours = lanes.iter().find(|lane| lane.epoch == id.epoch && *lane.camera == *id.camera.0);
-    let lane = match ours {
-        Some(lane) => lane.row,
-        None => lane_of_pictures(connection, id, *time)?,
-    };
-    let (bytes, resolution) = match state {
-        State::Kept { bytes, resolution } => (Some(bytes.cast_signed()), Some(resolution.name())),
-        State::Missing(_) | State::Removed(_) => (None, None),
-    };
-    let put = "INSERT OR REPLACE INTO evidence
-                   (lane, number, time_us, decision, state, reason, resolution, bytes, changed_us)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    connection.prepare_cached(put)?.execute(params![
-        lane,
-        id.number.cast_signed(),
-        micros(*time),
-        kind.name(),
-        state.name(),
-        state.reason(),
-        resolution,
-        bytes,
-        micros(now)
-    ])?;
-    if bytes.is_none() {
-        // The frame itself may have been forgotten long before its pictures went.
-        let forget = "DELETE FROM evidence WHERE lane = ?1 AND number = ?2
-                      AND number <= (SELECT forgotten_to FROM lane WHERE id = ?1)";
-        connection.prepare_cached(forget)?.execute(params![lane, id.number.cast_signed()])?;
-    }
-    Ok(())
-}
-
-/// The numbering that pictures of an earlier run are of. A ledger that began later gets it as one whose rows are no
-/// longer kept.
-fn lane_of_pictures(
-    connection: &Connection,
-    id: &FrameId,
-    time: SystemTime,
-) -> rusqlite::Result<i64> {
-    let known = "SELECT id FROM lane WHERE camera = ?1 AND epoch = ?2";
-    let known = connection
-        .prepare_cached(known)?
-        .query_row(params![&*id.camera.0, id.epoch.cast_signed()], |row| row.get(0))
-        .optional()?;
-    if let Some(lane) = known {
-        return Ok(lane);
-    }
-    let number = id.number;
-    let lane = insert_lane(connection, &id.camera.0, id.epoch, number, number, time)?;
-    connection.execute("UPDATE lane SET closed_to = reserved_to WHERE id = ?1", [lane])?;
-    Ok(lane)
-}
-
-/// Refused frames whose evidence has no row: that it is missing is one.
-fn miss(
-    connection: &Connection,
-    lane: i64,
-    reason: Missing,
-    now: SystemTime,
-) -> rusqlite::Result<usize> {
-    let missing =
-        "INSERT OR IGNORE INTO evidence (lane, number, time_us, decision, state, reason, changed_us)
-         SELECT v.lane, v.number, v.time_us, v.decision, 'missing', ?2, ?3
-         FROM verdict v JOIN lane l ON l.id = v.lane
-         WHERE v.lane = ?1 AND l.archived AND v.decision IN ('fail', 'unknown-product')";
-    connection.prepare_cached(missing)?.execute(params![lane, reason.name(), micros(now)])
-}
-
-fn insert_verdict(
-    connection: &Connection,
-    lane: i64,
-    record: &Record,
-    product: Option<i64>,
-    model: i64,
-) -> rusqlite::Result<()> {
-    let Record { origin, verdict, .. } = record;
-    let nearest = verdict.recognition.as_ref();
-    let insert = "INSERT INTO verdict (lane, number, time_us, decision, model, product, distance, radius, score,
-                      p_value, threshold, reject_rate, unrated, latency_us, inference_us, file, reason)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
-    connection.prepare_cached(insert)?.execute(params![
-        lane,
-        origin.frame.cast_signed(),
-        micros(origin.time),
-        verdict.decision.name(),
-        model,
-        product,
-        nearest.map(|nearest| nearest.distance),
-        nearest.and_then(|nearest| nearest.radius),
-        verdict.score,
-        verdict.p_value,
-        verdict.threshold,
-        verdict.reject_rate,
-        verdict.unrated,
-        whole_micros(origin.latency),
-        origin.inference.map(whole_micros),
-        origin.file.as_deref(),
-        verdict.reason,
-    ])?;
-    Ok(())
-}
-
-fn insert_part(
-    connection: &Connection,
-    lane: i64,
-    record: &PartRecord,
-    product: Option<i64>,
-    model: i64,
-) -> rusqlite::Result<()> {
-    let part = &record.part;
-    let Counts { passed, failed, unknown, faulted, missing } = part.counts;
-    // A second row of the same frames would be a bug of ours: the first one stands, as it does for frames.
-    let insert = "INSERT OR IGNORE INTO part (lane, first, last, part, parts, time_us, decision, product, model,
-                      passed, failed, unknown, faulted, missing, reject_rate_bound, unrated, reason)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
-    connection.prepare_cached(insert)?.execute(params![
-        lane,
-        part.frames.start().cast_signed(),
-        part.frames.end().cast_signed(),
-        part.number.cast_signed(),
-        part.parts.cast_signed(),
-        micros(record.time),
-        part.decision.name(),
-        product,
-        model,
-        passed,
-        failed,
-        unknown,
-        faulted,
-        missing,
-        part.reject_rate_bound,
-        part.unrated,
-        part.reason,
-    ])?;
-    Ok(())
-}
-
-fn product_id(
-    connection: &Connection,
-    known: &mut BTreeMap<Arc<str>, i64>,
-    name: &Arc<str>,
-) -> rusqlite::Result<i64> {
-    if let Some(id) = known.get(name) {
-        return Ok(*id);
-    }
-    let insert =
-        "INSERT INTO product (name) VALUES (?1) ON CONFLICT DO UPDATE SET name = name RETURNING id";
-    let id = connection.query_row(insert, [&**name], |row| row.get(0))?;
-    known.insert(Arc::clone(name), id);
-    Ok(id)
-}
-
-fn model_id(
-    connection: &Connection,
-    known: &mut BTreeMap<String, i64>,
-    model: &ModelLabel,
-) -> rusqlite::Result<i64> {
-    let ModelLabel { name, version, sha256 } = model;
-    let key = format!("{sha256} {name} {version}");
-    if let Some(id) = known.get(&key) {
-        return Ok(*id);
-    }
-    let insert = "INSERT INTO model (sha256, name, version) VALUES (?1, ?2, ?3)
-                  ON CONFLICT DO UPDATE SET name = name RETURNING id";
-    let id = connection.query_row(insert, params![sha256, name, version], |row| row.get(0))?;
-    known.insert(key, id);
-    Ok(id)
 }
 
 /// The version of a ledger; 0 for a file with nothing in it.
@@ -709,16 +472,16 @@ fn close_open_lanes(
     for (lane, camera, epoch, reserved_to, settled_to) in open {
         let reserved_to = reserved_to.cast_unsigned();
         for numbers in holes(&transaction, lane, settled_to.cast_unsigned(), reserved_to)? {
-            insert_run(&transaction, lane, &numbers, what, now)?;
+            rows::insert_run(&transaction, lane, &numbers, what, now)?;
             let detail = format!("frames {} to {}: crash", numbers.start(), numbers.end());
-            insert_event(&transaction, &Event::ours(now, "recovered", &camera, detail))?;
+            rows::insert_event(&transaction, &Event::ours(now, "recovered", &camera, detail))?;
             crashed.push(Crashed { camera: camera.clone(), epoch: epoch.cast_unsigned(), numbers });
         }
         transaction.execute(
             "UPDATE lane SET closed_to = ?2, settled_to = ?2 WHERE id = ?1",
             params![lane, reserved_to.cast_signed()],
         )?;
-        miss(&transaction, lane, Missing::Crash, now)?;
+        rows::miss(&transaction, lane, Missing::Crash, now)?;
     }
     transaction.commit()?;
     Ok(crashed)
@@ -903,4 +666,4 @@ impl<T> Doing<T> for rusqlite::Result<T> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -186,8 +186,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        ledger::book::{Batch, Book, Event},
-        record::{ModelLabel, Origin, Record},
+        ledger::book::{Batch, Book, Event, tests},
+        record::Record,
         verdict::{Decision, Recognition, Verdict},
     };
 
@@ -197,30 +197,14 @@ mod tests {
 
     fn record(number: u64, time: SystemTime, decision: Decision, product: &str) -> Box<Record> {
         let nearest = Recognition { product: product.into(), distance: 0.1, radius: Some(0.2) };
-        Box::new(Record {
-            origin: Origin {
-                camera: "top".into(),
-                epoch: 0,
-                frame: number,
-                file: None,
-                time,
-                pts: None,
-                latency: Duration::from_millis(12),
-                inference: None,
-            },
-            model: Arc::new(ModelLabel {
-                name: "tiny".into(),
-                version: "1".into(),
-                sha256: "0".repeat(64),
-            }),
-            verdict: Verdict {
-                decision,
-                recognition: Some(nearest),
-                score: Some(0.5),
-                reason: None,
-                ..Verdict::fault(0.01, "")
-            },
-        })
+        let verdict = Verdict {
+            decision,
+            recognition: Some(nearest),
+            score: Some(0.5),
+            reason: None,
+            ..Verdict::fault(0.01, "")
+        };
+        Box::new(Record { verdict, ..*tests::record(number, time) })
     }
 
     fn id(epoch: u64, number: u64) -> FrameId {

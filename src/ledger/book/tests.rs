@@ -4,14 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    frame::{CameraId, Stamp},
+    frame::{CameraId, FrameId, Stamp},
     judge::part::{PartRule, Parts},
     ledger::{
         DropReason,
         audit::{Audit, Wanted},
-        evidence::{Bound, Kind, Resolution},
+        evidence::{Bound, Kind, Resolution, State},
     },
-    record::Origin,
+    record::{ModelLabel, Origin},
     verdict::{Decision, Verdict},
 };
 
@@ -21,7 +21,7 @@ fn seconds(after: u64) -> SystemTime {
     EVER + Duration::from_secs(after)
 }
 
-fn record(number: u64, time: SystemTime) -> Box<Record> {
+pub(in crate::ledger) fn record(number: u64, time: SystemTime) -> Box<Record> {
     Box::new(Record {
         origin: Origin {
             camera: "top".into(),
