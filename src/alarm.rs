@@ -90,7 +90,7 @@ pub fn remedy(trouble: &Trouble) -> &'static str {
             "The line may go on for a few minutes. Make room on the disk, or have it replaced; what waits is written then."
         }
         Trouble::Archive => {
-            "The line may go on. Make room on the disk, or have it replaced; rejects are listed without pictures until then."
+            "The line may go on. Make room on the disk, or have it replaced; until then rejects are shown, and not kept at full resolution."
         }
         Trouble::Drift { .. } => {
             "Look at light, lens and focus: clean what is dirty, tighten what is loose. If the parts themselves have \
@@ -145,6 +145,7 @@ mod tests {
             (Trouble::Golden, "golden"),
             (Trouble::Provider, "provider"),
             (Trouble::Ledger, "ledger"),
+            (Trouble::Archive, "archive"),
             (drift("top", "cap", Figure::Focus), "drift.top.focus.cap"),
             (drift("top", "cap, 3/4\"", Figure::Score), "drift.top.score.cap~2c~203~2f4~22"),
         ];

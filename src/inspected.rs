@@ -40,6 +40,10 @@ pub trait Onlooker: Send {
     fn wants(&mut self, record: &Record) -> bool;
     /// The frame that was wanted. What finds no room is counted by the onlooker itself.
     fn show(&mut self, inspected: &Arc<Inspected>);
+    /// Whether its thread has ended by itself, which is a bug: the station ends, and says so.
+    fn is_lost(&self) -> bool {
+        false
+    }
     /// No frame comes any more: finishes what is in hand, at most within that time. Called once, by the station.
     fn close(self: Box<Self>, _within: Duration) -> Result<(), Fault> {
         Ok(())

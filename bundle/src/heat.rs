@@ -11,6 +11,25 @@ const OPACITY: f32 = 0.75;
 /// The colour of the line around what lies above the limit.
 pub const OUTLINE: [u8; 3] = [255, 255, 255];
 
+/// The grey of a value at the limit: as much room above it as below.
+pub const AT_LIMIT: u8 = 128;
+
+/// The map in grey: 0 is no heat, [`AT_LIMIT`] the limit, 255 twice it or more.
+pub fn greys(map: &Map, limit: f32) -> Vec<u8> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates, and what is not a number is no heat"
+    )]
+    let grey = |value: &f32| (value / limit * f32::from(AT_LIMIT)).round() as u8;
+    map.values.iter().map(grey).collect()
+}
+
+/// What heat is relative to: the threshold, or the hottest spot where there is none above 0.
+pub fn limit(map: &Map, threshold: Option<f32>) -> f32 {
+    threshold.filter(|threshold| *threshold > 0.0).unwrap_or_else(|| highest(map))
+}
+
 /// The value at a pixel, 0 outside of the map.
 pub fn value(map: &Map, x: u32, y: u32) -> f32 {
     map.values.get((y * map.size.width + x) as usize).copied().unwrap_or(0.0)
@@ -79,6 +98,18 @@ mod tests {
         check(f32::NAN, [100; 3]);
         check(1.0, [201, 40, 40]);
         check(9.0, [201, 40, 40]);
+    }
+
+    #[test]
+    fn grey_is_128_at_the_limit_and_never_wraps() {
+        let size = Size { width: 8, height: 1 };
+        let values = vec![0.0, -3.0, 0.5, 0.75, 1.0, 1e9, f32::INFINITY, f32::NAN];
+        let map = Map { size, values };
+        assert_eq!(greys(&map, 0.5), [0, 0, 128, 192, 255, 255, 255, 0]);
+        let hottest = Map { size: Size { width: 2, height: 1 }, values: vec![0.2, 0.4] };
+        for (threshold, expected) in [(Some(0.3), 0.3), (Some(0.0), 0.4), (None, 0.4)] {
+            assert!((limit(&hottest, threshold) - expected).abs() < f32::EPSILON);
+        }
     }
 
     #[test]

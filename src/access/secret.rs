@@ -4,6 +4,7 @@
 
 use std::io;
 
+use bundle::fingerprint::hex;
 use sha2::{Digest as _, Sha256};
 
 /// 256 random bits in hexadecimal.
@@ -21,11 +22,6 @@ pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
 /// What is kept of a text.
 pub fn sha256(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// 32 bytes in hexadecimal.

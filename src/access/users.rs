@@ -144,7 +144,7 @@ impl Users {
             entry("user", name, *role, "password", password.as_str());
         }
         for Token { name, role, sha256 } in &self.tokens {
-            entry("token", name, *role, "sha256", &secret::hex(sha256));
+            entry("token", name, *role, "sha256", &bundle::fingerprint::hex(sha256));
         }
         text
     }

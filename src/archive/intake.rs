@@ -46,6 +46,8 @@ pub struct Intake {
     policy: Policy,
     /// What the frame that was last asked about is kept as.
     wanted: Option<Kind>,
+    /// The thread has ended by itself.
+    is_lost: bool,
     frames: Sender<Wanted>,
     rows: EvidenceRows,
     tally: Arc<Tally>,
@@ -65,7 +67,7 @@ impl Intake {
             Keeper::new(store, options, means, queue).run();
             drop(alive);
         })?;
-        Ok(Self { policy, wanted: None, frames, rows, tally, ended, thread })
+        Ok(Self { policy, wanted: None, is_lost: false, frames, rows, tally, ended, thread })
     }
 }
 
@@ -86,13 +88,21 @@ impl Onlooker for Intake {
         let refused = match self.frames.try_send(Wanted { inspected: Arc::clone(inspected), kind })
         {
             Ok(()) => return,
-            Err(TrySendError::Full(wanted) | TrySendError::Disconnected(wanted)) => wanted,
+            Err(TrySendError::Full(wanted)) => wanted,
+            Err(TrySendError::Disconnected(wanted)) => {
+                self.is_lost = true;
+                wanted
+            }
         };
         self.tally.done();
         self.tally.miss(Missing::Busy);
         let Inspected { frame, record, .. } = &*refused.inspected;
         // Full: the disk takes no rows either, and the frame's own row is not there.
         let _full = self.rows.put(missing(record, &frame.id, kind, Missing::Busy));
+    }
+
+    fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     fn close(self: Box<Self>, within: Duration) -> Result<(), Fault> {

@@ -14,7 +14,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
 use super::{
-    ArchiveOptions, Means, Store,
+    ArchiveOptions, Caps, Means, Store,
     intake::{Wanted, missing},
     names::Named,
     pictures::{self, Pictures},
@@ -39,6 +39,8 @@ const BACKLOG_BYTES: usize = 64 << 20;
 /// How long rows that say `removed` are waited for before their files go. A ledger that takes no rows must not keep a full
 /// disk from being freed.
 const REMOVED_WITHIN: Duration = Duration::from_secs(2);
+/// For so long the disk must be at ease before the alarm ends.
+const SQUEEZED_FOR: Duration = Duration::from_secs(10);
 /// How often ages and the file system's room are looked at while nothing comes.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
 /// Rows that a start writes before it waits for the ledger to have them.
@@ -60,8 +62,10 @@ pub(super) struct Keeper {
     last_looked: Duration,
     /// Why the disk takes nothing.
     trouble: Option<String>,
-    /// What was refused had to go since this was last asked, for the file system lacks room: newer takes its place.
-    is_squeezed: bool,
+    /// When what was refused last had to go because the file system lacks room.
+    squeezed_at: Option<Duration>,
+    /// Whether it was told that the full resolution is not to be had.
+    is_lack_told: bool,
 }
 
 /// A frame's evidence that waits for the disk.
@@ -96,7 +100,8 @@ impl Keeper {
             rows_put: 0,
             last_looked: Duration::ZERO,
             trouble: None,
-            is_squeezed: false,
+            squeezed_at: None,
+            is_lack_told: false,
         }
     }
 
@@ -144,12 +149,18 @@ impl Keeper {
     fn encode(&mut self, Wanted { inspected, kind }: Wanted) {
         let Inspected { frame, record, .. } = &*inspected;
         match pictures::draw(&inspected, self.options.jpeg_quality) {
-            Ok(pictures) => self.backlog.push_back(Encoded {
-                id: frame.id.clone(),
-                time: record.origin.time,
-                kind,
-                pictures,
-            }),
+            Ok(pictures) => {
+                if let Some(why) = pictures.lacking.as_ref().filter(|_| !self.is_lack_told) {
+                    self.is_lack_told = true;
+                    tracing::warn!("pictures are kept in the model's size: {why}");
+                }
+                self.backlog.push_back(Encoded {
+                    id: frame.id.clone(),
+                    time: record.origin.time,
+                    kind,
+                    pictures,
+                });
+            }
             Err(error) => {
                 tracing::error!(frame = %frame.id, "its pictures cannot be made: {error}");
                 self.means.tally.done();
@@ -166,11 +177,7 @@ impl Keeper {
         let (bytes, resolution) = (pictures.bytes_on_disk(), pictures.resolution);
         let refused = match written {
             Ok(()) => {
-                if std::mem::take(&mut self.is_squeezed) {
-                    self.begins("the file system is full: rejects go for newer ones".into());
-                } else {
-                    self.ends();
-                }
+                self.ends_unless_squeezed();
                 self.shelf.add(id.clone(), kind, time, bytes);
                 self.means.tally.keep(kind);
                 self.told();
@@ -206,27 +213,38 @@ impl Keeper {
     fn write(&mut self, encoded: &Encoded) -> Result<(), Refused> {
         let Encoded { id, kind, pictures, .. } = encoded;
         let incoming = Some((*kind, pictures.bytes_on_disk()));
-        // A file system that does not say how much room it has is not held to it.
-        self.make_room(incoming, |store| store.free_bytes().unwrap_or(u64::MAX))
-            .map_err(Refused::NoRoom)?;
+        self.make_room(incoming).map_err(Refused::NoRoom)?;
         match self.store.put(id, &pictures.files) {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                // It has less than it says, or others were quicker.
-                self.make_room(incoming, |_store| 0).map_err(Refused::NoRoom)?;
-                self.store.put(id, &pictures.files).map_err(Refused::Disk)
+                self.put_for_others(id, *kind, pictures)
             }
             put => put.map_err(Refused::Disk),
         }
     }
 
-    /// Removes what has to go; the bound that lacks room all the same.
-    fn make_room(
+    /// Writes in the place of others on a disk that has less than it says: its inodes may be used up, or others were
+    /// quicker. So what it says is not asked for again; some go, and if that does not help nothing else will.
+    fn put_for_others(
         &mut self,
-        incoming: Option<(Kind, u64)>,
-        free_bytes: impl Fn(&Store) -> u64,
-    ) -> Result<(), Bound> {
+        id: &FrameId,
+        kind: Kind,
+        pictures: &Pictures,
+    ) -> Result<(), Refused> {
+        let incoming = Some((kind, pictures.bytes_on_disk()));
+        let caps = Caps { free_min_bytes: 0, ..self.options.caps };
+        let plan = self.shelf.plan(incoming, &caps, 0, self.means.clock.wall());
+        if plan.remove.is_empty() {
+            return Err(Refused::NoRoom(Bound::FreeSpace));
+        }
+        self.remove(plan.remove);
+        self.store.put(id, &pictures.files).map_err(Refused::Disk)
+    }
+
+    /// Removes what has to go; the bound that lacks room all the same.
+    fn make_room(&mut self, incoming: Option<(Kind, u64)>) -> Result<(), Bound> {
         loop {
-            let free = free_bytes(&self.store);
+            // A file system that does not say how much room it has is not held to it.
+            let free = self.store.free_bytes().unwrap_or(u64::MAX);
             let now = self.means.clock.wall();
             let plan = self.shelf.plan(incoming, &self.options.caps, free, now);
             let is_last = plan.remove.is_empty();
@@ -247,7 +265,9 @@ impl Keeper {
         for (id, bound) in &gone {
             let Some((kind, time)) = self.shelf.remove(id) else { continue };
             self.means.tally.remove(*bound);
-            self.is_squeezed |= *bound == Bound::FreeSpace && kind != Kind::Pass;
+            if *bound == Bound::FreeSpace && kind != Kind::Pass {
+                self.squeezed_at = Some(self.means.clock.monotonic());
+            }
             let state = State::Removed(*bound);
             let _full = self.means.rows.put(Evidence { id: id.clone(), time, kind, state });
         }
@@ -273,15 +293,32 @@ impl Keeper {
             return;
         }
         self.last_looked = now;
-        let room = self.make_room(None, |store| store.free_bytes().unwrap_or(u64::MAX));
-        if self.trouble.is_some() && room.is_ok() && self.store.probe().is_ok() {
+        let room = self.make_room(None);
+        let is_well = || room.is_ok() && self.store.probe().is_ok();
+        if self.is_squeezed() || (self.trouble.is_some() && is_well()) {
+            self.ends_unless_squeezed();
+        }
+    }
+
+    /// Whether what was refused goes for want of room, now or a moment ago: what comes and goes within seconds is one
+    /// alarm.
+    fn is_squeezed(&self) -> bool {
+        let now = self.means.clock.monotonic();
+        self.squeezed_at.is_some_and(|at| now.saturating_sub(at) < SQUEEZED_FOR)
+    }
+
+    /// The disk takes pictures; but while rejects have to go for that it is no good sign.
+    fn ends_unless_squeezed(&mut self) {
+        if self.is_squeezed() {
+            self.begins("the file system is full, and rejects go for that".into());
+        } else {
             self.ends();
         }
     }
 
     fn begins(&mut self, why: String) {
         if self.trouble.as_ref() != Some(&why) {
-            tracing::error!("the archive takes no pictures, inspection goes on: {why}");
+            tracing::error!("pictures are lost, inspection goes on: {why}");
         }
         self.trouble = Some(why);
         self.means.board.post(Event::Begins(Trouble::Archive));
@@ -289,7 +326,7 @@ impl Keeper {
 
     fn ends(&mut self) {
         if self.trouble.take().is_some() {
-            tracing::warn!("the archive takes pictures again");
+            tracing::warn!("the archive is well again");
             self.means.board.post(Event::Ends(Trouble::Archive));
         }
     }

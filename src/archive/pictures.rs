@@ -4,7 +4,7 @@
 //! opinion of where the anomaly is, no person's.
 
 use bundle::{
-    geometry::{Map, RgbImage, Size},
+    geometry::{RgbImage, Size},
     heat,
 };
 use image::{
@@ -23,8 +23,6 @@ use crate::{
     ledger::evidence::Resolution,
 };
 
-/// The byte of heat that is at the threshold.
-pub const AT_LIMIT: f32 = 128.0;
 /// What a file system gives out at once: a file takes a whole number of them, a folder one.
 const BLOCK_BYTES: u64 = 4096;
 
@@ -35,6 +33,8 @@ pub struct Pictures {
     pub files: Vec<(File, Vec<u8>)>,
     /// Which pixels the frame was taken from.
     pub resolution: Resolution,
+    /// Why the full resolution is not to be had, where the pipeline keeps one.
+    pub lacking: Option<String>,
 }
 
 impl Pictures {
@@ -53,19 +53,18 @@ pub fn bytes_on_disk(lengths: impl IntoIterator<Item = u64>) -> u64 {
 /// Draws the evidence of a judged frame; `quality` is JPEG's, from 1 to 100.
 pub fn draw(inspected: &Inspected, quality: u8) -> Result<Pictures, String> {
     let Inspected { frame, record, geometry, .. } = inspected;
-    let (image, resolution) = pixels(frame, geometry.input)?;
+    let Pixels { image, resolution, lacking } = pixels(frame, geometry.input)?;
     let size = image.size;
     let mut files = vec![(File::Frame, jpeg(&image, quality)?)];
     let map = inspected.map(size);
-    // Without a threshold, as of a product without calibration, heat is relative to the hottest spot.
-    let limit =
-        map.as_ref().map(|map| record.verdict.threshold.unwrap_or_else(|| heat::highest(map)));
+    let limit = map.as_ref().map(|map| heat::limit(map, record.verdict.threshold));
     if let (Some(map), Some(limit)) = (&map, limit) {
-        files.push((File::Heat, grey(size, map, |value| heat_byte(value / limit))?));
+        files.push((File::Heat, grey(size, &heat::greys(map, limit))?));
     }
     if let (Some(map), Some(threshold)) = (&map, record.verdict.threshold) {
-        let above = |value: f32| if value > threshold { u8::MAX } else { 0 };
-        files.push((File::Mask, grey(size, map, above)?));
+        let above = |value: &f32| if *value > threshold { u8::MAX } else { 0 };
+        let mask: Vec<u8> = map.values.iter().map(above).collect();
+        files.push((File::Mask, grey(size, &mask)?));
     }
     let told = json!({
         "resolution": resolution.name(),
@@ -75,13 +74,24 @@ pub fn draw(inspected: &Inspected, quality: u8) -> Result<Pictures, String> {
         "jpeg_quality": quality,
     });
     files.push((File::Verdict, verdict(&record.json(), &record.model.sha256, told)?));
-    Ok(Pictures { files, resolution })
+    Ok(Pictures { files, resolution, lacking })
+}
+
+/// What a frame's pictures are made from.
+struct Pixels {
+    image: RgbImage,
+    resolution: Resolution,
+    lacking: Option<String>,
 }
 
 /// The largest picture that there is of the frame.
-fn pixels(frame: &Frame, input: Size) -> Result<(RgbImage, Resolution), String> {
-    if let Some(full) = &frame.full {
-        return Ok((full.to_rgb()?, Resolution::Full));
+fn pixels(frame: &Frame, input: Size) -> Result<Pixels, String> {
+    let mut lacking = None;
+    match frame.full.as_ref().map(|full| full.to_rgb()) {
+        Some(Ok(image)) => return Ok(Pixels { image, resolution: Resolution::Full, lacking }),
+        // As of a buffer in a GPU's memory: better small than missing.
+        Some(Err(why)) => lacking = Some(why),
+        None => {}
     }
     match &frame.picture {
         Picture::Pixels(pixels) => {
@@ -89,7 +99,7 @@ fn pixels(frame: &Frame, input: Size) -> Result<(RgbImage, Resolution), String> 
             // Where nothing scaled it, it is the camera's own; of the model's size nobody knows.
             let is_scaled = view.size() == input;
             let resolution = if is_scaled { Resolution::Model } else { Resolution::Full };
-            Ok((view.to_image(), resolution))
+            Ok(Pixels { image: view.to_image(), resolution, lacking })
         }
         Picture::Unreadable(reason) => Err(reason.clone()),
     }
@@ -103,22 +113,12 @@ fn jpeg(image: &RgbImage, quality: u8) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn grey(size: Size, map: &Map, byte: impl Fn(f32) -> u8) -> Result<Vec<u8>, String> {
-    let pixels: Vec<u8> = map.values.iter().map(|&value| byte(value)).collect();
+fn grey(size: Size, pixels: &[u8]) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Sub)
-        .write_image(&pixels, size.width, size.height, ExtendedColorType::L8)
+        .write_image(pixels, size.width, size.height, ExtendedColorType::L8)
         .map_err(|error| error.to_string())?;
     Ok(bytes)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a saturating cast; what is not a number becomes 0"
-)]
-fn heat_byte(heat: f32) -> u8 {
-    (heat * AT_LIMIT).round() as u8
 }
 
 /// The verdict line with what a folder without its ledger has to say besides.
@@ -135,19 +135,6 @@ fn verdict(line: &str, model_sha256: &str, told: Value) -> Result<Vec<u8>, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn heat_is_128_at_the_threshold_and_never_wraps() {
-        let check = |heat: f32, byte: u8| assert_eq!(heat_byte(heat), byte, "{heat}");
-        check(0.0, 0);
-        check(-3.0, 0);
-        check(1.0, 128);
-        check(1.5, 192);
-        check(2.0, 255);
-        check(1e9, 255);
-        check(f32::INFINITY, 255);
-        check(f32::NAN, 0);
-    }
 
     #[test]
     fn a_file_takes_whole_blocks_and_a_folder_one() {

@@ -75,7 +75,7 @@ impl Store {
     fn make_lane(&self, id: &FrameId) -> io::Result<PathBuf> {
         let camera = self.root.join(&*id.camera.0);
         let lane = camera.join(id.epoch.to_string());
-        if lane.is_dir() {
+        if is_folder(&camera)? && is_folder(&lane)? {
             return Ok(lane);
         }
         fs::create_dir_all(&lane)?;
@@ -100,7 +100,10 @@ impl Store {
     /// Whether the disk takes anything.
     pub fn probe(&self) -> io::Result<()> {
         let path = self.root.join(PROBE);
-        let probed = FsFile::create(&path).and_then(|mut file| {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+        let probed = options.open(&path).and_then(|mut file| {
             file.write_all(&[0; 8192])?;
             file.sync_all()
         });
@@ -198,6 +201,16 @@ fn open(root: &Path, id: &FrameId, file: File) -> io::Result<(FsFile, u64)> {
         return Err(io::Error::other("it is no file of the archive"));
     }
     Ok((opened, about.len()))
+}
+
+/// Whether a folder is there; what else has its name is refused, for it would lead elsewhere.
+fn is_folder(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(about) if about.is_dir() => Ok(true),
+        Ok(_) => Err(io::Error::other(format!("{} is no folder of the archive", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The names of a folder's folders; links are none.

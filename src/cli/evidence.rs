@@ -4,13 +4,14 @@
 //! which rejects were none. What is exported appears whole or not at all.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs::{self, File as FsFile},
     io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
 };
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::{cameras, print};
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// Of the good parts of a product, one of so many is kept from training, to measure false rejects with.
-const TESTED_EVERY: u64 = 5;
+const TESTED_EVERY: u8 = 5;
 /// What is kept apart for a person to sort: two folders deep, so that no layout of the trainer takes it for a product.
 const TO_SORT: &str = "unknown-product/to-sort";
 
@@ -54,9 +55,13 @@ pub(super) fn beside(ledger: &Path) -> PathBuf {
     ledger.with_file_name("archive")
 }
 
+/// A frame's files with their contents.
+type Files = Vec<(File, Vec<u8>)>;
+
 /// A frame whose pictures were read.
 struct Picked {
     row: KeptRow,
+    files: Files,
     verdict: Value,
     is_false_reject: bool,
 }
@@ -82,7 +87,15 @@ impl Job<'_> {
             let line = format!("{} is there already; name another", self.out.display());
             return Err(Fault::new(Class::Output, line));
         }
-        let unfinished = with_suffix(self.out, ".unfinished");
+        // Without a slash at its end.
+        let unfinished = with_suffix(&self.out.components().collect::<PathBuf>(), ".unfinished");
+        if unfinished.exists() {
+            let line = format!(
+                "{} is there, of an export that did not come to its end: remove it first",
+                unfinished.display()
+            );
+            return Err(Fault::new(Class::Output, line));
+        }
         let exported = match form {
             Form::Zip => self.zip(&unfinished),
             Form::Mvtec => self.mvtec(&unfinished),
@@ -117,15 +130,13 @@ impl Job<'_> {
         let false_rejects: BTreeSet<FrameId> = marked.into_iter().map(|(id, _)| id).collect();
         let mut count = Count::default();
         let walked = self.audit.kept(self.wanted, |row| {
-            let verdict = store::bytes(self.root, &row.id, File::Verdict)
-                .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
-            let Ok(verdict) = verdict else {
+            let Ok((files, verdict)) = self.read(&row.id) else {
                 // It may have been removed a moment ago: the line runs beside.
                 count.unreadable += 1;
                 return Ok(());
             };
             let is_false_reject = false_rejects.contains(&row.id);
-            each(Picked { row, verdict, is_false_reject }).map_err(Wrong::Out)?;
+            each(Picked { row, files, verdict, is_false_reject }).map_err(Wrong::Out)?;
             count.taken += 1;
             Ok(())
         });
@@ -159,11 +170,10 @@ impl Job<'_> {
         manifest.write_record(COLUMNS).map_err(|error| failed(io::Error::other(error)))?;
         let count = self.each(|picked| {
             let id = &picked.row.id;
-            for file in File::ALL {
-                let Some(bytes) = self.read(&picked, file)? else { continue };
+            for (file, bytes) in &picked.files {
                 let name = format!("{}/{}/{}/{}", id.camera, id.epoch, id.number, file.name());
                 zip.start_file(name, stored)?;
-                zip.write_all(&bytes)?;
+                zip.write_all(bytes)?;
             }
             manifest.write_record(picked.manifest())?;
             Ok(())
@@ -182,15 +192,14 @@ impl Job<'_> {
     /// What passed, and what was refused wrongly, to train on and to test with; what was refused as defects with the
     /// model's masks; what nobody knows to be sorted.
     fn mvtec(&self, out: &Path) -> Result<Count, Fault> {
-        let mut good: BTreeMap<String, u64> = BTreeMap::new();
+        let mut good = BTreeSet::new();
         let mut products = BTreeSet::new();
         let count = self.each(|picked| {
             let product = folder_name(picked.text("product"));
             let is_good = picked.row.kind == Kind::Pass || picked.is_false_reject;
             let place = if is_good {
-                let seen = good.entry(product.clone()).or_default();
-                *seen += 1;
-                let is_tested = seen.is_multiple_of(TESTED_EVERY);
+                good.insert(product.clone());
+                let is_tested = is_tested(&picked.row.id);
                 format!("{product}/{}/good", if is_tested { "test" } else { "train" })
             } else if picked.row.kind == Kind::UnknownProduct {
                 TO_SORT.to_owned()
@@ -202,17 +211,19 @@ impl Job<'_> {
             }
             let id = &picked.row.id;
             let stem = format!("{}-{}-{}", id.camera, id.epoch, id.number);
-            let Some(frame) = self.read(&picked, File::Frame)? else { return Ok(()) };
-            write(&out.join(&place).join(format!("{stem}.jpg")), &frame)?;
-            if place.ends_with("/defect")
-                && let Some(mask) = self.read(&picked, File::Mask)?
-            {
-                let masks = out.join(&product).join("ground_truth").join("defect");
-                write(&masks.join(format!("{stem}_mask.png")), &mask)?;
+            for (file, bytes) in &picked.files {
+                match file {
+                    File::Frame => write(&out.join(&place).join(format!("{stem}.jpg")), bytes)?,
+                    File::Mask if place.ends_with("/defect") => {
+                        let masks = out.join(&product).join("ground_truth").join("defect");
+                        write(&masks.join(format!("{stem}_mask.png")), bytes)?;
+                    }
+                    File::Mask | File::Heat | File::Verdict => {}
+                }
             }
             Ok(())
         })?;
-        for product in products.iter().filter(|product| !good.contains_key(*product)) {
+        for product in products.iter().filter(|product| !good.contains(*product)) {
             print::note(&format!(
                 "{product}: no good parts among these, and nothing can be trained without: widen the time, or record some with sightline capture"
             ));
@@ -220,15 +231,34 @@ impl Job<'_> {
         Ok(count)
     }
 
-    /// A file of the frame's, where it has one.
-    fn read(&self, picked: &Picked, file: File) -> io::Result<Option<Vec<u8>>> {
-        match store::bytes(self.root, &picked.row.id, file) {
-            Ok(bytes) => Ok(Some(bytes)),
-            // Never there, or removed since: the line runs beside.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+    /// A frame's files, all of them before any is given on, and its verdict.
+    fn read(&self, id: &FrameId) -> io::Result<(Files, Value)> {
+        let mut files = Vec::new();
+        let mut verdict = Value::Null;
+        for file in File::ALL {
+            match store::bytes(self.root, id, file) {
+                Ok(bytes) => {
+                    if file == File::Verdict {
+                        verdict = serde_json::from_slice(&bytes)?;
+                    }
+                    files.push((file, bytes));
+                }
+                // Never there: a frame without a threshold has no mask.
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound
+                        && matches!(file, File::Heat | File::Mask) => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok((files, verdict))
     }
+}
+
+/// Whether a good part is kept from training. By its name: it stays where it is in every later export, so that a model
+/// that is trained further is never tested with what it has seen.
+fn is_tested(id: &FrameId) -> bool {
+    let digest = Sha256::digest(id.to_string().as_bytes());
+    digest.first().is_some_and(|byte| byte.is_multiple_of(TESTED_EVERY))
 }
 
 const COLUMNS: [&str; 12] = [

@@ -166,6 +166,7 @@ impl Recipes {
             commands,
             board,
         };
+        recipes.forget(&dropped);
         (recipes, dropped)
     }
 
@@ -189,7 +190,16 @@ impl Recipes {
         let mut choices = self.now().choices.clone();
         let (settings, dropped) = choices.over(&configured);
         self.put(InForce { configured, settings, choices, standards });
+        self.forget(&dropped);
         dropped
+    }
+
+    /// What was dropped must not come back with the next start, unseen.
+    fn forget(&self, dropped: &[Dropped]) {
+        if !dropped.is_empty() {
+            // Why it fails, where it does, stands in the log.
+            let _not_kept = self.keep(&self.now().choices);
+        }
     }
 
     fn now(&self) -> Arc<InForce> {
@@ -222,7 +232,7 @@ impl Choosing for Recipes {
         let now = self.now();
         let products: Vec<String> =
             now.standards.products.iter().map(|product| product.name.clone()).collect();
-        let offered = |camera: &CameraSettings| {
+        let offered = |(camera, configured): (&CameraSettings, &CameraSettings)| {
             let (recipes, chosen) = (&now.settings.recipes, &camera.recipe);
             let chosen = recipes.iter().find(|recipe| Some(&recipe.name) == chosen.as_ref());
             let own = chosen.and_then(|recipe| recipe.products.as_ref());
@@ -231,10 +241,12 @@ impl Choosing for Recipes {
             Offered {
                 recipe: camera.recipe.clone(),
                 recipes: camera.recipes.clone(),
+                may_have_none: offers(configured, None),
                 products: products.iter().filter(may_come).cloned().collect(),
             }
         };
-        Line { cameras: now.settings.cameras.iter().map(offered).collect(), products }
+        let cameras = std::iter::zip(&now.settings.cameras, &now.configured.cameras);
+        Line { cameras: cameras.map(offered).collect(), products }
     }
 
     fn choose(&self, camera: &str, recipe: Option<&str>) -> Result<Chosen, NotChosen> {

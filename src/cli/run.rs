@@ -147,7 +147,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     control.introduce();
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
     let mut onlookers = watched.onlookers;
-    onlookers.push(Box::new(Counting(production)));
+    onlookers.push(Box::new(Counting::new(production)));
     onlookers.extend(archiving(archive, ledger.as_ref(), &board, &clock)?);
     let station = Station {
         cameras: opened.into_iter().map(|opened| (opened.camera, opened.overflow)).collect(),

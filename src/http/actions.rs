@@ -48,6 +48,8 @@ pub struct Offered {
     pub recipe: Option<String>,
     /// Those that may be chosen.
     pub recipes: Vec<String>,
+    /// Whether the camera's own keys may be chosen as well.
+    pub may_have_none: bool,
     /// The products that may come.
     pub products: Vec<String>,
 }
@@ -242,9 +244,6 @@ async fn false_reject(
     let id = FrameId { camera: CameraId(camera.as_str().into()), epoch, number: frame };
     let done = aside(move || {
         let marked = served.production.mark(&id, is_false)?;
-        if let Some(live) = &served.live {
-            live.mark(&id, is_false);
-        }
         if marked.has_changed {
             let detail = detail_of(marked.product.as_deref(), is_false);
             (served.note)(&who.name, FALSE_REJECT, &id.to_string(), detail);

@@ -398,7 +398,7 @@ mod tests {
         for values in forged {
             assert!(who(values).is_err(), "{values:?}");
         }
-        let hash = format!("Bearer {}", secret::hex(&secret::sha256("a token")));
+        let hash = format!("Bearer {}", bundle::fingerprint::hex(&secret::sha256("a token")));
         assert!(who(&[&hash]).is_err(), "what is kept opens nothing");
         gate.renew(Some(Users::default()), None);
         assert!(who(&["Bearer a token"]).is_err() && !gate.still_holds(&proof));
@@ -416,7 +416,7 @@ mod tests {
         let (found, proof) = who(&format!("a=b; sightline={cookie}; c=d")).unwrap();
         assert_eq!((&*found.name, found.role), ("eva", Role::Operator));
         assert!(matches!(&proof, Proof::Session(_, shown) if *shown == csrf));
-        let key = secret::hex(&secret::sha256(&cookie));
+        let key = bundle::fingerprint::hex(&secret::sha256(&cookie));
         for forged in [
             String::new(),
             "sightline=".into(),

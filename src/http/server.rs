@@ -39,6 +39,9 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 /// How long the head of a request may take: a client that dribbles must not hold a connection.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a connection may live that somebody looks through.
+pub(super) const LIVE_WITHIN: Duration = Duration::from_mins(15);
+
 /// How many connections there may be, and for how long.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
@@ -66,7 +69,7 @@ impl Limits {
         address: 32,
         takes_nothing_for: Duration::from_secs(20),
         connection_within: Duration::from_mins(1),
-        live_within: Duration::from_mins(15),
+        live_within: LIVE_WITHIN,
         still_every: Duration::from_secs(5),
     };
 }

@@ -87,6 +87,8 @@ pub(super) struct CameraBody {
     recipe: Option<String>,
     /// The recipes that may be chosen.
     recipes: Vec<String>,
+    /// Whether the camera's own keys may be chosen as well, as `null`.
+    may_have_none: bool,
     /// The products that may come by under the recipe that holds.
     products: Vec<String>,
     /// Frames that were numbered.
@@ -141,6 +143,7 @@ pub(super) fn body(served: &Served) -> StateBody {
                 && !condition.troubles.contains_key(&Trouble::Camera(id.clone())),
             recipe: offered.recipe,
             recipes: offered.recipes,
+            may_have_none: offered.may_have_none,
             products: offered.products,
             captured: balance.captured,
             judged: balance.judged,

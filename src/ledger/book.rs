@@ -21,6 +21,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, param
 use super::{
     FaultReason, Unjudged,
     evidence::{Evidence, Missing},
+    past::{FALSE_REJECT, MARKS_MAX},
     settled::Settled,
 };
 use crate::record::{PartRecord, Record};
@@ -515,10 +516,16 @@ fn forget(connection: &Connection, too_old_us: i64, is_too_big: bool) -> rusqlit
     let lane: Option<(i64, i64, i64, bool)> = connection
         .query_row(oldest, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
-    // Events are few; they go by age alone.
+    // Events are few; they go by age alone. Marks stay, for pictures may be kept for longer, and a good part among them
+    // must not become a defect: as many as are read.
     let events = connection.execute(
-        "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE time_us < ?1 LIMIT ?2)",
-        params![too_old_us, FORGET_ROWS],
+        "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE time_us < ?1 AND kind <> ?3 LIMIT ?2)",
+        params![too_old_us, FORGET_ROWS, FALSE_REJECT],
+    )?;
+    connection.execute(
+        "DELETE FROM event WHERE kind = ?1 AND id <=
+             (SELECT id FROM event WHERE kind = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        params![FALSE_REJECT, MARKS_MAX],
     )?;
     let Some((lane, forgotten_to, settled_to, is_closed)) = lane else { return Ok(events > 0) };
     let cutoff_us = if is_too_big { i64::MAX } else { too_old_us };

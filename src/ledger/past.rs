@@ -24,8 +24,8 @@ use crate::{
 
 /// The kind of event that marks a reject as a good part, or takes that back.
 pub const FALSE_REJECT: &str = "false-reject";
-/// More than anybody marks between two calibrations.
-const MARKS_READ_MAX: u32 = 20_000;
+/// Events of marks that are kept and read: more than anybody gives between two calibrations.
+pub const MARKS_MAX: u32 = 20_000;
 
 impl Audit {
     /// Verdicts on frames that were captured from `since` on, but for those of the numberings `except`.
@@ -128,7 +128,7 @@ impl Audit {
         let event = |row: &Row<'_>| -> rusqlite::Result<(String, String, i64)> {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         };
-        let events = statement.query_map(params![FALSE_REJECT, MARKS_READ_MAX], event);
+        let events = statement.query_map(params![FALSE_REJECT, MARKS_MAX], event);
         let events: Vec<_> = events.and_then(Iterator::collect).doing("read")?;
         let mut last: BTreeMap<FrameId, Option<Reject>> = BTreeMap::new();
         for (subject, detail, time_us) in events {

@@ -27,42 +27,47 @@ const REJECTS_WAITING: usize = 4;
 /// What may be told between two ticks: a thousand verdicts a second, where one comes every second.
 const TOLD_WAITING: usize = 1024;
 
-/// One verdict of a product's trend.
+/// One verdict, as a trend and a page's row of the last parts have it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Point {
     /// The camera's index.
     pub(super) camera: usize,
-    pub(super) product: Arc<str>,
+    /// `None` for a part of no known product, and for one that nobody judged.
+    pub(super) product: Option<Arc<str>>,
     pub(super) epoch: u64,
     pub(super) frame: u64,
     pub(super) time: SystemTime,
-    pub(super) score: f32,
+    pub(super) score: Option<f32>,
     pub(super) threshold: Option<f32>,
     pub(super) decision: Decision,
 }
 
 impl Point {
-    /// `None` for a frame without a score: nobody judged it, or it resembles no product.
-    fn of(camera: usize, record: &Record) -> Option<Self> {
+    fn of(camera: usize, record: &Record) -> Self {
         let Record { origin, verdict, .. } = record;
-        let nearest = verdict.recognition.as_ref()?;
-        Some(Self {
+        let product = match verdict.decision {
+            Decision::Pass(_) | Decision::Fail => {
+                verdict.recognition.as_ref().map(|nearest| Arc::clone(&nearest.product))
+            }
+            Decision::UnknownProduct | Decision::Fault => None,
+        };
+        Self {
             camera,
-            product: Arc::clone(&nearest.product),
+            product,
             epoch: origin.epoch,
             frame: origin.frame,
             time: origin.time,
-            score: verdict.score?,
+            score: verdict.score,
             threshold: verdict.threshold,
             decision: verdict.decision,
-        })
+        }
     }
 }
 
 /// What needs no picture.
 #[derive(Debug)]
 pub(super) enum Told {
-    /// A verdict for the trend.
+    /// A verdict.
     Point(Point),
     /// A reject whose picture found no room.
     Bare(Box<Record>),
@@ -98,6 +103,8 @@ pub struct Intake {
     told: Sender<Told>,
     pictures: Sender<Shown>,
     rejects: Sender<Shown>,
+    /// The thread `page` has ended by itself.
+    is_lost: bool,
 }
 
 pub(super) fn open(cameras: &[CameraId], counters: Arc<Counters>) -> (Intake, Ends) {
@@ -107,7 +114,8 @@ pub(super) fn open(cameras: &[CameraId], counters: Arc<Counters>) -> (Intake, En
     let (rejects, for_list) = crossbeam_channel::bounded(REJECTS_WAITING);
     let ends =
         Ends { due: Arc::clone(&due), told: hears, pictures: for_clients, rejects: for_list };
-    (Intake { cameras: cameras.to_vec(), counters, due, told, pictures, rejects }, ends)
+    let cameras = cameras.to_vec();
+    (Intake { cameras, counters, due, told, pictures, rejects, is_lost: false }, ends)
 }
 
 /// Whether a frame stands among the rejects.
@@ -124,8 +132,9 @@ impl Intake {
         self.cameras.iter().position(|id| id.0 == record.origin.camera)
     }
 
-    fn tell(&self, told: Told) {
-        if self.told.try_send(told).is_err() {
+    fn tell(&mut self, told: Told) {
+        if let Err(refused) = self.told.try_send(told) {
+            self.is_lost |= refused.is_disconnected();
             self.counters.points_skipped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -134,9 +143,7 @@ impl Intake {
 impl Onlooker for Intake {
     fn wants(&mut self, record: &Record) -> bool {
         let Some(camera) = self.camera(record) else { return false };
-        if let Some(point) = Point::of(camera, record) {
-            self.tell(Told::Point(point));
-        }
+        self.tell(Told::Point(Point::of(camera, record)));
         is_reject(record) || self.due[camera].load(Ordering::Acquire)
     }
 
@@ -150,11 +157,17 @@ impl Onlooker for Intake {
             if self.rejects.try_send(shown).is_err() {
                 self.counters.rejects_skipped.fetch_add(1, Ordering::Relaxed);
                 self.tell(Told::Bare(Box::new(record.clone())));
-                // The next frame's, then.
-                self.due[camera].store(is_due, Ordering::Release);
+                if is_due {
+                    // The next frame's, then. Only what was taken is given back: meanwhile one may have become due.
+                    self.due[camera].store(true, Ordering::Release);
+                }
             }
         } else if is_due && self.pictures.try_send(shown).is_err() {
             self.counters.pictures_skipped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.is_lost
     }
 }

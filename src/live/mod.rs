@@ -147,9 +147,19 @@ impl Live {
         lock(&self.rejects).picture(frame, of)
     }
 
-    /// Somebody says whether a reject was a good part; `false` where it is not among the last ones.
+    /// Somebody says whether a reject was a good part: all clients are told; `false` where it is not among the last ones.
     pub fn mark(&self, frame: &FrameId, is_false: bool) -> bool {
-        lock(&self.rejects).mark(frame, is_false)
+        let marked = lock(&self.rejects).mark(frame, is_false);
+        if let Some(row) = &marked {
+            self.tell_reject(row);
+        }
+        marked.is_some()
+    }
+
+    fn tell_reject(&self, row: &Row) {
+        let json = serde_json::to_string(row).unwrap_or_default();
+        lock(&self.feed).passes(event("reject", &json));
+        self.ring();
     }
 
     /// The trend of a camera's products as JSON; `None` where there is no such camera.

@@ -1,7 +1,7 @@
 //! The thread `page`: turns what the engine's thread hands over into events and pictures.
 //!
 //! Owns the tick: at each one it says of which cameras a picture is due, and puts into the trend what was told since.
-//! A picture is made once, when its frame comes. Must not know who gets it.
+//! A picture is made once, when its frame comes; a reject's, which is made anyhow, is shown as well. Must not know who gets it.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -42,12 +42,16 @@ pub(super) struct Page {
     ends: Ends,
     /// Of which cameras a picture is due or on its way.
     expected: Vec<bool>,
+    /// Rejects that came after their camera's picture: the line may stand still behind one, and it is what people look
+    /// for then.
+    newer: Vec<Option<(Record, Option<Picture>)>>,
 }
 
 impl Page {
     pub(super) fn new(live: Arc<Live>, ends: Ends) -> Self {
         let expected = vec![false; live.cameras.len()];
-        Self { live, ends, expected }
+        let newer = live.cameras.iter().map(|_| None).collect();
+        Self { live, ends, expected, newer }
     }
 
     /// Until the engine's thread has let go of its end.
@@ -98,10 +102,18 @@ impl Page {
                 // Where the engine's thread has taken it already, the picture still comes.
                 *expected &= !due.swap(false, Ordering::AcqRel);
             }
+            self.newer.fill_with(|| None);
             lock(&self.live.feed).forget_pictures();
             return;
         }
         self.live.counters.ticks.fetch_add(1, Ordering::Relaxed);
+        for (camera, newer) in self.newer.iter_mut().enumerate() {
+            if let Some((record, picture)) = newer.take() {
+                let event = picture_event(&record, picture.as_ref());
+                lock(&self.live.feed).picture(camera, event);
+                self.live.ring();
+            }
+        }
         for (due, expected) in std::iter::zip(&*self.ends.due, &mut self.expected) {
             if !*expected {
                 *expected = true;
@@ -162,9 +174,12 @@ impl Page {
         let record = inspected.record.clone();
         // Its pipeline has few buffers.
         drop(inspected);
+        self.newer[camera] = None;
         if is_shown {
             lock(&self.live.feed).picture(camera, picture_event(&record, picture.as_ref()));
             self.live.ring();
+        } else if self.live.is_watched() {
+            self.newer[camera] = Some((record.clone(), picture.clone()));
         }
         if is_reject {
             self.reject(&record, picture);
@@ -179,9 +194,7 @@ impl Page {
             number: origin.frame,
         };
         let row = lock(&self.live.rejects).add(frame, Facts::of(record), picture);
-        let json = serde_json::to_string(&row).unwrap_or_default();
-        lock(&self.live.feed).passes(event("reject", &json));
-        self.live.ring();
+        self.live.tell_reject(&row);
     }
 }
 
@@ -341,7 +354,8 @@ mod tests {
         let (live, mut intake, thread) =
             Live::start(cameras, std::num::NonZeroU8::new(1).unwrap()).unwrap();
         for frame in 1..=10 {
-            see(&mut intake, &judged(&Judged { frame, ..Judged::default() }));
+            let failed = Judged { frame, decision: Decision::Fail, ..Judged::default() };
+            see(&mut intake, &judged(&failed));
         }
         drop(intake);
         assert!(thread.join());

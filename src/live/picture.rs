@@ -4,7 +4,7 @@
 
 use bundle::{
     geometry::{Fit, Geometry, Map, Region, Resampling, RgbImage, RgbView, Size},
-    heat::highest,
+    heat,
 };
 use bytes::Bytes;
 use image::{
@@ -25,8 +25,6 @@ use crate::{
 pub const SIDE_MAX_PX: u32 = 960;
 /// Longest side of the heat: it is as smooth as the network's blur makes it.
 pub const HEAT_SIDE_MAX_PX: u32 = 256;
-/// The grey of a value at the threshold: as much room above it as below.
-pub const AT_THRESHOLD: u8 = 128;
 /// Nobody sees at arm's length what more would keep.
 const QUALITY: u8 = 80;
 /// Tiles of a side whose maps are kept apart before the heat is reduced.
@@ -37,7 +35,7 @@ const TILES_MAX: u32 = 4;
 pub struct Picture {
     /// JPEG, at most [`SIDE_MAX_PX`] long.
     pub jpeg: Bytes,
-    /// Grey PNG to be stretched over the picture: 0 is no heat, [`AT_THRESHOLD`] the threshold, 255 twice it or more.
+    /// Grey PNG to be stretched over the picture: 0 is no heat, [`heat::AT_LIMIT`] the threshold, 255 twice it or more.
     /// `None` where nobody judged the frame.
     pub heat: Option<Bytes>,
 }
@@ -65,8 +63,8 @@ pub fn draw(inspected: &Inspected) -> Result<Picture, String> {
         None => jpeg(&pixels.view())?,
     };
     let heat = heat(inspected, pixels.view().size()).map(|map| {
-        let limit = inspected.record.verdict.threshold.filter(|threshold| *threshold > 0.0);
-        grey(&map, limit.unwrap_or_else(|| highest(&map)))
+        let limit = heat::limit(&map, inspected.record.verdict.threshold);
+        grey(map.size, &heat::greys(&map, limit))
     });
     Ok(Picture { jpeg, heat: heat.transpose()? })
 }
@@ -156,17 +154,10 @@ fn hottest(map: &Map, factor: u32) -> Map {
     Map { size, values }
 }
 
-fn grey(map: &Map, limit: f32) -> Result<Bytes, String> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the cast saturates, and a NaN is no heat"
-    )]
-    let grey = |value: &f32| (value / limit * f32::from(AT_THRESHOLD)).round() as u8;
-    let greys: Vec<u8> = map.values.iter().map(grey).collect();
+fn grey(size: Size, greys: &[u8]) -> Result<Bytes, String> {
     let mut bytes = Vec::new();
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Up)
-        .write_image(&greys, map.size.width, map.size.height, ExtendedColorType::L8)
+        .write_image(greys, size.width, size.height, ExtendedColorType::L8)
         .map_err(|error| error.to_string())?;
     Ok(bytes.into())
 }
@@ -229,21 +220,12 @@ mod tests {
     }
 
     #[test]
-    fn greys_say_how_far_a_value_is_from_the_threshold() {
-        let values = vec![0.0, 0.5, 1.0, 1.5, 2.0, 9.0, f32::NAN, -1.0];
-        let map = Map { size: Size { width: 8, height: 1 }, values };
-        let heat = decoded(&grey(&map, 1.0).unwrap()).to_luma8();
-        let greys: Vec<u8> = heat.pixels().map(|pixel| pixel.0[0]).collect();
-        assert_eq!(greys, [0, 64, AT_THRESHOLD, 192, 255, 255, 0, 0]);
-    }
-
-    #[test]
     fn a_frame_that_nobody_judged_has_no_heat_and_one_without_a_threshold_is_hottest_at_its_own() {
         let of = Judged { maps: Vec::new(), ..Judged::default() };
         assert_eq!(draw(&judged(&of)).unwrap().heat, None);
         let of = Judged { threshold: None, ..Judged::default() };
-        let heat = draw(&judged(&of)).unwrap().heat.unwrap();
-        assert_eq!(hottest_at(&heat).2, AT_THRESHOLD);
+        let drawn = draw(&judged(&of)).unwrap().heat.unwrap();
+        assert_eq!(hottest_at(&drawn).2, heat::AT_LIMIT);
         assert!(draw(&judged(&Judged { picture: None, ..Judged::default() })).is_err());
     }
 

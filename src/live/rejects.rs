@@ -94,9 +94,11 @@ impl Rejects {
         }
     }
 
-    pub(super) fn mark(&mut self, frame: &FrameId, is_false: bool) -> bool {
-        let reject = self.0.iter_mut().find(|reject| reject.frame == *frame);
-        reject.map(|reject| reject.is_false = is_false).is_some()
+    /// Its row as it is now; `None` where it is not among the last ones.
+    pub(super) fn mark(&mut self, frame: &FrameId, is_false: bool) -> Option<Row> {
+        let reject = self.0.iter_mut().find(|reject| reject.frame == *frame)?;
+        reject.is_false = is_false;
+        Some(reject.row())
     }
 }
 
@@ -144,9 +146,10 @@ mod tests {
         );
         assert_eq!(rows[1].picture.as_deref(), Some("/api/v1/rejects/top/1/60/frame.jpg"));
         assert_eq!(rows[1].heat.as_deref(), Some("/api/v1/rejects/top/1/60/heat.png"));
-        assert!(rejects.mark(&frame(60), true) && !rejects.mark(&frame(1), true));
+        assert!(rejects.mark(&frame(60), true).unwrap().is_false);
+        assert!(rejects.mark(&frame(1), true).is_none());
         assert!(rejects.rows()[1].is_false);
-        assert!(rejects.mark(&frame(60), false) && !rejects.rows()[1].is_false);
+        assert!(!rejects.mark(&frame(60), false).unwrap().is_false && !rejects.rows()[1].is_false);
         assert_eq!(rejects.picture(&frame(60), Of::Frame).unwrap().len(), 10);
         assert_eq!(rejects.picture(&frame(60), Of::Heat).unwrap()[0], 2);
         assert_eq!(rejects.picture(&frame(61), Of::Frame), None);

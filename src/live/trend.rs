@@ -21,24 +21,18 @@ const PRODUCTS_MAX: usize = 256;
 pub struct Trend(Vec<BTreeMap<Arc<str>, VecDeque<Point>>>);
 
 #[derive(Serialize)]
-struct PointJson<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    camera: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    product: Option<&'a str>,
+struct PointJson {
     epoch: u64,
     frame: u64,
     time: String,
-    score: f32,
+    score: Option<f32>,
     threshold: Option<f32>,
     decision: &'static str,
 }
 
-impl<'a> PointJson<'a> {
-    fn of(point: &'a Point) -> Self {
+impl PointJson {
+    fn of(point: &Point) -> Self {
         Self {
-            camera: None,
-            product: None,
             epoch: point.epoch,
             frame: point.frame,
             time: humantime::format_rfc3339_micros(point.time).to_string(),
@@ -51,15 +45,19 @@ impl<'a> PointJson<'a> {
 
 /// Points of several cameras as a JSON array; `name` is that of a camera's index.
 pub(super) fn json<'a>(points: &'a [Point], name: impl Fn(usize) -> &'a str) -> String {
-    let points: Vec<_> = points
-        .iter()
-        .map(|point| PointJson {
-            camera: Some(name(point.camera)),
-            product: Some(&point.product),
-            ..PointJson::of(point)
-        })
-        .collect();
-    serde_json::to_string(&points).unwrap_or_default()
+    #[derive(Serialize)]
+    struct Passing<'a> {
+        camera: &'a str,
+        product: Option<&'a str>,
+        #[serde(flatten)]
+        point: PointJson,
+    }
+    let passing = |point: &'a Point| Passing {
+        camera: name(point.camera),
+        product: point.product.as_deref(),
+        point: PointJson::of(point),
+    };
+    serde_json::to_string(&points.iter().map(passing).collect::<Vec<_>>()).unwrap_or_default()
 }
 
 impl Trend {
@@ -67,16 +65,18 @@ impl Trend {
         Self(vec![BTreeMap::new(); cameras])
     }
 
+    /// Adds a verdict on a part of a known product; others have no trend.
     pub(super) fn add(&mut self, point: Point) {
+        let Some(product) = point.product.clone() else { return };
         let Some(products) = self.0.get_mut(point.camera) else { return };
-        if products.len() >= PRODUCTS_MAX && !products.contains_key(&point.product) {
+        if products.len() >= PRODUCTS_MAX && !products.contains_key(&product) {
             // A model of before, most likely: whoever was seen the longest ago goes.
             let last_seen = |points: &VecDeque<Point>| points.back().map(|last| last.time);
             let oldest = products.iter().min_by_key(|(_, points)| last_seen(points));
             let Some(oldest) = oldest.map(|(product, _)| Arc::clone(product)) else { return };
             products.remove(&oldest);
         }
-        let points = products.entry(Arc::clone(&point.product)).or_default();
+        let points = products.entry(product).or_default();
         if points.len() >= POINTS_MAX {
             points.pop_front();
         }
@@ -87,7 +87,7 @@ impl Trend {
     pub(super) fn json(&self, camera: usize) -> String {
         #[derive(Serialize)]
         struct Json<'a> {
-            products: BTreeMap<&'a str, Vec<PointJson<'a>>>,
+            products: BTreeMap<&'a str, Vec<PointJson>>,
         }
         let products = self.0.get(camera).into_iter().flatten();
         let products = products
@@ -107,11 +107,11 @@ mod tests {
     fn point(product: &str, frame: u64) -> Point {
         Point {
             camera: 0,
-            product: product.into(),
+            product: Some(product.into()),
             epoch: 1,
             frame,
             time: SystemTime::UNIX_EPOCH + Duration::from_secs(frame),
-            score: 0.5,
+            score: Some(0.5),
             threshold: Some(1.0),
             decision: Decision::Fail,
         }

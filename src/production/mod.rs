@@ -9,9 +9,9 @@ pub mod proposal;
 pub mod shift;
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    time::{Duration, SystemTime},
 };
 
 pub use jiff::tz::TimeZone;
@@ -186,10 +186,8 @@ impl Production {
         figures
     }
 
-    fn count(&self, record: &Record) {
+    fn count(&self, figures: &mut Figures, record: &Record) {
         let time = record.origin.time;
-        // People hold it for as long as it takes to copy some lines.
-        let mut figures = lock(&self.figures);
         if figures.is_over(time) {
             figures.roll(self.starts.around(time, &self.zone));
         }
@@ -197,18 +195,103 @@ impl Production {
     }
 }
 
-/// The engine's thread's end: sees every verdict and wants no picture.
-pub struct Counting(pub Arc<Production>);
+/// Verdicts that wait for the figures while somebody reads them: half a minute of a camera with 30 frames a second.
+const WAITING_MAX: usize = 1_024;
+
+/// The engine's thread's end: sees every verdict and wants no picture. It waits for nobody who reads the figures: what
+/// comes meanwhile is counted with the next verdict.
+pub struct Counting {
+    production: Arc<Production>,
+    waiting: VecDeque<Record>,
+}
+
+impl Counting {
+    /// Counts into these figures.
+    pub fn new(production: Arc<Production>) -> Self {
+        Self { production, waiting: VecDeque::new() }
+    }
+}
 
 impl Onlooker for Counting {
     fn wants(&mut self, record: &Record) -> bool {
-        self.0.count(record);
+        let figures = match self.production.figures.try_lock() {
+            Ok(figures) => Some(figures),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        match figures {
+            Some(mut figures) => {
+                for waited in self.waiting.drain(..) {
+                    self.production.count(&mut figures, &waited);
+                }
+                self.production.count(&mut figures, record);
+            }
+            None if self.waiting.len() < WAITING_MAX => self.waiting.push_back(record.clone()),
+            None => tracing::error!("the shift's figures lack a verdict; please report it"),
+        }
         false
     }
 
     fn show(&mut self, _inspected: &Arc<Inspected>) {}
+
+    fn close(mut self: Box<Self>, _within: Duration) -> Result<(), Fault> {
+        let mut figures = lock(&self.production.figures);
+        for waited in self.waiting.drain(..) {
+            self.production.count(&mut figures, &waited);
+        }
+        Ok(())
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        record::{ModelLabel, Origin},
+        verdict::Verdict,
+    };
+
+    #[test]
+    fn a_verdict_waits_for_nobody_who_reads_and_is_counted_all_the_same() {
+        let clock = Arc::new(SystemClock::start());
+        let production =
+            Arc::new(Production::new(Starts::default(), TimeZone::UTC, clock.clone(), None));
+        let mut counting = Box::new(Counting::new(Arc::clone(&production)));
+        let model = ModelLabel { name: "tiny".into(), version: "1".into(), sha256: String::new() };
+        let record = Record {
+            origin: Origin {
+                camera: "top".into(),
+                epoch: 1,
+                frame: 1,
+                file: None,
+                time: clock.wall(),
+                pts: None,
+                latency: Duration::ZERO,
+                inference: None,
+            },
+            model: Arc::new(model),
+            verdict: Verdict::fault(0.01, "decode"),
+        };
+        let faults =
+            || -> u64 { production.told().tallies.iter().map(|tally| tally.counts.fault).sum() };
+        let reader = lock(&production.figures);
+        for _ in 0..3 {
+            // Were it to wait, it would wait for ever.
+            assert!(!counting.wants(&record));
+        }
+        drop(reader);
+        assert_eq!(faults(), 0);
+        counting.wants(&record);
+        assert_eq!(faults(), 4);
+        let reader = lock(&production.figures);
+        counting.wants(&record);
+        drop(reader);
+        counting.close(Duration::ZERO).unwrap();
+        assert_eq!(faults(), 5);
+    }
 }

@@ -201,9 +201,10 @@ impl Station {
         // Before anything else can end this function.
         let _inspector = keep(done.inspector, done.gpu_failure.is_some());
         drain.sink(done.sink)?;
-        done.onlookers.into_iter().try_for_each(|onlooker| onlooker.close(drain_within))?;
+        let closed = close_all(done.onlookers, drain_within);
         // Last: what the others did until their end is in it.
         drain.ledger(ledger)?;
+        closed?;
         let balances = drain.balances().collect();
         Ok(Report {
             summary: done.summary,
@@ -214,6 +215,12 @@ impl Station {
             gpu_failure: done.gpu_failure,
         })
     }
+}
+
+/// Closes each of them, whatever becomes of one; the first failure.
+fn close_all(onlookers: Vec<Box<dyn Onlooker>>, within: Duration) -> Result<(), Fault> {
+    let closed: Vec<_> = onlookers.into_iter().map(|onlooker| onlooker.close(within)).collect();
+    closed.into_iter().collect()
 }
 
 fn lane(index: usize, camera: &Camera, overflow: Overflow, telemetry: &Telemetry) -> Lane {
@@ -331,7 +338,7 @@ impl Drain<'_> {
             if !self.is_asked_for {
                 select! {
                     recv(self.notices) -> notice => match notice {
-                        Ok(Notice::OutputGone | Notice::GpuGone) => {}
+                        Ok(Notice::Output | Notice::Gpu | Notice::Onlooker) => {}
                         Err(_gone) => return Ok(()),
                     },
                     recv(self.stop) -> _ => self.is_asked_for = true,
@@ -339,7 +346,7 @@ impl Drain<'_> {
                 continue;
             }
             match self.notices.recv_timeout(self.within) {
-                Ok(Notice::OutputGone | Notice::GpuGone) => {}
+                Ok(Notice::Output | Notice::Gpu | Notice::Onlooker) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => return Err(self.late(Class::Engine, "engine-0")),
             }

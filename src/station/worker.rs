@@ -73,12 +73,14 @@ pub struct Appoint {
     pub wanted: Arc<AtomicBool>,
 }
 
-/// What the engine's thread tells the station before its end.
+/// What is gone, as the engine's thread tells the station before its end.
 pub(super) enum Notice {
     /// Nobody reads the verdicts any more.
-    OutputGone,
+    Output,
     /// The GPU failed for good.
-    GpuGone,
+    Gpu,
+    /// A thread that frames are shown to has ended by itself.
+    Onlooker,
 }
 
 /// A camera as the engine's thread sees it.
@@ -328,7 +330,7 @@ impl Worker {
             self.board.post(state::Event::Begins(Trouble::Engine));
             self.dead = Some(cause.clone());
             // Full: the station knows already that it is to end.
-            let _told = self.notify.try_send(Notice::GpuGone);
+            let _told = self.notify.try_send(Notice::Gpu);
         }
     }
 
@@ -411,6 +413,10 @@ impl Worker {
         for (onlooker, _) in self.onlookers.iter_mut().zip(wanted).filter(|(_, wanted)| *wanted) {
             onlooker.show(&inspected);
         }
+        if self.onlookers.iter().any(|onlooker| onlooker.is_lost()) {
+            // Full: the station knows already that it is to end.
+            let _told = self.notify.try_send(Notice::Onlooker);
+        }
     }
 
     /// A calibration wants this frame: a copy of it, after its verdict has left.
@@ -442,7 +448,7 @@ impl Worker {
             Handed::Closed => {
                 self.lines_lost += 1;
                 // Full: the station knows already.
-                let _told = self.notify.try_send(Notice::OutputGone);
+                let _told = self.notify.try_send(Notice::Output);
             }
         }
     }

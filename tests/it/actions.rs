@@ -474,7 +474,11 @@ fn every_route_is_in_the_openapi_document_and_answers() {
             // As nobody may send it: the route is there, and refuses.
             let (status, text) =
                 running.request(&format!("{} {filled}", method.to_uppercase()), "", "");
-            let is_there = if method == "post" { status == 415 } else { status != 405 };
+            // A route that is not there has no words for it.
+            let is_there = match method.as_str() {
+                "post" => status == 415,
+                _ => status == 200 || ([400, 404].contains(&status) && !text.is_empty()),
+            };
             assert!(is_there, "{method} {path}: {status} {text}");
         }
     }

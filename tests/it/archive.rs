@@ -401,6 +401,40 @@ fn a_full_disk_is_told_costs_pictures_alone_and_is_recovered_from() {
 }
 
 #[test]
+fn where_inodes_are_used_up_some_go_for_the_next_and_not_all_of_them() {
+    let scratch = Scratch::new();
+    let disk = scratch.path("disk");
+    // Room for megabytes, and names for some 58 frames of four files and a folder each.
+    let Some(_mounted) = SmallDisk::mount_with(&disk, "size=64m,nr_inodes=300") else {
+        eprintln!("not tested: no file system can be mounted here");
+        return;
+    };
+    line(&scratch, "disk/archive", "");
+    let text = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
+    let capped = text.replace("free_min_mb = 0", "free_min_mb = 1\nsize_max_mb = 20");
+    scratch.write("line.toml", capped);
+    let running = Running::start(&scratch, &[]);
+    let gone = "sightline_evidence_removed_total{bound=\"free space\"}";
+    let fewest = std::cell::Cell::new(i64::MAX);
+    running.until("some go again and again", |it| {
+        let removed = it.metric(gone);
+        if removed > 0 {
+            fewest.set(fewest.get().min(it.metric("sightline_archive_frames")));
+        }
+        removed > 40
+    });
+    assert!(fewest.get() > 20, "only {} were left of 58", fewest.get());
+    let (_, told) = running.get("/readyz");
+    assert!(told.contains("degraded") && told.contains("archive"), "{told}");
+    for reason in ["no room", "not written"] {
+        let missing = format!("sightline_evidence_missing_total{{reason=\"{reason}\"}}");
+        assert_eq!(running.metric(&missing), 0, "{reason}");
+    }
+    running.stop();
+    check(&scratch, &disk.join("archive"));
+}
+
+#[test]
 fn a_start_finds_what_is_gone_adopts_what_has_no_row_and_touches_nothing_else() {
     let scratch = Scratch::new();
     let sees = |_| "fail";
@@ -524,6 +558,19 @@ fn pictures_are_served_by_name_and_nothing_else_leaves_the_archive() {
     running.stop();
 }
 
+fn an_interrupted_export_is_not_mixed_with_the_next(scratch: &Scratch, good: usize) {
+    // A slash at the end is no other name.
+    std::fs::create_dir(scratch.path("more.unfinished")).unwrap();
+    let export = ["ledger", "export", "ledger.db", "--evidence", "--as", "mvtec", "--out", "more/"];
+    let interrupted = scratch.run(&export);
+    assert_eq!(interrupted.status.code(), Some(8), "{}", stderr(&interrupted));
+    assert!(stderr(&interrupted).contains("remove it first"), "{}", stderr(&interrupted));
+    std::fs::remove_dir(scratch.path("more.unfinished")).unwrap();
+    assert!(scratch.run(&export).status.success());
+    let count = |folder: &str| std::fs::read_dir(scratch.path(folder)).map_or(0, Iterator::count);
+    assert_eq!(count("more/wave/train/good") + count("more/wave/test/good"), good);
+}
+
 #[test]
 fn the_loop_from_the_line_to_the_training_folder() {
     let scratch = Scratch::new();
@@ -567,8 +614,10 @@ fn the_loop_from_the_line_to_the_training_folder() {
     export("mvtec", "parts");
     let count = |folder: &str| std::fs::read_dir(scratch.path(folder)).map_or(0, Iterator::count);
     let good = kept("pass").len() + 1;
-    assert_eq!(count("parts/wave/test/good"), good / 5);
-    assert_eq!(count("parts/wave/train/good"), good - good / 5);
+    // One of five, by its name: where it is, it stays.
+    let (train, test) = (count("parts/wave/train/good"), count("parts/wave/test/good"));
+    assert_eq!(train + test, good);
+    assert!(test < train, "{test} of {good} kept from training");
     assert_eq!(count("parts/wave/test/defect"), fails.len() - 1);
     assert_eq!(count("parts/wave/ground_truth/defect"), fails.len() - 1);
     assert_eq!(count("parts/unknown-product/to-sort"), kept("unknown-product").len());
@@ -605,6 +654,7 @@ fn the_loop_from_the_line_to_the_training_folder() {
         "parts",
     ]);
     assert_eq!(again.status.code(), Some(8), "{}", stderr(&again));
+    an_interrupted_export_is_not_mixed_with_the_next(&scratch, train + test);
     let until = "2000-01-01T00:00:00Z";
     let none = scratch.run(&[
         "ledger",

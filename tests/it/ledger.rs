@@ -182,10 +182,14 @@ pub struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
     pub fn mount(at: &'a Path, kilobytes: u32) -> Option<Self> {
+        Self::mount_with(at, &format!("size={kilobytes}k"))
+    }
+
+    /// With these options of tmpfs.
+    pub fn mount_with(at: &'a Path, options: &str) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
-        let size = format!("size={kilobytes}k");
         let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).status();
+            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).status();
         mounted.ok()?.success().then_some(Self(at))
     }
 }

@@ -348,33 +348,37 @@ fn fifty_clients_of_which_ten_never_read_cost_no_encode_no_frame_and_little_memo
     let mut stalled: Vec<Client> = (0..10).map(|_| Client::ask(&running.address)).collect();
     readers.extend((1..40).map(reader));
     running.until("all watch", |it| it.metric(CLIENTS) == 50);
-    let (encodes, ticks) = measured(&running, 100);
+    let (encodes, ticks) = measured(&running, 40);
     assert!(0 < encodes && encodes <= ticks, "{encodes} encodes at {ticks} ticks for fifty");
     let grown = running.metric("sightline_resident_bytes") - before;
     assert!(grown < GROWTH_MAX_BYTES, "{} MB more", grown / 1_000_000);
+    // Until here all of them were there; who reads nothing for 20 s is let go of later.
+    assert_eq!(running.metric(CLIENTS), 50);
+    let (encodes, ticks) = measured(&running, 60);
+    assert!(0 < encodes && encodes <= ticks, "{encodes} encodes at {ticks} ticks for fifty");
 
     // Who wakes up finds little that is old, and then the newest.
     let newest = *seen.lock().unwrap().keys().next_back().unwrap();
     let made = running.metric(ENCODES);
-    let mut old = 0;
+    let (mut old, mut is_newest_there) = (0, false);
     while let Some((name, data)) = stalled[0].next() {
         if name == "picture" {
             let json: Value = serde_json::from_str(&data).unwrap();
             // Several hundred frames later.
             if json["frame"].as_u64().unwrap() > newest + 100 {
+                is_newest_there = true;
                 break;
             }
             old += 1;
         }
     }
     assert!(old < made / 4, "{old} old pictures of {made} waited");
+    assert!(
+        is_newest_there || running.metric(CLIENTS) < 50,
+        "it got no new one, and was not let go of"
+    );
 
-    // The verdicts did not notice: nothing is dropped, and the account adds up.
-    for reason in ["queue full", "stale"] {
-        let name = format!("sightline_frames_dropped_total{{camera=\"top\",reason=\"{reason}\"}}");
-        let (_, text) = running.get("/metrics");
-        assert!(!text.contains(&name) || running.metric(&name) == 0, "{text}");
-    }
+    // That the engine's thread waits for nothing here is shown beside it, with every lock held (`live`, `production`).
     assert_eq!(running.metric("sightline_live_skipped_total{what=\"picture\"}"), 0);
     // What is kept is bounded.
     let (_, rejects) = running.get("/api/v1/rejects");

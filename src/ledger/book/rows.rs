@@ -111,9 +111,9 @@ pub(super) fn put_evidence(
         micros(now)
     ])?;
     if bytes.is_none() {
-        // The frame itself may have been forgotten long before its pictures went.
+        // The frame itself may have been forgotten long before its pictures went, or was never known to this file.
         let forget = "DELETE FROM evidence WHERE lane = ?1 AND number = ?2
-                      AND number <= (SELECT forgotten_to FROM lane WHERE id = ?1)";
+                      AND NOT EXISTS (SELECT 1 FROM verdict WHERE lane = ?1 AND number = ?2)";
         connection.prepare_cached(forget)?.execute(params![lane, id.number.cast_signed()])?;
     }
     Ok(())

@@ -7,7 +7,7 @@ mod browser;
 mod people;
 mod pictures;
 
-use std::{path::Path, time::Duration};
+use std::{fmt::Write as _, path::Path, time::Duration};
 
 use serde_json::Value;
 
@@ -129,6 +129,33 @@ fn a_running_line_is_seen_live_at_three_sizes_in_light_and_dark() {
         is_accessible(&mut browser, &what);
         is_clean(&mut browser);
     }
+    running.stop();
+}
+
+#[test]
+fn many_alarms_leave_the_pictures_their_place_and_all_can_be_read() {
+    let scratch = Scratch::new();
+    service::line(&scratch);
+    let mut text = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
+    for number in 0..14 {
+        write!(
+            text,
+            "[[camera]]\nname = \"gone{number}\"\npreset = \"rtsp\"\n\
+             parameters = {{ location = \"rtsp://127.0.0.1:9/none\" }}\n"
+        )
+        .unwrap();
+    }
+    scratch.write("line.toml", text);
+    let running = Running::start(&scratch, &[]);
+    let mut browser = shown(&running, PANEL, "light");
+    browser.until("document.querySelectorAll('.alarm').length === 14");
+    let height = browser.value("document.getElementById('cameras').clientHeight");
+    assert!(height.as_i64().unwrap() > 200, "{height} pixels are left for the pictures");
+    browser.until("(() => { const list = document.getElementById('alarms');\
+        list.scrollTop = list.scrollHeight; const last = list.lastElementChild.getBoundingClientRect();\
+        return last.bottom <= innerHeight && last.top >= list.getBoundingClientRect().top; })()");
+    is_accessible(&mut browser, "many alarms");
+    is_clean(&mut browser);
     running.stop();
 }
 

@@ -81,4 +81,9 @@ fn the_pictures_of_a_line_train_the_model_that_judges_it_next() {
         rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
     let models: BTreeSet<_> = rows.iter().filter_map(|row| row["model_sha256"].as_str()).collect();
     assert_eq!(models.len(), 2, "{models:?}");
+    let judged = rows.iter().filter(|row| row["disposition"] == "judged");
+    assert!(judged.clone().all(|row| row["score"].is_number() && row["decision"] != "fault"));
+    let by = |model: &str| judged.clone().filter(|row| row["model_sha256"] == model).count();
+    let counts: BTreeSet<_> = models.iter().map(|model| by(model)).collect();
+    assert_eq!(counts.len(), 1, "both saw the same clip: {counts:?}");
 }

@@ -13,6 +13,7 @@ const ROLES = ["viewer", "operator", "engineer"];
 /** Proposals change seldom: asked for after a mark, and so often. */
 const PROPOSALS_EVERY_MS = 30_000;
 const TOAST_MS = 6_000;
+const REFRESH_AFTER_MS = 10_000;
 
 let who = null;
 let station = null;
@@ -72,7 +73,7 @@ async function attempt(path, body, done) {
   }
 }
 
-const rejects = new Rejects(look, (line) => toast(sentence(line)), () => askProposals());
+const rejects = new Rejects(look, () => askProposals());
 const trend = new Trend(the("charts"));
 const calibration = new Calibration(confirm, toast);
 
@@ -121,6 +122,9 @@ function showAlarms(alarms) {
   list.dataset.key = key;
   const focused = document.activeElement?.dataset?.alarm;
   list.replaceChildren(...alarms.map(alarmRow));
+  // What scrolls can be scrolled by keys.
+  if (list.scrollHeight > list.clientHeight) list.tabIndex = 0;
+  else list.removeAttribute("tabindex");
   if (focused) list.querySelector(`[data-alarm="${CSS.escape(focused)}"]`)?.focus();
 }
 
@@ -213,7 +217,9 @@ async function loadTrend(camera) {
 /** Points of several cameras and products, in the order in which they were judged. */
 function addPoints(points) {
   for (const [camera, own] of Object.entries(Object.groupBy(points, (point) => point.camera))) {
-    if (camera === trendOf) trend.add(Object.groupBy(own, (point) => point.product));
+    // A part of no known product, and one that nobody judged, has no trend.
+    const known = own.filter((point) => point.product !== null);
+    if (camera === trendOf) trend.add(Object.groupBy(known, (point) => point.product));
     tiles.get(camera)?.addParts(own);
   }
 }
@@ -359,19 +365,30 @@ const live = new api.Live({
     the("lost").hidden = !isLost;
     say(the("lost-word"), isLost ? "No connection to the station" : "");
     if (isLost) {
+      // Nothing may hide it.
+      for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
       setState("lost", "lost", "No connection", "Trying again.");
       lastHeard = new Date(Date.now() - live.silentSecs * 1000);
       showSilence();
     }
   },
   // This page was too slow for some of it: what is kept there is asked for.
-  missed: refresh,
+  missed: refreshSoon,
   again: refresh,
 });
 let lastHeard = new Date();
 
 function showSilence() {
   say(the("lost-since"), `Last news ${ago(live.silentSecs)} ago, at ${clock(lastHeard)}. Trying again.`);
+}
+
+let nextRefresh = null;
+/** As `refresh`, and not for each burst anew: a page that is slow already would only become slower. */
+function refreshSoon() {
+  nextRefresh ??= setTimeout(() => {
+    nextRefresh = null;
+    refresh();
+  }, REFRESH_AFTER_MS);
 }
 
 /** What the live channel does not repeat. */

@@ -2,7 +2,7 @@
 // a loss. Knows no elements.
 
 const ROOT = "/api/v1";
-/** The station says something every 2 s: a channel that is open and silent for longer is half dead. */
+/** The station says something every second: a channel that is open and silent for longer is half dead. */
 const SILENCE_MAX_MS = 6_500;
 /** The station ends a channel from time to time, and the browser opens it again after a second: that is no loss. */
 const REOPENED_WITHIN_MS = 3_500;

@@ -81,7 +81,8 @@ export class Tile {
     const recipes = camera.recipes ?? [];
     this.#recipeRow.hidden = recipes.length === 0;
     const now = camera.recipe ?? "";
-    const wanted = ["", ...recipes].join("\n");
+    // The camera's own keys, where the configuration does not begin with a recipe.
+    const wanted = [...(camera.may_have_none ? [""] : []), ...recipes].join("\n");
     if (this.#recipe.dataset.options !== wanted) {
       this.#recipe.dataset.options = wanted;
       this.#recipe.replaceChildren(...wanted.split("\n").map((name) => make("option", { value: name }, name || "the camera's own")));
@@ -135,11 +136,20 @@ export class Tile {
     });
     const passed = this.#decisions.filter((part) => part.decision === "pass").length;
     this.#marks.setAttribute("aria-label", `Of the last ${this.#decisions.length} parts ${passed} passed`);
+    this.#tell();
   }
 
   /** A new numbering has begun, or the page was away: what was there is no longer the row before. */
   forgetParts() {
     this.#decisions = [];
+  }
+
+  /** What is told of the last part: by its picture, or by its row where that is newer. */
+  #last() {
+    const shown = this.#shown;
+    const newest = this.#decisions.at(-1);
+    if (shown && newest && newest.time > shown.time) return { ...newest, latency_ms: null, words: null };
+    return shown;
   }
 
   /** Something about the drawing has changed. */
@@ -164,7 +174,7 @@ export class Tile {
   }
 
   #tell() {
-    const shown = this.#shown;
+    const shown = this.#last();
     const idle = IDLE[this.#state];
     this.element.classList.toggle("is-idle", Boolean(idle) || !this.#isUp);
     if (!this.#isUp) setPlate(this.#plate, "fault", "fault", "No frames");

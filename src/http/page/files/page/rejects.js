@@ -23,7 +23,6 @@ export class Rejects {
   #pictures = new Map();
   #isLoading = false;
   #look;
-  #failed;
   #marked;
   #open = null;
   #full = null;
@@ -31,10 +30,9 @@ export class Rejects {
   #isDirty = false;
   #hasArchive = false;
 
-  /** `look()` gives opacity and outline; `failed(line)` tells a refusal; `marked()` is called after a reject was marked. */
-  constructor(look, failed, marked) {
+  /** `look()` gives opacity and outline; `marked()` is called after a reject was marked. */
+  constructor(look, marked) {
     this.#look = look;
-    this.#failed = failed;
     this.#marked = marked;
     the("reject-meter").append(this.#meter.element);
     the("reject-false").addEventListener("click", () => this.#mark());
@@ -70,6 +68,10 @@ export class Rejects {
     this.#rows = [row, ...this.#rows.filter((other) => keyOf(other) !== keyOf(row))];
     this.#rows.sort((one, other) => (one.time < other.time ? 1 : -1));
     this.#rows.length = Math.min(this.#rows.length, KEPT);
+    if (this.#open && keyOf(this.#open.row) === keyOf(row)) {
+      this.#open.row = row;
+      this.#tell();
+    }
     this.#touch();
   }
 
@@ -188,14 +190,13 @@ export class Rejects {
     try {
       await api.post(`/rejects/${encodeURIComponent(row.camera)}/${row.epoch}/${row.frame}/false`, { is_false });
     } catch (refused) {
-      this.#failed(refused.message);
+      // The dialogue hides what is told for a moment.
+      say(the("reject-note"), sentence(refused.message));
       return;
     }
     const marked = { ...row, is_false };
     this.add(marked);
     if (this.#open && keyOf(this.#open.row) === keyOf(row)) {
-      this.#open.row = marked;
-      this.#tell();
       say(the("reject-note"), is_false ? "Noted: a good part was refused." : "Noted: it was refused rightly.");
     }
     this.#marked();
@@ -212,9 +213,18 @@ export class Rejects {
       say(the("reject-note"), "The archive has no picture of this part.");
       return;
     }
-    const full = await picture.decode(frame, null);
-    // The archive's heat map may be a picture for people: the small grey one is what the colours are made from.
-    this.#full = { image: full.image, layer: open.small?.layer ?? (grey ? (await picture.decode(frame, grey)).layer : null) };
+    let full;
+    try {
+      full = await picture.decode(frame, grey);
+    } catch {
+      if (this.#open === open) say(the("reject-note"), "The picture in the archive cannot be shown.");
+      return;
+    }
+    if (this.#open !== open) {
+      full.image.close();
+      return;
+    }
+    this.#full = { image: full.image, layer: full.layer ?? open.small?.layer ?? null };
     say(the("reject-note"), `From the archive: ${full.image.width} × ${full.image.height} pixels.`);
     this.#drawOpen();
   }
