@@ -1,6 +1,6 @@
 //! What Linux tells about the process and the board: memory, temperatures, and whether it is held back.
 //!
-//! Owns the paths below /proc and /sys. A file that is not there is left out: every board tells something else.
+//! Owns the paths below /proc and /sys, and how much a thread steps back behind those that judge. A file that is not there is left out: every board tells something else.
 //! Must not know what is done about it.
 
 use std::{
@@ -11,6 +11,17 @@ use std::{
 /// More than any board has, of zones and of cooling devices.
 const DEVICES_MAX: usize = 64;
 const HWMONS_MAX: usize = 64;
+
+/// How much a thread steps back where processors are short: pictures and hashes may be late, verdicts may not. Linux gives
+/// it a third of what another thread gets; with 10 it is a tenth, and on a machine that is busy with more it stands still.
+const NICENESS: i32 = 5;
+
+/// The calling thread, of that name, steps back from now on: on Linux each has a niceness of its own.
+pub fn yield_to_others(thread: &str) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!("the thread {thread} keeps its priority: {error}");
+    }
+}
 
 /// Where the board's files lie.
 #[derive(Clone, Debug)]

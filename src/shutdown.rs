@@ -19,11 +19,16 @@ pub struct StopRequested;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReloadRequested;
 
-/// Asks for a reload at each SIGHUP; one that comes while another waits is the same one.
-pub fn on_hangups(request: Sender<ReloadRequested>) -> std::io::Result<()> {
+/// At each SIGHUP does what is to be done `at_once`, and asks for a reload; one that comes while another waits is the
+/// same one.
+pub fn on_hangups(
+    request: Sender<ReloadRequested>,
+    at_once: impl Fn() + Send + 'static,
+) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGHUP])?;
     std::thread::Builder::new().name("hangups".into()).spawn(move || {
         for _signal in signals.forever() {
+            at_once();
             if request.try_send(ReloadRequested).is_err_and(|error| error.is_disconnected()) {
                 break;
             }

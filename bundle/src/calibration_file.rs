@@ -7,14 +7,12 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write as _,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::{bounded, calibration::Calibration, schema::Class};
+use crate::{bounded, calibration::Calibration, schema::Class, whole};
 
 /// The version of the file that this program reads and writes.
 pub const FORMAT: u32 = 1;
@@ -288,24 +286,13 @@ impl CalibrationFile {
     pub fn write(&self, path: &Path) -> Result<(), CalibrationFileError> {
         let failed = |source| CalibrationFileError::Write { path: path.to_path_buf(), source };
         let bytes = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
-        let folder = folder_of(path);
-        let write = || {
-            let mut file = beside(folder)?;
-            file.write_all(&bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(path)?;
-            std::fs::File::open(folder)?.sync_all()
-        };
-        write().map_err(failed)
+        whole::write(path, &bytes).map_err(failed)
     }
 
     /// Whether [`Self::write`] could write there, asked before hours of collecting.
     pub fn check_writable(path: &Path) -> Result<(), CalibrationFileError> {
         let failed = |source| CalibrationFileError::Write { path: path.to_path_buf(), source };
-        if path.is_dir() {
-            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
-        }
-        beside(folder_of(path)).map(drop).map_err(failed)
+        whole::check_writable(path).map_err(failed)
     }
 
     /// Lays it over the classes of the model with that SHA-256: all of it, or an error and nothing.
@@ -338,17 +325,6 @@ pub enum Put {
     Replace,
     /// The new frames are added to it.
     Add,
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A file that is gone again unless it is persisted.
-fn beside(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    // As any file that a program creates: the umask decides, where a temporary file is its owner's alone.
-    let everybody = std::fs::Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(".calibration-").permissions(everybody).tempfile_in(folder)
 }
 
 #[cfg(test)]

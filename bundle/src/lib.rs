@@ -19,3 +19,4 @@ pub mod model_file;
 pub mod calibration_file;
 pub mod fingerprint;
 pub mod bounded;
+pub mod whole;

@@ -27,6 +27,8 @@ const BURST: Duration = Duration::from_mins(1);
 pub struct Attempts {
     addresses: Tries<IpAddr>,
     names: Tries<String>,
+    /// Who came in from where, and when: whoever guesses at a name from elsewhere keeps nobody out.
+    known: BTreeMap<(String, IpAddr), Duration>,
 }
 
 impl Attempts {
@@ -40,7 +42,9 @@ impl Attempts {
         let address = address.map(network);
         let wait = address.and_then(|address| self.addresses.wait(&address, now));
         let name = name.to_owned();
-        if let Some(wait) = wait.max(self.names.wait(&name, now)) {
+        let is_known = address.is_some_and(|from| self.known.contains_key(&(name.clone(), from)));
+        let of_name = self.names.wait(&name, now).filter(|_| !is_known);
+        if let Some(wait) = wait.max(of_name) {
             return Err(wait);
         }
         if let Some(address) = address {
@@ -51,16 +55,19 @@ impl Attempts {
     }
 
     /// It was the right password after all.
-    pub fn succeeded(&mut self, address: Option<IpAddr>, name: &str) {
-        if let Some(address) = address {
-            self.addresses.tries.remove(&network(address));
+    pub fn succeeded(&mut self, address: Option<IpAddr>, name: &str, now: Duration) {
+        if let Some(address) = address.map(network) {
+            self.addresses.tries.remove(&address);
+            let key = (name.to_owned(), address);
+            room(&mut self.known, &key, |last| *last);
+            self.known.insert(key, now);
         }
         self.names.tries.remove(name);
     }
 }
 
 /// Whoever has one address of version 6 has the other 2^64 of its network.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         IpAddr::V4(_) => address.to_canonical(),
@@ -113,38 +120,37 @@ fn room<K: Ord + Clone, V>(entries: &mut BTreeMap<K, V>, key: &K, last: impl Fn(
     }
 }
 
-/// Refusals as the audit trail tells them: one event for a burst from an address.
+/// Refusals as the audit trail tells them: the first of a burst of a kind from an address, and at its end how many came
+/// after it.
 #[derive(Debug, Default)]
 pub struct Bursts {
-    bursts: BTreeMap<IpAddr, Burst>,
+    bursts: BTreeMap<(&'static str, IpAddr), Burst>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Burst {
-    told: Duration,
-    untold: u32,
+    began: Duration,
+    more: u32,
 }
 
 impl Bursts {
-    /// One more from there: `Some` when it is to be told, with how many were not since the last.
-    pub fn count(&mut self, address: IpAddr, now: Duration) -> Option<u32> {
-        let address = network(address);
-        room(&mut self.bursts, &address, |burst| burst.told);
-        match self.bursts.get_mut(&address) {
-            Some(burst) if now.saturating_sub(burst.told) < BURST => {
-                burst.untold = burst.untold.saturating_add(1);
-                None
-            }
-            Some(burst) => {
-                let untold = burst.untold;
-                *burst = Burst { told: now, untold: 0 };
-                Some(untold)
-            }
-            None => {
-                self.bursts.insert(address, Burst { told: now, untold: 0 });
-                Some(0)
-            }
+    /// One more of that kind from there; whether it is the first of a burst.
+    pub fn is_first(&mut self, kind: &'static str, address: IpAddr, now: Duration) -> bool {
+        let key = (kind, network(address));
+        room(&mut self.bursts, &key, |burst| burst.began);
+        if let Some(burst) = self.bursts.get_mut(&key) {
+            burst.more = burst.more.saturating_add(1);
+            return false;
         }
+        self.bursts.insert(key, Burst { began: now, more: 0 });
+        true
+    }
+
+    /// Takes out the bursts that are over: those with more than their first are to be told.
+    pub fn ended(&mut self, now: Duration) -> Vec<(&'static str, IpAddr, u32)> {
+        let over = self.bursts.extract_if(.., |_, burst| now.saturating_sub(burst.began) >= BURST);
+        let told = over.map(|((kind, address), burst)| (kind, address, burst.more));
+        told.filter(|(_, _, more)| *more > 0).collect()
     }
 }
 
@@ -172,7 +178,7 @@ mod tests {
             now += at(wait);
             assert_eq!(attempts.begin(HERE, "eva", now), Ok(()));
         }
-        attempts.succeeded(HERE, "eva");
+        attempts.succeeded(HERE, "eva", now);
         assert_eq!(attempts.begin(HERE, "eva", now), Ok(()));
     }
 
@@ -202,6 +208,21 @@ mod tests {
     }
 
     #[test]
+    fn who_guesses_from_elsewhere_keeps_nobody_out_where_he_came_in_before() {
+        let mut attempts = Attempts::default();
+        attempts.succeeded(HERE, "eva", at(0));
+        for host in 0..20 {
+            let _tried = attempts.begin(Some(IpAddr::from([10, 0, 1, host])), "eva", at(1));
+        }
+        assert!(attempts.begin(Some(IpAddr::from([10, 0, 0, 9])), "eva", at(1)).is_err());
+        for _ in 0..FREE {
+            assert_eq!(attempts.begin(HERE, "eva", at(1)), Ok(()));
+        }
+        // Her own address has to wait as any other.
+        assert!(attempts.begin(HERE, "eva", at(1)).is_err());
+    }
+
+    #[test]
     fn it_is_forgotten_and_never_grows() {
         let mut attempts = Attempts::default();
         for _ in 0..=FREE {
@@ -221,17 +242,24 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_one_event_that_says_how_many_came() {
+    fn a_burst_is_told_by_its_first_and_by_how_many_came_after_it() {
         let mut bursts = Bursts::default();
         let (here, there) = (IpAddr::from([10, 0, 0, 8]), IpAddr::from([10, 0, 0, 9]));
-        assert_eq!(bursts.count(here, at(0)), Some(0));
+        assert!(bursts.is_first("login", here, at(0)));
         for second in 1..60 {
-            assert_eq!(bursts.count(here, at(second)), None);
+            assert!(!bursts.is_first("login", here, at(second)));
         }
-        assert_eq!(bursts.count(there, at(1)), Some(0));
-        assert_eq!(bursts.count(here, at(60)), Some(59));
+        // Another kind, and another address, have bursts of their own.
+        assert!(bursts.is_first("token", here, at(1)));
+        assert!(bursts.is_first("login", there, at(1)));
+        assert_eq!(bursts.ended(at(59)), []);
+        assert_eq!(bursts.ended(at(60)), [("login", here, 59)]);
+        assert!(bursts.is_first("login", here, at(61)));
+        // Those that were alone have been told.
+        assert_eq!(bursts.ended(at(200)), []);
+        assert!(bursts.bursts.is_empty());
         for index in 0..3_000_u32 {
-            bursts.count(IpAddr::from(index.to_be_bytes()), at(61));
+            bursts.is_first("login", IpAddr::from(index.to_be_bytes()), at(201));
         }
         assert_eq!(bursts.bursts.len(), ENTRIES_MAX);
     }

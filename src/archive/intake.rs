@@ -16,6 +16,7 @@ use crate::{
         evidence::{Evidence, Kind, Missing, State},
         writer::EvidenceRows,
     },
+    machine::yield_to_others,
     record::Record,
     state::Board,
 };
@@ -64,6 +65,7 @@ impl Intake {
         let policy = Policy::new(options.passes_every);
         let (rows, tally) = (means.rows.clone(), Arc::clone(&means.tally));
         let thread = std::thread::Builder::new().name("archive".into()).spawn(move || {
+            yield_to_others("archive");
             Keeper::new(store, options, means, queue).run();
             drop(alive);
         })?;

@@ -28,7 +28,7 @@ use serde::Serialize;
 use super::{
     collection::{Beside, Collection, Shown},
     gallery::{self, Gallery},
-    site::{Aim, Site, Support, Told, Written},
+    site::{Aim, Site, Support, Told, Written, name_of},
 };
 use crate::{
     access::TakeNote,
@@ -339,7 +339,7 @@ impl Desk {
                 Put::Add => "added to",
                 Put::Replace => "in place of what is in",
             },
-            basis.file.display()
+            name_of(&basis.file)
         );
         *lock(&self.shared.session) = Some(Session {
             number: *number,
@@ -431,7 +431,7 @@ impl Desk {
                     written.session.frames,
                     written.session.suspicious,
                     session.collection.excluded(),
-                    written.file.display(),
+                    name_of(&written.file),
                     written.support.lowest_rate
                 );
                 (self.shared.means.note)(
@@ -767,6 +767,9 @@ mod tests {
         assert_eq!((written.support.frames, written.session.faults), (9, 1));
         assert_eq!(CalibrationFile::read(&line.path()).unwrap().classes["cap"].count(), 9);
         assert_eq!(line.desk.status().state, "none");
+        // Where it lies is the machine's own affair.
+        let last = line.desk.status().last.unwrap();
+        assert!(last.contains("line.calibration.json") && !last.contains('/'), "{last}");
         assert!(
             refused(line.desk.finish(Partial::Keep, "ann")).starts_with("conflict: no calibration")
         );

@@ -10,7 +10,7 @@ use bundle::{
     calibration::{Calibration, RejectRate, frames_needed},
     calibration_file::{CalibrationFile, Collected, ForReview, Put, Session},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{
     collection::{Beside, COUNT_MAX, Collection},
@@ -111,9 +111,11 @@ pub struct Told {
 /// What was written.
 #[derive(Clone, Debug, Serialize)]
 pub struct Written {
-    /// The calibration file.
+    /// The calibration file; to clients its name alone.
+    #[serde(serialize_with = "name_alone")]
     pub file: PathBuf,
     /// The folder with the pictures for a person.
+    #[serde(serialize_with = "name_alone")]
     pub review: PathBuf,
     /// What the product's calibration supports now.
     pub support: Support,
@@ -121,6 +123,16 @@ pub struct Written {
     pub session: Session,
     /// This time's frames that a person should look at.
     pub for_review: Vec<ForReview>,
+}
+
+/// Where something lies is the machine's own affair.
+fn name_alone<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&name_of(path))
+}
+
+/// A file's name without its folders.
+pub fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl Site {

@@ -45,6 +45,13 @@ pub(super) fn gate(settings: &HttpSettings, clock: &Arc<dyn Clock>) -> Result<Ar
 /// Takes what the files say now. Users first: a certificate that is being exchanged must keep nobody in. Of what is wrong,
 /// everything stays as it was.
 pub(super) fn renew(settings: &HttpSettings, gate: &Gate) -> Result<(), Fault> {
+    let kept = [settings.users.as_ref(), settings.tls.as_ref().map(|(certificate, _)| certificate)];
+    if kept.into_iter().flatten().any(|kept| matches!(kept, Kept::Credential(_))) {
+        // The copy that systemd gave at the start never changes.
+        print::note(
+            "what systemd keeps of users and certificates is read at the start only: restart the service",
+        );
+    }
     let who = settings.users.as_ref().map(users).transpose();
     let who = who.map(|users| gate.renew(users, None));
     let how = settings.tls.as_ref().map(|(certificate, key)| tls(certificate, key)).transpose();
@@ -73,9 +80,15 @@ pub(super) fn checked(settings: &HttpSettings, now: SystemTime) -> Result<String
 }
 
 fn read(settings: &HttpSettings) -> Result<(Option<Users>, Option<Tls>), Fault> {
-    let users = settings.users.as_ref().map(users).transpose()?;
+    let found = settings.users.as_ref().map(users).transpose()?;
+    // A line that begins needs somebody who may; one that runs lets the last one be taken out.
+    if let (Some(kept), Some(true)) = (&settings.users, found.as_ref().map(Users::is_empty)) {
+        let remedy =
+            "nobody is in it; sightline user add NAME --role engineer --file FILE adds the first";
+        return Err(wrong("http.users", kept, remedy));
+    }
     let tls = settings.tls.as_ref().map(|(certificate, key)| tls(certificate, key)).transpose()?;
-    Ok((users, tls))
+    Ok((found, tls))
 }
 
 fn users(kept: &Kept) -> Result<Users, Fault> {
@@ -86,14 +99,7 @@ fn users(kept: &Kept) -> Result<Users, Fault> {
         let remedy = "others may read or write it; chmod 600 keeps them out";
         if of.mode() & BY_OTHERS == 0 { Ok(()) } else { Err(remedy) }
     })?;
-    let users =
-        Users::parse(&text).map_err(|error| wrong("http.users", kept, &one_line(&error)))?;
-    if users.is_empty() {
-        let remedy =
-            "nobody is in it; sightline user add NAME --role engineer --file FILE adds the first";
-        return Err(wrong("http.users", kept, remedy));
-    }
-    Ok(users)
+    Users::parse(&text).map_err(|error| wrong("http.users", kept, &one_line(&error)))
 }
 
 fn tls(certificate: &Kept, key: &Kept) -> Result<Tls, Fault> {

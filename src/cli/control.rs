@@ -14,7 +14,7 @@ use bundle::geometry::Size;
 use crossbeam_channel::Sender;
 
 use super::{
-    Global, calibrate, print,
+    Global, access, calibrate, print,
     recipes::Recipes,
     reload::{Reload, Reloading},
 };
@@ -22,7 +22,7 @@ use crate::{
     access::TakeNote,
     calibration::desk::{Desk, Listener, Means},
     clock::Clock,
-    config::Settings,
+    config::{HttpSettings, Settings},
     fault::{Class, Fault},
     http::{self, Action, Choosing, Gate, Served, Server},
     ledger::{Account, book, writer::Notes},
@@ -73,7 +73,6 @@ impl Common {
         let Doors { gate, commands, cameras, live, archive } = doors;
         let reload = Reload {
             config: config.map(Path::to_owned),
-            access: gate.clone().zip(settings.http.clone()),
             global: global.clone(),
             cameras,
             commands,
@@ -89,7 +88,7 @@ impl Common {
         let desk = is_served
             .then(|| desk(config, recipes, accounts, judging, audit(notes.clone(), clock), clock));
         let (desk, listener) = desk.transpose()?.unzip();
-        let served = gate.map(|gate| Served {
+        let served = gate.clone().map(|gate| Served {
             telemetry: Arc::clone(telemetry),
             board: Arc::clone(board),
             accounts: accounts.clone(),
@@ -105,8 +104,29 @@ impl Common {
             recipes: Arc::clone(recipes) as Arc<dyn Choosing>,
             production: Arc::clone(production),
         });
+        let renewing = gate.zip(settings.http.clone()).map(|(gate, http)| Renewing {
+            gate,
+            http,
+            note: audit(notes.clone(), clock),
+        });
         let listen = settings.http.as_ref().map(|http| http.listen);
-        Ok((Control::start(reload, listen.zip(served))?, listener))
+        Ok((Control::start(reload, Arc::new(renewing), listen.zip(served))?, listener))
+    }
+}
+
+/// Who takes what the users file and the certificate say now.
+struct Renewing {
+    gate: Arc<Gate>,
+    http: HttpSettings,
+    note: Arc<TakeNote>,
+}
+
+impl Renewing {
+    fn renew(&self) {
+        if let Err(fault) = access::renew(&self.http, &self.gate) {
+            let why = format!("access stays as it was: {fault}");
+            (self.note)("sightline", "reload-refused", "http", why);
+        }
     }
 }
 
@@ -118,10 +138,19 @@ pub(super) struct Control {
 }
 
 impl Control {
-    fn start(reload: Reload, http: Option<(SocketAddr, Served)>) -> Result<Self, Fault> {
+    fn start(
+        reload: Reload,
+        renewing: Arc<Option<Renewing>>,
+        http: Option<(SocketAddr, Served)>,
+    ) -> Result<Self, Fault> {
         let bug = |what: &str, error: io::Error| Fault::new(Class::Bug, format!("{what}: {error}"));
         let (request, requests) = crossbeam_channel::bounded(1);
-        shutdown::on_hangups(request.clone())
+        // At once: an engine may be built for minutes, and somebody may have to be kept out.
+        let renew = {
+            let renewing = Arc::clone(&renewing);
+            move || renewing.iter().for_each(Renewing::renew)
+        };
+        shutdown::on_hangups(request.clone(), renew)
             .map_err(|error| bug("signals cannot be handled", error))?;
         let golden = reload.commands.clone();
         let is_demo = reload.config.is_none();
@@ -132,6 +161,7 @@ impl Control {
             Action::Golden => golden.try_send(Command::Golden).is_ok(),
             // Full: one is about to begin.
             Action::Reload => {
+                renewing.iter().for_each(Renewing::renew);
                 !request.try_send(ReloadRequested).is_err_and(|error| error.is_disconnected())
             }
         };

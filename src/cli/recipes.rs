@@ -7,7 +7,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    io::Write as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
@@ -16,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use bundle::bounded;
+use bundle::{bounded, whole};
 use crossbeam_channel::Sender;
 
 use super::{
@@ -97,16 +96,8 @@ impl Choices {
         (settings, dropped)
     }
 
-    /// Writes them whole or not at all.
     fn write(&self, path: &Path) -> std::io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let unfinished = path.with_extension("json.unfinished");
-        let mut file = std::fs::File::create(&unfinished)?;
-        file.write_all(&serde_json::to_vec_pretty(&self.0)?)?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, path)?;
-        std::fs::File::open(folder)?.sync_all()
+        whole::write(path, &serde_json::to_vec_pretty(&self.0)?)
     }
 }
 

@@ -16,14 +16,13 @@ use bundle::geometry::Size;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{
-    Global, access, cameras, load, print,
+    Global, cameras, load, print,
     recipes::{Dropped, Recipes},
 };
 use crate::{
     clock::Clock,
-    config::{HttpSettings, Settings},
+    config::Settings,
     fault::{Class, Fault},
-    http::Gate,
     inspector::Inspector,
     ledger::{book::Event, writer::Notes},
     production::Production,
@@ -43,8 +42,6 @@ const SWAPPED_WITHIN: Duration = Duration::from_secs(30);
 pub(super) struct Reload {
     /// The configuration; `None` is the demo line.
     pub(super) config: Option<PathBuf>,
-    /// Who may come in, and where that was written at the start.
-    pub(super) access: Option<(Arc<Gate>, HttpSettings)>,
     pub(super) global: Global,
     /// The cameras in their order, with the size that each one's pipeline scales to: what a reload cannot change.
     pub(super) cameras: Vec<(String, Option<Size>)>,
@@ -101,14 +98,6 @@ impl Reload {
             let mut swaps = 0;
             for _request in requests {
                 let _busy = held.lock().unwrap_or_else(PoisonError::into_inner);
-                // First, and whatever becomes of the rest: somebody may have to be kept out.
-                if let Some((gate, http)) = &self.access
-                    && let Err(fault) = access::renew(http, gate)
-                {
-                    let why = fault.to_string();
-                    tracing::error!("access stays as it was: {why}");
-                    self.note("reload-refused", why);
-                }
                 match self.once(&mut swaps) {
                     Ok(told) => print::note(&format!("reloaded: {told}")),
                     Err(fault) => {

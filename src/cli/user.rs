@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bundle::bounded;
+use bundle::{bounded, whole::folder_of};
 
 use super::print;
 use crate::{
@@ -65,6 +65,13 @@ pub(super) struct Filed {
 }
 
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
+    // Two at once would each write the file without the other's change.
+    let _alone = match command {
+        Command::Add(Named { filed, .. })
+        | Command::Token(Named { filed, .. })
+        | Command::Remove(Removed { filed, .. }) => Some(alone(&filed.file)?),
+        Command::List(_) => None,
+    };
     match command {
         Command::Add(Named { name, role, filed: Filed { file } }) => {
             let mut users = read(file)?;
@@ -102,9 +109,18 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             users.remove(name).map_err(|error| refused(file, &error))?;
             write(file, &users)?;
             print::line(&format!("{name} is out; SIGHUP tells a running station"))?;
+            if users.is_empty() {
+                print::note("nobody is left: a running station lets nobody in, and none starts");
+            }
         }
     }
     Ok(())
+}
+
+/// Its folder's lock, which goes with the process: the file itself is exchanged for another.
+fn alone(path: &Path) -> Result<File, Fault> {
+    let locked = File::open(folder_of(path)).and_then(|folder| folder.lock().map(|()| folder));
+    locked.map_err(|error| unusable(path, "written", &error))
 }
 
 /// The file as it is, or nobody where there is none yet.
@@ -162,8 +178,7 @@ fn hashed(password: &str) -> Result<Password, Fault> {
 
 /// Whole or not at all, even where the power goes; readable by the owner alone, who stays who he was.
 fn write(path: &Path, users: &Users) -> Result<(), Fault> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}", std::process::id()));

@@ -244,7 +244,11 @@ fn http(raw: RawHttp, folder: &Path) -> Result<Option<HttpSettings>, ConfigError
         None => Kept::File(folder.join(text)),
     };
     let pictures_per_second = pictures_per_second(raw.pictures_per_second)?;
-    let Some(text) = raw.listen else { return Ok(None) };
+    let Some(text) = raw.listen else {
+        let has_more = raw.users.is_some() || raw.certificate.is_some() || raw.key.is_some();
+        let has_more = has_more || raw.plain.is_some() || !raw.hosts.is_empty();
+        return if has_more { Err(missing("listen")) } else { Ok(None) };
+    };
     let expected = "it must be an address with a port, such as 127.0.0.1:9640 or [::1]:9640";
     let listen: SocketAddr =
         text.parse().map_err(|_no_address| value("http.listen", &quoted(&text), expected))?;
@@ -278,6 +282,8 @@ fn http(raw: RawHttp, folder: &Path) -> Result<Option<HttpSettings>, ConfigError
 
 fn missing(name: &'static str) -> ConfigError {
     let meaning = keys::find("http", name).map_or("", |key| key.meaning);
+    // A refusal is one line.
+    let meaning = meaning.lines().next().unwrap_or_default();
     ConfigError::Missing { path: format!("http.{name}"), meaning }
 }
 

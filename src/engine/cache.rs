@@ -8,12 +8,11 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::Write as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use bundle::fingerprint;
+use bundle::{fingerprint, whole};
 use serde::{Deserialize, Serialize};
 
 use super::gpu::Gpu;
@@ -247,7 +246,9 @@ impl Place {
             files: files(&self.folder),
         };
         let path = self.folder.join(MANIFEST);
-        write(&path, &manifest).map_err(|source| error(&path, "written", source))
+        let failed = |source| error(&path, "written", source);
+        let text = serde_json::to_vec_pretty(&manifest).map_err(|error| failed(error.into()))?;
+        whole::write(&path, &text).map_err(failed)
     }
 
     /// Files that have appeared although nothing should have been built: ONNX Runtime did not take the engine.
@@ -295,17 +296,6 @@ fn files(folder: &Path) -> Vec<(String, u64)> {
 fn read(folder: &Path) -> Option<Manifest> {
     let bytes = std::fs::read(folder.join(MANIFEST)).ok()?;
     serde_json::from_slice(&bytes).ok()
-}
-
-/// Whole or not at all, even where the power goes.
-fn write(path: &Path, manifest: &Manifest) -> std::io::Result<()> {
-    let aside = path.with_extension("json.new");
-    let mut file = File::create(&aside)?;
-    file.write_all(&serde_json::to_vec_pretty(manifest)?)?;
-    file.sync_all()?;
-    std::fs::rename(&aside, path)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 fn error(path: &Path, verb: &'static str, source: std::io::Error) -> CacheError {

@@ -92,10 +92,6 @@ fn refusal(status: StatusCode, line: &str) -> Response {
     (status, format!("{line}\n")).into_response()
 }
 
-fn panicked() -> Response {
-    refusal(StatusCode::INTERNAL_SERVER_ERROR, "it panicked; please report it")
-}
-
 /// Somebody has seen an alarm. The first who says so is kept, until the alarm ends.
 #[utoipa::path(
     post, path = "/api/v1/alarms/{id}/acknowledge", tag = "running", request_body = Nothing,
@@ -177,22 +173,17 @@ async fn recipe(
         }
         Ok(chosen)
     });
-    match done.await {
-        None => Err(panicked()),
-        Some(Ok(Chosen { before, not_kept })) => Ok(Json(ChosenBody {
+    match done.await? {
+        Ok(Chosen { before, not_kept }) => Ok(Json(ChosenBody {
             camera: name,
             recipe,
             before,
             is_kept: not_kept.is_none(),
             text: not_kept,
         })),
-        Some(Err(NotChosen::NoCamera)) => {
-            Err(refusal(StatusCode::NOT_FOUND, "there is no such camera"))
-        }
-        Some(Err(NotChosen::Conflict(line))) => Err(refusal(StatusCode::CONFLICT, &line)),
-        Some(Err(NotChosen::Fault(fault))) => {
-            Err(refusal(status_of(fault.class), &fault.to_string()))
-        }
+        Err(NotChosen::NoCamera) => Err(refusal(StatusCode::NOT_FOUND, "there is no such camera")),
+        Err(NotChosen::Conflict(line)) => Err(refusal(StatusCode::CONFLICT, &line)),
+        Err(NotChosen::Fault(fault)) => Err(refusal(status_of(fault.class), &fault.to_string())),
     }
 }
 
@@ -254,21 +245,20 @@ async fn false_reject(
         }
         Ok(marked)
     });
-    match done.await {
-        None => Err(panicked()),
-        Some(Ok(marked)) => {
+    match done.await? {
+        Ok(marked) => {
             let product = marked.product.as_deref().map(str::to_owned);
             Ok(Json(MarkedBody { camera, epoch, frame, is_false, product }))
         }
-        Some(Err(NotMarked::NoReject)) => {
+        Err(NotMarked::NoReject) => {
             let line =
                 "there is no such reject: it is neither in the ledger nor among the last ones";
             Err(refusal(StatusCode::NOT_FOUND, line))
         }
-        Some(Err(NotMarked::NotYet)) => {
+        Err(NotMarked::NotYet) => {
             Err(refusal(StatusCode::CONFLICT, "the ledger is still being read; try again"))
         }
-        Some(Err(NotMarked::Fault(fault))) => {
+        Err(NotMarked::Fault(fault)) => {
             Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, &fault.to_string()))
         }
     }

@@ -3,6 +3,8 @@
 //! Owns what they take and which status a refusal has; what is done is `calibration::desk`. Whatever may wait for a disk
 //! runs beside the thread `http`, one at a time.
 
+use std::sync::Arc;
+
 use axum::{
     Extension, Json,
     extract::{Path, State},
@@ -87,12 +89,7 @@ async fn at<T: Send + 'static>(
     let Some(desk) = served.calibration.clone() else {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "nothing calibrates here\n").into_response());
     };
-    let done = aside(move || wish(&desk)).await;
-    let Some(done) = done else {
-        let text = "it panicked; please report it\n";
-        return Err((StatusCode::INTERNAL_SERVER_ERROR, text).into_response());
-    };
-    done.map_err(|refused| {
+    aside(move || wish(&desk)).await?.map_err(|refused| {
         let (status, line) = match refused {
             Refused::Conflict(line) => (StatusCode::CONFLICT, line),
             Refused::Fault(fault) => (status_of(fault.class), fault.to_string()),
@@ -183,9 +180,13 @@ async fn finish(
     Json(body): Json<FinishBody>,
 ) -> Result<Json<FinishedBody>, Response> {
     let partial = if body.partial == Some(true) { Partial::Keep } else { Partial::Refuse };
-    let written = at(&served, move |desk| desk.finish(partial, &who.name)).await?;
-    let is_reloading = (served.act)(Action::Reload);
-    Ok(Json(FinishedBody { written, is_reloading }))
+    let act = Arc::clone(&served.act);
+    // One piece of work: what is written is loaded, even where nobody waits for the answer any more.
+    let finished = at(&served, move |desk| {
+        let written = desk.finish(partial, &who.name)?;
+        Ok(FinishedBody { written, is_reloading: act(Action::Reload) })
+    });
+    finished.await.map(Json)
 }
 
 /// Nothing is written.

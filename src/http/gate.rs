@@ -214,7 +214,7 @@ impl Gate {
         if within.users.as_ref().and_then(|users| users.user(&user.name)) != Some(&user) {
             return Ok(None);
         }
-        within.attempts.succeeded(address, &user.name);
+        within.attempts.succeeded(address, &user.name, now);
         within.sessions.open(user, &cookie, csrf.clone(), now);
         Ok(Some(Opened { cookie, csrf }))
     }
@@ -237,10 +237,16 @@ impl Gate {
         format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}")
     }
 
-    /// Whether a refusal is told in the audit trail, and how many were not since the last.
-    pub(super) fn tell_refusal(&self, address: IpAddr) -> Option<u32> {
+    /// Whether a refusal is the first of a burst, which is told in the audit trail.
+    pub(super) fn is_first_of_burst(&self, kind: &'static str, address: IpAddr) -> bool {
         let now = self.clock.monotonic();
-        self.within().refused.count(address, now)
+        self.within().refused.is_first(kind, address, now)
+    }
+
+    /// Bursts that are over: their kind, from where, and how many came after the first.
+    pub(super) fn ended_bursts(&self) -> Vec<(&'static str, IpAddr, u32)> {
+        let now = self.clock.monotonic();
+        self.within().refused.ended(now)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Owns the order of these checks and the headers of every answer. A page of another site that a browser shows must not
 //! reach these routes by a name of its own, nor change anything by ours.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{error::Error as _, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -11,18 +11,23 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
+use http_body_util::LengthLimitError;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Served,
+    BODY_MAX_BYTES, Served,
     gate::{NoSuchToken, Proof, only},
     login,
     server::Connection,
 };
 use crate::access::{Role, Who};
 
-/// How long the body of a request and its answer may take; a body that is sent for as long as somebody looks is not meant.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long the body of a request may take.
+const BODY_WITHIN: Duration = Duration::from_secs(5);
+/// How long its answer may; one that is sent for as long as somebody looks begins at once.
+const ANSWER_WITHIN: Duration = Duration::from_secs(50);
+/// How often it is told how many refusals a burst had.
+const BURSTS_EVERY: Duration = Duration::from_secs(10);
 /// What a page shows with whatever is not a plain look, when a cookie says who it is.
 const CSRF: HeaderName = HeaderName::from_static("x-sightline-csrf");
 /// What browsers say about where a request comes from.
@@ -49,7 +54,7 @@ const HSTS: &str = "max-age=2592000";
 
 /// Lets those through who have that role or one above it.
 pub(super) fn at_least(role: Role, routes: OpenApiRouter<Served>) -> OpenApiRouter<Served> {
-    routes.layer(middleware::from_fn(move |request: Request, next: Next| async move {
+    read_first(routes).layer(middleware::from_fn(move |request: Request, next: Next| async move {
         match request.extensions().get::<Who>() {
             Some(who) if who.role >= role => next.run(request).await,
             Some(_) => {
@@ -57,6 +62,30 @@ pub(super) fn at_least(role: Role, routes: OpenApiRouter<Served>) -> OpenApiRout
                 (StatusCode::FORBIDDEN, text).into_response()
             }
             None => nobody("log in first\n"),
+        }
+    }))
+}
+
+/// Has bodies read whole, within their bounds, before anything is done with them.
+pub(super) fn read_first(routes: OpenApiRouter<Served>) -> OpenApiRouter<Served> {
+    routes.layer(middleware::from_fn(|request: Request, next: Next| async move {
+        let close = [(header::CONNECTION, "close")];
+        let (head, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, BODY_MAX_BYTES);
+        match tokio::time::timeout(BODY_WITHIN, body).await {
+            Ok(Ok(body)) => next.run(Request::from_parts(head, body.into())).await,
+            Ok(Err(error))
+                if error.source().is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) =>
+            {
+                let text = format!("a body has at most {BODY_MAX_BYTES} bytes\n");
+                (StatusCode::PAYLOAD_TOO_LARGE, close, text).into_response()
+            }
+            Ok(Err(_broken)) => {
+                (StatusCode::BAD_REQUEST, close, "the body is broken off\n").into_response()
+            }
+            Err(_late) => {
+                (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response()
+            }
         }
     }))
 }
@@ -93,7 +122,8 @@ pub(super) async fn guard(
             Ok(response) => response,
             Err(_late) => {
                 let close = [(header::CONNECTION, "close")];
-                (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response()
+                let text = "it takes long, and goes on; look again\n";
+                (StatusCode::SERVICE_UNAVAILABLE, close, text).into_response()
             }
         },
         Err(refusal) => *refusal,
@@ -164,11 +194,18 @@ pub(super) fn nobody(text: &'static str) -> Response {
 
 /// A refusal for the audit trail: one event for a burst of them.
 pub(super) fn refused(served: &Served, kind: &'static str, who: &str, address: IpAddr) {
-    if let Some(untold) = served.gate.tell_refusal(address) {
-        let more = match untold {
-            0 => String::new(),
-            more => format!("; and {more} refusals since the last that was told"),
-        };
-        (served.note)(who, kind, "http", format!("from {}{more}", address.to_canonical()));
+    if served.gate.is_first_of_burst(kind, address) {
+        (served.note)(who, kind, "http", format!("from {}", address.to_canonical()));
+    }
+}
+
+/// Tells how many came after the first of a burst, when it is over.
+pub(super) async fn tell_bursts(served: Served) {
+    let mut looks = tokio::time::interval(BURSTS_EVERY);
+    while !served.board.condition().is_stopping {
+        looks.tick().await;
+        for (kind, address, more) in served.gate.ended_bursts() {
+            (served.note)("unknown", kind, "http", format!("from {address}: {more} more"));
+        }
     }
 }

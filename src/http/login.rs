@@ -116,7 +116,10 @@ async fn login(
         }
     };
     let kept = trying.password();
-    let is_right = aside(move || kept.is(&password)).await == Some(true);
+    let is_right = match aside(move || kept.is(&password)).await {
+        Ok(is_right) => is_right,
+        Err(refusal) => return refusal,
+    };
     let who = trying.name().to_owned();
     let wrong = || {
         refused(&served, "login-refused", &who, address);

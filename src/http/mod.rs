@@ -5,6 +5,7 @@
 //! engine's thread never waits for a client. The only place with `tokio`.
 
 mod actions;
+mod aside;
 mod calibration;
 mod evidence;
 mod gate;
@@ -37,8 +38,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::actions::{Choosing, Chosen, Line, NotChosen, Offered};
+use self::aside::aside;
 
-use self::guard::{at_least, lives_long};
+use self::guard::{at_least, lives_long, read_first};
 pub use self::{
     gate::{Gate, Way},
     server::Server,
@@ -103,8 +105,11 @@ pub enum Action {
 /// Serves on a thread of its own whoever comes to that address.
 pub fn start(listener: TcpListener, served: Served) -> io::Result<Server> {
     let gate = Arc::clone(&served.gate);
-    let telling = live::tell_state(served.clone());
-    Server::serve(listener, gate, routes(served), telling)
+    let (state, refusals) = (live::tell_state(served.clone()), guard::tell_bursts(served.clone()));
+    let beside = async {
+        tokio::join!(state, refusals);
+    };
+    Server::serve(listener, gate, routes(served), beside)
 }
 
 fn routes(served: Served) -> Router {
@@ -124,7 +129,7 @@ fn documented() -> OpenApiRouter<Served> {
     OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(health))
         .routes(routes!(ready))
-        .merge(login::routes())
+        .merge(read_first(login::routes()))
         .merge(at_least(Role::Viewer, looking()))
         .merge(at_least(Role::Viewer, lives_long(live::watching())))
         .merge(at_least(Role::Operator, running()))
@@ -255,11 +260,6 @@ async fn reload(
     Json(Nothing {}): Json<Nothing>,
 ) -> StatusCode {
     asked(&served, &who, Action::Reload)
-}
-
-/// What may wait for a disk, on a thread of its own; `None` when it panicked.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    tokio::task::spawn_blocking(work).await.ok()
 }
 
 /// An empty object: its content type is what a browser asks about before it sends one elsewhere.

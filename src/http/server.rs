@@ -13,13 +13,13 @@ use std::{
 };
 
 use axum::{Router, extract::Request};
-use hyper::service::Service as _;
+use hyper::{server::conn::http1::Parts, service::Service as _};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
     time::Instant,
@@ -31,6 +31,7 @@ use super::{
     gate::{Gate, Proof},
     live,
 };
+use crate::{access::attempts::network, machine::yield_to_others};
 
 /// The largest head: a request line and what a browser or a scraper sends with it.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
@@ -41,6 +42,11 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a connection may live that somebody looks through.
 pub(super) const LIVE_WITHIN: Duration = Duration::from_mins(15);
+
+/// How long what has begun may take at the end.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection that has to end may take to say what it is about to say.
+const SAYS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many connections there may be, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +116,8 @@ impl Server {
             .enable_all()
             .thread_name("http-aside")
             .max_blocking_threads(1)
+            // Hashes and files may take their time, verdicts may not.
+            .on_thread_start(|| yield_to_others("http-aside"))
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
@@ -122,7 +130,8 @@ impl Server {
                     Err(error) => tracing::error!("http: {error}"),
                 }
             });
-            // Connections that are open end with the runtime.
+            // Connections that are open end with the runtime; a disk that hangs is not waited for.
+            runtime.shutdown_timeout(ENDS_WITHIN);
         })?;
         Ok(Self { address, scheme, stop, thread })
     }
@@ -248,28 +257,53 @@ async fn converse(
         request.extensions_mut().insert(Arc::clone(&connection));
         routes.call(request)
     });
-    let conversation = hyper::server::conn::http1::Builder::new()
+    let mut conversation = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(HEAD_MAX_BYTES)
         // Who has said all there is to say still wants the answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
-    let mut conversation = std::pin::pin!(conversation);
+    let mut last_word = None;
     loop {
         let Life { ends, proof } = life.borrow_and_update().clone();
+        let ends = last_word.unwrap_or(ends);
         let look = if proof.is_some() { ends.min(Instant::now() + still_every) } else { ends };
         tokio::select! {
-            // A client that goes away, or breaks the protocol, is its own business.
-            _ended = &mut conversation => return,
+            ended = &mut conversation => {
+                if ended.is_err_and(|error| error.is_timeout()) {
+                    too_slow(conversation.into_parts()).await;
+                }
+                // Any other client goes away, or breaks the protocol: its own business.
+                return;
+            }
             () = tokio::time::sleep_until(look) => {
-                if Instant::now() >= ends || !proof.is_none_or(|proof| gate.still_holds(&proof)) {
+                if !proof.is_none_or(|proof| gate.still_holds(&proof)) {
                     return;
+                }
+                if Instant::now() >= ends {
+                    if last_word.is_some() {
+                        return;
+                    }
+                    // The answer that is under way is the last.
+                    std::pin::Pin::new(&mut conversation).graceful_shutdown();
+                    last_word = Some(Instant::now() + SAYS_WITHIN);
                 }
             }
             // It lives longer from now on.
             Ok(()) = life.changed() => {}
         }
+    }
+}
+
+/// Tells whoever dribbles a head; who has said nothing hears nothing.
+async fn too_slow<S>(parts: Parts<TokioIo<impl AsyncWrite + Unpin>, S>) {
+    let answer = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    if !parts.read_buf.is_empty() {
+        let mut stream = parts.io.into_inner();
+        // Gone by then, perhaps.
+        let _heard = stream.write_all(answer).await;
+        let _heard = stream.shutdown().await;
     }
 }
 
@@ -288,6 +322,8 @@ struct Counted {
 impl Addresses {
     /// One more of that address; `None` where it has as many as it may.
     fn count(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Counted> {
+        // Of version 6 whoever has one has very many.
+        let address = network(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
         if *count >= most {

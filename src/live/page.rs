@@ -21,12 +21,9 @@ use super::{
 };
 use crate::{
     frame::{CameraId, FrameId},
+    machine::yield_to_others,
     record::Record,
 };
-
-/// How much this thread steps back where processors are short: pictures may be late, verdicts may not. Linux gives it a
-/// third of what another thread gets; with 10 it is a tenth, and on a machine that is busy with more a page stands still.
-const NICENESS: i32 = 5;
 
 #[derive(Serialize)]
 struct PictureJson {
@@ -59,7 +56,7 @@ impl Page {
     /// Nobody sleeps on its channels, for whoever sleeps there is woken under a lock, which the engine's thread would
     /// take: this thread looks, as often as `looks` says, and ticks after each `every`.
     pub(super) fn run(mut self, looks: &Receiver<Instant>, every: Duration) {
-        yield_to_others();
+        yield_to_others("page");
         let mut next_tick = None;
         while let Ok(now) = looks.recv() {
             let is_over = self.look();
@@ -195,13 +192,6 @@ impl Page {
         };
         let row = lock(&self.live.rejects).add(frame, Facts::of(record), picture);
         self.live.tell_reject(&row);
-    }
-}
-
-/// On Linux a thread has a niceness of its own.
-fn yield_to_others() {
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::debug!("the thread page keeps its priority: {error}");
     }
 }
 

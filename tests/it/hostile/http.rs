@@ -281,6 +281,38 @@ fn what_changes_something_needs_this_host_this_origin_and_json() {
     running.stop();
 }
 
+#[test]
+fn a_head_that_dribbles_is_told_so_and_who_says_nothing_is_let_go() {
+    let scratch = Scratch::new();
+    line(&scratch);
+    let running = Running::start(&scratch, &[]);
+    let speak = |words: &'static [u8], more: usize| {
+        let mut stream = TcpStream::connect(&running.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(words).unwrap();
+        let mut dribbling = stream.try_clone().unwrap();
+        let dribble = std::thread::spawn(move || {
+            for _ in 0..more {
+                std::thread::sleep(Duration::from_millis(500));
+                if dribbling.write_all(b"x").is_err() {
+                    break;
+                }
+            }
+        });
+        let mut answer = Vec::new();
+        // It may be reset behind the answer.
+        let _reset = stream.read_to_end(&mut answer);
+        dribble.join().unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let dribbled = speak(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: ", 40);
+    assert!(dribbled.starts_with("HTTP/1.1 408 "), "{dribbled}");
+    assert_eq!(speak(b"", 0), "");
+    let body = b"POST /api/v1/mode HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{";
+    assert!(speak(body, 40).starts_with("HTTP/1.1 408 "));
+    running.stop();
+}
+
 /// A line whose users are a viewer and an engineer, with a token of the latter.
 fn guarded(scratch: &Scratch) -> String {
     access::user(scratch, "vic", "viewer");
