@@ -246,7 +246,7 @@ fn http(raw: RawHttp, folder: &Path) -> Result<Option<HttpSettings>, ConfigError
     let pictures_per_second = pictures_per_second(raw.pictures_per_second)?;
     let Some(text) = raw.listen else {
         let has_more = raw.users.is_some() || raw.certificate.is_some() || raw.key.is_some();
-        let has_more = has_more || raw.plain.is_some() || !raw.hosts.is_empty();
+        let has_more = has_more || raw.plain == Some(true) || !raw.hosts.is_empty();
         return if has_more { Err(missing("listen")) } else { Ok(None) };
     };
     let expected = "it must be an address with a port, such as 127.0.0.1:9640 or [::1]:9640";
