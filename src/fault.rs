@@ -24,13 +24,15 @@ pub enum Class {
     Output,
     /// A GPU that only a new process can use again.
     Gpu,
+    /// The machine lacks something that an inspector needs.
+    Machine,
     /// A bug in Sightline.
     Bug,
 }
 
 impl Class {
     /// Every class, in the order of the exit codes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Rejected,
         Self::Usage,
         Self::Configuration,
@@ -40,6 +42,7 @@ impl Class {
         Self::Data,
         Self::Output,
         Self::Gpu,
+        Self::Machine,
         Self::Bug,
     ];
 
@@ -56,6 +59,7 @@ impl Class {
             Self::Output => 8,
             // 9 is the trainer's.
             Self::Gpu => 10,
+            Self::Machine => 12,
             // EX_SOFTWARE of sysexits.h.
             Self::Bug => 70,
         }
@@ -73,6 +77,7 @@ impl Class {
             Self::Data => "data",
             Self::Output => "output",
             Self::Gpu => "gpu",
+            Self::Machine => "machine",
             Self::Bug => "bug",
         }
     }

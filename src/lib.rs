@@ -12,7 +12,8 @@
 //! 9. Pictures of what is refused are kept by the `archive`, at their full resolution.
 //! 10. The page sees pictures, rejects and trends by what `live` keeps.
 //! 11. Good parts are measured for a `calibration`, by a command or beside the running line.
-//! 12. At the end `summary` says what it amounts to, and `fault` which exit code that is.
+//! 12. `doctor` looks at the machine before any of it, and says what is missing.
+//! 13. At the end `summary` says what it amounts to, and `fault` which exit code that is.
 
 pub mod area;
 pub mod frame;
@@ -43,6 +44,7 @@ pub mod summary;
 pub mod overlay;
 pub mod images;
 pub mod bench;
+pub mod doctor;
 pub mod config;
 pub mod cli;
 pub mod clock;

@@ -3,7 +3,7 @@
 //! Owns GStreamer: no other module knows it. `preset` is the text of a pipeline, `pipeline` the elements made of
 //! it, `blueprint` what is built anew after a failure, `view` and `crop` the part of the picture that is looked at,
 //! `capture` the callback, `trigger` which frames show a part, `pixels` the mapped buffers, `packets` what the network
-//! lost, `stills` feeds decoded images, `supervisor` is the thread that watches, `reconnect` decides when a lost camera is tried again.
+//! lost, `inventory` what is installed, `stills` feeds decoded images, `supervisor` is the thread that watches, `reconnect` decides when a lost camera is tried again.
 //! Invariants: a frame is numbered in the appsink's callback, before anything of ours can fail or drop; a pipeline
 //! that ends, fails or is stopped says so exactly once; its channel closes after its last frame; a live camera that fails
 //! is tried again for ever, and no other camera notices.
@@ -13,6 +13,7 @@ mod blueprint;
 mod capture;
 pub mod clip;
 mod crop;
+pub mod inventory;
 mod packages;
 mod packets;
 mod pipeline;

@@ -192,6 +192,18 @@ impl Preset {
         })
     }
 
+    /// The elements of all its launch lines, each once.
+    pub fn elements(&self) -> Vec<String> {
+        let Self { launch, stills, download, scale, convert, .. } = self;
+        let lines = [Some(launch), stills.as_ref(), download.as_ref(), Some(scale), Some(convert)];
+        let links = lines.into_iter().flatten().flat_map(|line| line.split(" ! "));
+        let first = links.filter_map(|link| link.split_whitespace().next());
+        let elements = first
+            .filter(|word| word.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)));
+        let elements: std::collections::BTreeSet<_> = elements.map(Into::into).collect();
+        elements.into_iter().collect()
+    }
+
     /// The preset with a value for each of its parameters.
     pub fn with(&self, given: &BTreeMap<String, String>) -> Result<Filled<'_>, PresetError> {
         if let Some(name) = given.keys().find(|name| !self.parameters.contains_key(*name)) {

@@ -301,7 +301,12 @@ fn last_took(expected: Option<Duration>) -> String {
 }
 
 fn cache(settings: &EngineSettings) -> Cache {
-    Cache::at(&settings.cache.clone().unwrap_or_else(cache_folder))
+    Cache::at(&cache_path(settings))
+}
+
+/// The folder of the engines that `TensorRT` builds.
+pub(super) fn cache_path(settings: &EngineSettings) -> PathBuf {
+    settings.cache.clone().unwrap_or_else(cache_folder)
 }
 
 /// What a service manager gives us, or the user's own.
@@ -351,7 +356,8 @@ pub(super) fn runtime(global: &Global, settings: &EngineSettings) -> Result<Runt
     Ok(runtime)
 }
 
-fn search(global: &Global, settings: &EngineSettings) -> Search {
+/// Where ONNX Runtime is looked for.
+pub(super) fn search(global: &Global, settings: &EngineSettings) -> Search {
     let environment = LIBRARY_VARIABLES.iter().find_map(|variable| {
         let path = std::env::var_os(variable).filter(|path| !path.is_empty())?;
         Some(((*variable).to_owned(), PathBuf::from(path)))

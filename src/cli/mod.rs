@@ -9,6 +9,7 @@ mod calibrate;
 mod capture;
 mod check;
 mod control;
+mod doctor;
 mod inspect;
 mod evidence;
 mod ledger;
@@ -62,6 +63,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Say whether a configuration, its model and its pipelines hold together.
     Check(check::Arguments),
+    /// Say what this machine has of what an inspector needs, and what to do about the rest.
+    Doctor(doctor::Arguments),
     /// Measure what this machine makes of a model.
     Bench(bench::Arguments),
     /// Look at what became of every frame.
@@ -110,6 +113,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Calibrate(arguments) => calibrate::run(arguments, global),
         Command::Inspect(arguments) => inspect::run(arguments, global),
         Command::Check(arguments) => check::run(arguments, global),
+        Command::Doctor(arguments) => doctor::run(arguments, global),
         Command::Bench(arguments) => bench::run(arguments, global),
         Command::Ledger(command) => ledger::run(command),
         Command::User(command) => user::run(command),

@@ -306,12 +306,7 @@ fn memory(session: &Session, options: &OnnxOptions, attempt: &Attempt) -> Alloca
 pub fn check_available(runtime: &Runtime, attempt: &Attempt) -> Result<(), EngineError> {
     for &provider in &attempt.providers {
         let missing = |cause: String| EngineError::Provider { provider, cause };
-        let available = match provider {
-            Provider::Cpu => Ok(true),
-            Provider::Cuda => ep::CUDA::is_available(),
-            Provider::TensorRt => ep::TensorRT::is_available(),
-        };
-        if !available.map_err(|error| failed(&error, missing))? {
+        if !is_available(provider).map_err(|error| failed(&error, missing))? {
             return Err(missing(format!(
                 "ONNX Runtime {} at {} was built without it",
                 runtime.version(),
@@ -320,6 +315,19 @@ pub fn check_available(runtime: &Runtime, attempt: &Attempt) -> Result<(), Engin
         }
     }
     Ok(())
+}
+
+/// Whether the library was built with that provider; whether its GPU is there is another question.
+pub fn has(_started: &Runtime, provider: Provider) -> bool {
+    is_available(provider).unwrap_or(false)
+}
+
+fn is_available(provider: Provider) -> ort::Result<bool> {
+    match provider {
+        Provider::Cpu => Ok(true),
+        Provider::Cuda => ep::CUDA::is_available(),
+        Provider::TensorRt => ep::TensorRT::is_available(),
+    }
 }
 
 /// A session for the model, and the length of its embedding.

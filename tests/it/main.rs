@@ -23,6 +23,7 @@ mod bench;
 mod calibrate;
 mod check_and_capture;
 mod demo;
+mod doctor;
 mod engines;
 mod golden_refusal;
 mod hostile;

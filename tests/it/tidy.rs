@@ -7,7 +7,7 @@ const FOLDERS: [&str; 7] =
     ["src", "bundle/src", "network/src", "synth/src", "trainer/src", "tests", "benches"];
 
 /// Modules that decide and never act.
-const PURE: [&str; 70] = [
+const PURE: [&str; 78] = [
     "src/alarm.rs",
     "src/production/figures.rs",
     "src/production/proposal.rs",
@@ -34,6 +34,14 @@ const PURE: [&str; 70] = [
     "src/verdict.rs",
     "src/fault.rs",
     "src/summary.rs",
+    "src/doctor/mod.rs",
+    "src/doctor/facts.rs",
+    "src/doctor/parse.rs",
+    "src/doctor/findings/mod.rs",
+    "src/doctor/findings/devices.rs",
+    "src/doctor/findings/engine.rs",
+    "src/doctor/findings/machine.rs",
+    "src/doctor/findings/resources.rs",
     "src/bench/report.rs",
     "src/bench/statistics.rs",
     "src/overlay.rs",
