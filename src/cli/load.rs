@@ -22,7 +22,7 @@ use super::{Global, print};
 use crate::{
     config::{EngineSettings, ModelSettings},
     engine::{
-        self, Attempt, Built, EngineError, Onnx, Provider, Runtime, Verified,
+        self, Attempt, Built, EngineError, Onnx, Progress, Provider, Runtime, Verified,
         cache::{Cache, Key, Place},
         gpu::{Gpu, Places},
         library::Search,
@@ -164,8 +164,10 @@ impl Model {
             let key = self.key(runtime, settings, attempt, gpu.clone());
             with_cache(&cache, &key, attempt, building, |folder| session(Some(folder)))
         };
-        let tell = |progress| tracing::debug!("{progress:?}");
-        let built = engine::build::build(&attempts, document, load, tell).map_err(|error| {
+        let built =
+            engine::build::build(&attempts, document, load, |progress| building.stage(&progress));
+        building.verified();
+        let built = built.map_err(|error| {
             let (class, text) = (error.class(), one_line(&error));
             let is_models = class == Class::Model;
             let prefix = format!("model {}: ", self.path.display());
@@ -242,7 +244,7 @@ fn with_cache<T>(
     building.begin(attempt, place.expected, why);
     let started = Instant::now();
     let loaded = load(&place.folder);
-    building.end();
+    building.end(started.elapsed());
     let loaded = loaded?;
     // What cannot be kept is built again next time; the engine that is there is as good as any.
     if let Err(error) = place.finish(started.elapsed()) {
@@ -266,9 +268,23 @@ fn kept<T>(cache: &Cache, place: &Place, loaded: T) -> T {
     loaded
 }
 
-/// An engine that is being built, for whoever wants to know how far that is.
+/// An engine that is being built, for whoever wants to know how far that is, and how long all of it took.
 #[derive(Debug, Default)]
-pub(super) struct Building(Mutex<Option<(String, Instant, Option<Duration>)>>);
+pub(super) struct Building {
+    now: Mutex<Option<(String, Instant, Option<Duration>)>>,
+    took: Mutex<(Took, Option<Instant>)>,
+}
+
+/// How long it took to come by the engine that is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Took {
+    /// To build it; `None` where nothing was built.
+    pub(super) build: Option<Duration>,
+    /// To load it, with its building.
+    pub(super) load: Duration,
+    /// To run its golden frames, the first runs that warm it up among them.
+    pub(super) verify: Duration,
+}
 
 impl Building {
     fn begin(&self, attempt: &Attempt, expected: Option<Duration>, why: Option<String>) {
@@ -280,8 +296,35 @@ impl Building {
         *self.now() = Some((attempt.to_string(), Instant::now(), expected));
     }
 
-    fn end(&self) {
+    fn end(&self, took: Duration) {
         *self.now() = None;
+        self.times().0.build = Some(took);
+    }
+
+    /// Another stage of the way to an engine begins; those of an engine that was refused do not count.
+    fn stage(&self, progress: &Progress) {
+        tracing::debug!("{progress:?}");
+        let mut times = self.times();
+        let (took, began) = &mut *times;
+        match progress {
+            Progress::Loads(_) => *took = Took::default(),
+            Progress::Verifies(_) => took.load = began.map_or(Duration::ZERO, |at| at.elapsed()),
+        }
+        *began = Some(Instant::now());
+    }
+
+    fn verified(&self) {
+        let mut times = self.times();
+        times.0.verify = times.1.map_or(Duration::ZERO, |at| at.elapsed());
+    }
+
+    /// How long it took.
+    pub(super) fn took(&self) -> Took {
+        self.times().0
+    }
+
+    fn times(&self) -> MutexGuard<'_, (Took, Option<Instant>)> {
+        self.took.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// In words, while one is being built.
@@ -292,7 +335,7 @@ impl Building {
     }
 
     fn now(&self) -> MutexGuard<'_, Option<(String, Instant, Option<Duration>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -457,5 +500,9 @@ mod tests {
         let (is_there, told) = load(2, false).unwrap();
         assert!(!is_there);
         assert!(told.unwrap().ends_with("(the last one took 0 s)"));
+        assert!(building.took().build.is_some());
+        building.stage(&Progress::Loads(attempt.clone()));
+        assert_eq!(load(2, false).unwrap(), (true, None));
+        assert_eq!(building.took().build, None, "what was built before is another start's");
     }
 }

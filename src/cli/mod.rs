@@ -14,7 +14,9 @@ mod inspect;
 mod evidence;
 mod ledger;
 mod load;
+mod loading;
 mod model;
+mod prepare;
 mod print;
 mod production;
 mod recipes;
@@ -63,6 +65,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Say whether a configuration, its model and its pipelines hold together.
     Check(check::Arguments),
+    /// Build and verify the engine of a configuration, before its line is started.
+    Prepare(prepare::Arguments),
     /// Say what this machine has of what an inspector needs, and what to do about the rest.
     Doctor(doctor::Arguments),
     /// Measure what this machine makes of a model.
@@ -113,6 +117,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Calibrate(arguments) => calibrate::run(arguments, global),
         Command::Inspect(arguments) => inspect::run(arguments, global),
         Command::Check(arguments) => check::run(arguments, global),
+        Command::Prepare(arguments) => prepare::run(arguments, global),
         Command::Doctor(arguments) => doctor::run(arguments, global),
         Command::Bench(arguments) => bench::run(arguments, global),
         Command::Ledger(command) => ledger::run(command),

@@ -11,12 +11,14 @@ use std::{
 };
 
 use bundle::geometry::{Geometry, Size};
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::Receiver;
 
 use super::{
     Global, access, cameras,
     control::{Common, Control, Doors},
-    load, print, production,
+    load,
+    loading::{self, Patience},
+    print, production,
     recipes::Recipes,
     reload::note_dropped,
 };
@@ -198,8 +200,6 @@ fn settings(arguments: &Arguments) -> Result<Settings, Fault> {
 }
 
 /// The engine, while people and the service manager hear how far it is; `None` when the stop was asked for meanwhile.
-///
-/// A thread loads and builds, for neither can be interrupted: who asks for the end is not kept waiting for minutes.
 fn engine(
     manager: &mut Manager,
     model: &Arc<load::Model>,
@@ -208,32 +208,20 @@ fn engine(
     board: &Board,
     stop: &Receiver<StopRequested>,
 ) -> Result<Option<Built>, Fault> {
-    let building = Arc::new(load::Building::default());
-    let (done, built) = crossbeam_channel::bounded(1);
-    let work = {
-        let (model, runtime) = (Arc::clone(model), runtime.clone());
-        let (engine, building) = (settings.engine.clone(), Arc::clone(&building));
-        move || {
-            // Nobody waits any more after a request to stop.
-            let _gone = done.send(model.engine(&runtime, &engine, &building));
-        }
-    };
-    std::thread::Builder::new().name("loading".into()).spawn(work).map_err(|error| {
-        Fault::new(Class::Engine, format!("a thread cannot be started: {error}"))
-    })?;
     let began = std::time::Instant::now();
-    let tick = || {
+    let tick = |text: Option<String>| {
         // What hangs is not waited for any longer: the manager's patience ends.
         if began.elapsed() < LOADED_WITHIN {
             manager.extend();
         }
-        let text = building.how_far();
         board.post(Event::Building(text.clone().unwrap_or_default()));
         if let Some(text) = text {
             manager.status(&format!("building {text}"));
         }
     };
-    let Some(built) = unless_stopped(&built, stop, HOW_FAR_EVERY, Station::DRAIN_WITHIN, tick)?
+    let patience = Patience { tick_every: HOW_FAR_EVERY, after_stop: Station::DRAIN_WITHIN };
+    let Some((built, _took)) =
+        loading::engine(model, runtime, &settings.engine, stop, patience, tick)?
     else {
         manager.stopping();
         return Ok(None);
@@ -241,33 +229,6 @@ fn engine(
     board.post(Event::Building(String::new()));
     board.post(load::fell_back(&built, &settings.engine));
     Ok(Some(built))
-}
-
-/// What another thread comes to, or `None` when the stop was asked for before; `tick` is called meanwhile.
-///
-/// Most engines are there within a second, and are taken down in order: for so long it is waited after the request.
-fn unless_stopped<T>(
-    done: &Receiver<Result<T, Fault>>,
-    stop: &Receiver<StopRequested>,
-    every: Duration,
-    after_stop: Duration,
-    mut tick: impl FnMut(),
-) -> Result<Option<T>, Fault> {
-    loop {
-        select! {
-            recv(done) -> outcome => {
-                let panicked = |_gone| {
-                    Fault::new(Class::Bug, "the thread loading panicked; please report it")
-                };
-                return outcome.map_err(panicked)?.map(Some);
-            }
-            recv(stop) -> _ => {
-                drop(done.recv_timeout(after_stop));
-                return Ok(None);
-            }
-            default(every) => tick(),
-        }
-    }
 }
 
 /// The end of a run that was asked to end before it had begun.
@@ -540,30 +501,6 @@ fn close(report: &Report, is_text: bool) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use crate::{camera::CameraError, frame::CameraId, summary::Summary};
-
-    #[test]
-    fn a_start_that_is_asked_to_end_does_not_wait_for_an_engine_that_is_being_built() {
-        let (millis, long) = (Duration::from_millis(1), Duration::from_mins(10));
-        let (done, outcomes) = crossbeam_channel::bounded(1);
-        let (request, stop) = crossbeam_channel::bounded(1);
-        let mut ticks = 0;
-        // Nothing is built; the request comes with the third tick.
-        let ended = unless_stopped::<u8>(&outcomes, &stop, millis, millis, || {
-            ticks += 1;
-            if ticks == 3 {
-                request.send(StopRequested).unwrap();
-            }
-        });
-        assert_eq!((ended.unwrap(), ticks), (None, 3));
-        done.send(Ok(7)).unwrap();
-        assert_eq!(unless_stopped(&outcomes, &stop, long, long, || {}).unwrap(), Some(7));
-        done.send(Err(Fault::new(Class::Model, "damaged"))).unwrap();
-        let failed = unless_stopped::<u8>(&outcomes, &stop, long, long, || {}).unwrap_err();
-        assert_eq!(failed.class, Class::Model);
-        drop(done);
-        let gone = unless_stopped::<u8>(&outcomes, &stop, long, long, || {}).unwrap_err();
-        assert_eq!(gone.class, Class::Bug);
-    }
 
     #[test]
     fn a_lost_gpu_decides_the_exit_code_whatever_else_failed() {

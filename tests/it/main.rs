@@ -33,6 +33,7 @@ mod ledger;
 mod live;
 mod page;
 mod precisions;
+mod prepare;
 mod presets;
 mod recipes;
 mod reconnect;
