@@ -20,6 +20,7 @@ mod actions;
 mod archive;
 mod bad_input;
 mod bench;
+mod board_check;
 mod calibrate;
 mod check_and_capture;
 mod demo;
