@@ -5,7 +5,7 @@
 
 use std::{
     io::{IsTerminal as _, stderr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -83,22 +83,8 @@ fn ready(
     per_frame: Duration,
 ) -> String {
     let agreed = built.engine.deviation();
-    let secs = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
-    let how = match took.build {
-        Some(build) => format!(
-            "built in {}, kept in {}",
-            secs(build),
-            load::cache_path(&settings.engine).display()
-        ),
-        None if built.attempt.builds() => {
-            format!(
-                "already built, from {}, loaded in {}",
-                load::cache_path(&settings.engine).display(),
-                secs(took.load)
-            )
-        }
-        None => format!("nothing to build, loaded in {}", secs(took.load)),
-    };
+    let cache = built.attempt.builds().then(|| load::cache_path(&settings.engine));
+    let how = how(took, cache.as_deref());
     format!(
         "ready: {} on ONNX Runtime {}; {how}; {} golden frames agree, score within {:.1e}, map within {:.1e}, warmed up in {}; then {:.1} ms a frame",
         built.attempt,
@@ -109,6 +95,22 @@ fn ready(
         secs(took.verify),
         per_frame.as_secs_f64() * 1e3
     )
+}
+
+/// Whether it was built, and from where it came; `cache` is where engines are kept that are built.
+fn how(took: Took, cache: Option<&Path>) -> String {
+    let load = secs(took.load);
+    match (took.build, cache) {
+        (_, None) => format!("nothing to build, loaded in {load}"),
+        (Some(build), Some(cache)) => {
+            format!("built in {}, kept in {}", secs(build), cache.display())
+        }
+        (None, Some(cache)) => format!("already built, loaded in {load} from {}", cache.display()),
+    }
+}
+
+fn secs(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
 }
 
 /// What a frame takes, now that the engine is warm: the network alone, one frame at a time.
@@ -159,5 +161,22 @@ impl Progress {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_told_whether_something_was_built() {
+        let check = |build: Option<u64>, cache: Option<&str>, expected: &str| {
+            let build = build.map(Duration::from_secs);
+            let took = Took { build, load: Duration::from_millis(2_340), verify: Duration::ZERO };
+            assert_eq!(how(took, cache.map(Path::new)), expected);
+        };
+        check(None, None, "nothing to build, loaded in 2.3 s");
+        check(Some(240), Some("/c"), "built in 240.0 s, kept in /c");
+        check(None, Some("/c"), "already built, loaded in 2.3 s from /c");
     }
 }

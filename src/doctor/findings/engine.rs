@@ -125,7 +125,7 @@ fn pairs(engine: &Engine, library: &Library) -> Vec<Finding> {
             );
             findings.push(Finding::bad(AREA, what, "its TensorRT provider cannot be loaded: install the build that docs/jetson.md names for this JetPack"));
         }
-        (_, Some(here)) => findings.extend(tested(version, here)),
+        (built, Some(here)) => findings.extend(tested(version, here, built.is_some())),
         (Some(_), None) => {
             let remedy = "install it: `sudo apt-get install tensorrt` on JetPack, or list only what is there in engine.providers";
             findings.push(Finding::bad(AREA, "TensorRT's library libnvinfer is not here", remedy));
@@ -147,13 +147,14 @@ fn pairs(engine: &Engine, library: &Library) -> Vec<Finding> {
     findings
 }
 
-/// Another minor release than the tested one usually works, and is the first thing to change when it does not.
-fn tested(version: &str, here: (u32, u32)) -> Option<Finding> {
+/// Another minor release than the tested one usually works, and is the first thing to change when it does not. Another
+/// major one never does, unless the build `is_linked` with the one that is here, whatever others of that version are.
+fn tested(version: &str, here: (u32, u32), is_linked: bool) -> Option<Finding> {
     let (major, minor) = parse::major_minor(version)?;
     let told = format!("ONNX Runtime {version} on TensorRT {}.{}", here.0, here.1);
     let pair = PAIRS.iter().find(|(known, _)| (1, *known) == (major, minor));
     match pair {
-        Some((_, tested)) if tested.0 != here.0 => {
+        Some((_, tested)) if tested.0 != here.0 && !is_linked => {
             let what = format!("{told}: it is made for {}.{}", tested.0, tested.1);
             Some(Finding::bad(
                 AREA,
@@ -242,6 +243,7 @@ mod tests {
             "tested pair",
         );
         check("1.19.2", "10.3.0", &["libnvinfer.so.10"], Level::Note, "it is tested with 10.2");
+        check("1.18.0", "8.6.2", &["libnvinfer.so.8"], Level::Note, "it is tested with 10.0");
         check("1.17.0", "10.3.0", &[], Level::Bad, "it is made for 8.6");
         // What it was linked with is known, whatever the table says.
         check(
