@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # A rustup of this user need not be on the PATH; one on the PATH comes first.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: run test check-style docs soak bench bench-report install-run install-test build
+.PHONY: run test check-style docs book soak bench bench-report install-run install-test build
 
 ## run: the demo line, once, in real time, with its page; `make run ARGS=--loop` until Ctrl-C
 run: build
@@ -26,6 +26,12 @@ check-style: install-test
 ## docs: the API documentation
 docs: install-test
 	RUSTDOCFLAGS=--deny=warnings cargo doc --locked --workspace --no-deps
+
+## book: docs/ as a book, in target/book
+book:
+	@tools/install-packages run
+	@tools/install-mdbook
+	tools/build-book
 
 ## soak: what takes too long for every change
 soak: install-test

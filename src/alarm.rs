@@ -157,6 +157,52 @@ mod tests {
         }
     }
 
+    /// A trouble of each kind; a new kind does not compile before it is here, and so on the page.
+    fn one_of_each() -> Vec<Trouble> {
+        let all = vec![
+            camera("CAMERA"),
+            Trouble::Engine,
+            Trouble::Golden,
+            Trouble::Provider,
+            Trouble::Ledger,
+            Trouble::Archive,
+            drift("CAMERA", "PRODUCT", Figure::Score),
+        ];
+        for trouble in &all {
+            match trouble {
+                Trouble::Camera(_)
+                | Trouble::Engine
+                | Trouble::Golden
+                | Trouble::Provider
+                | Trouble::Ledger
+                | Trouble::Archive
+                | Trouble::Drift { .. } => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn the_alarms_page_is_fresh() {
+        const BEGIN: &str =
+            "<!-- alarms: SIGHTLINE_BLESS=1 cargo test -p sightline --lib alarms_page -->\n";
+        const END: &str = "<!-- end of alarms -->";
+        let rows = one_of_each().into_iter().map(|trouble| {
+            format!("| `{}` | {} | {} |\n", id(&trouble), text(&trouble), remedy(&trouble))
+        });
+        let head = "| alarm | the page says | at the line |\n| --- | --- | --- |\n";
+        let table = format!("{head}{}", rows.collect::<String>());
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+        let page = std::fs::read_to_string(&file).unwrap();
+        let (before, rest) = page.split_once(BEGIN).unwrap();
+        let (found, after) = rest.split_once(END).unwrap();
+        if std::env::var_os("SIGHTLINE_BLESS").is_some() {
+            std::fs::write(&file, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+        } else {
+            assert_eq!(found, table, "docs/operations.md is stale: {BEGIN}");
+        }
+    }
+
     #[test]
     fn an_acknowledgement_is_the_first_ones_and_ends_with_the_trouble() {
         let acknowledge =

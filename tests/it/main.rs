@@ -21,6 +21,7 @@ mod archive;
 mod bad_input;
 mod bench;
 mod board_check;
+mod book;
 mod calibrate;
 mod check_and_capture;
 mod demo;
