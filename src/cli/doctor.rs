@@ -38,8 +38,9 @@ pub(super) struct Arguments {
 
 /// The version of the JSON object: it changes when a field goes or means something else, not when one is added.
 const FORMAT: u32 = 1;
-/// Where the package keeps the service's state.
+/// Where the package keeps the service's state, and its engines.
 const STATE: &str = "/var/lib/sightline";
+const CACHE: &str = "/var/cache/sightline";
 /// What a driver or a file brings into a line is cut off here.
 const LINE_CHARS_MAX: usize = 600;
 
@@ -87,15 +88,7 @@ fn wanted(settings: Option<&Settings>, user: Option<String>, global: &Global) ->
         || EngineSettings::without_file(OnnxOptions::default()),
         |settings| settings.engine.clone(),
     );
-    let mut places = vec![("engines".to_owned(), load::cache_path(&engine))];
-    let of_configuration = settings.map(|settings| {
-        let ledger = cameras::ledger_path(&settings.ledger).map(|path| ("ledger", folder(&path)));
-        let archive = cameras::archive_path(&settings.archive).map(|path| ("archive", path));
-        [ledger, archive]
-    });
-    let installed = || Path::new(STATE).is_dir().then(|| ("ledger", STATE.into()));
-    let kept = of_configuration.unwrap_or_else(|| [installed(), None]);
-    places.extend(kept.into_iter().flatten().map(|(what, path)| (what.to_owned(), path)));
+    let places = places(settings, &engine, user.is_some());
     Wanted {
         cameras: settings.map_or_else(Vec::new, |it| it.cameras.iter().map(camera).collect()),
         places,
@@ -103,6 +96,28 @@ fn wanted(settings: Option<&Settings>, user: Option<String>, global: &Global) ->
         search: load::search(global, &engine),
         user,
     }
+}
+
+/// What is kept, and where. Of what the configuration leaves to systemd, the service's folders are looked at where they
+/// are there: another user's own are not this one's.
+fn places(
+    settings: Option<&Settings>,
+    engine: &EngineSettings,
+    is_for_another: bool,
+) -> Vec<(String, PathBuf)> {
+    let installed = |folder: &str| Path::new(folder).is_dir().then(|| PathBuf::from(folder));
+    let engines = match &engine.cache {
+        None if is_for_another => installed(CACHE),
+        _ => Some(load::cache_path(engine)),
+    };
+    let ledger = settings.and_then(|it| cameras::ledger_path(&it.ledger)).map(|path| folder(&path));
+    let archive = settings.and_then(|it| cameras::archive_path(&it.archive));
+    let each = [
+        ("ledger", ledger.or_else(|| installed(STATE))),
+        ("archive", archive),
+        ("engines", engines),
+    ];
+    each.into_iter().filter_map(|(what, path)| Some((what.to_owned(), path?))).collect()
 }
 
 fn folder(path: &Path) -> PathBuf {

@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::SystemTime,
+    process::{Command, Stdio},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::support::{Scratch, stderr, stdout};
@@ -65,4 +66,39 @@ fn it_fails_as_run_would() {
     scratch.write("model.onnx", "no model");
     check("", 4, "model");
     assert!(!scratch.path("cache").exists(), "what cannot be built leaves nothing behind");
+}
+
+/// Whether a process has a handler for a signal (`SigCgt` of proc(5)).
+fn handles(pid: u32, signal: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal - 1)) != 0
+}
+
+#[test]
+fn who_asks_for_the_end_is_not_kept_waiting() {
+    const SIGINT: u32 = 2;
+    let scratch = Scratch::new();
+    // The shipped model takes half a second to load and verify; the request comes before.
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo.onnx");
+    scratch.write("line.toml", config("").replace("model.onnx", shipped));
+    let child = scratch
+        .command(&["prepare", "line.toml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while !handles(child.id(), SIGINT) {
+        assert!(began.elapsed() < Duration::from_mins(1), "it does not handle SIGINT");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let asked = Instant::now();
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}{}", stdout(&output), stderr(&output));
+    assert!(stderr(&output).contains("stopped before the engine was there"), "{}", stderr(&output));
+    assert!(asked.elapsed() < Duration::from_secs(30), "{:?}", asked.elapsed());
 }
