@@ -7,7 +7,10 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::{Scratch, library, stderr};
+use crate::{
+    rtsp,
+    support::{Scratch, library, stderr},
+};
 
 const SCRIPT: &str = "tools/board-check";
 
@@ -63,15 +66,19 @@ fn sections() -> Vec<String> {
 #[test]
 fn a_machine_that_is_no_jetson_runs_what_it_can() {
     let scratch = Scratch::new();
-    let output = board_check(&scratch, env!("CARGO_BIN_EXE_sightline"), &["--quick"]);
+    // A network camera goes the way of every camera in the script.
+    let camera = format!("rtsp://127.0.0.1:{}/line", rtsp::serve_beside());
+    let more = ["--quick", "--rtsp", &camera];
+    let output = board_check(&scratch, env!("CARGO_BIN_EXE_sightline"), &more);
     let results = results(&scratch);
     let told = stderr(&output);
     for id in sections() {
         assert!(results.contains_key(&id), "{id} is not in the report: {told}");
     }
-    for id in ["engine-cpu", "line", "latency", "memory"] {
+    for id in ["engine-cpu", "line", "rtsp", "latency", "memory"] {
         assert_eq!(results[id].0, "PASS", "{id}: {:?}\n{told}", results[id]);
     }
+    assert!(results["rtsp"].1.contains("5 of "), "{results:?}");
     assert!(results["engine-cpu"].1.contains("2 golden frames agree"), "{results:?}");
     if !Path::new("/etc/nv_tegra_release").exists() {
         for id in
