@@ -13,9 +13,11 @@ use serde::Serialize;
 use super::{Global, cameras, load, print};
 use crate::{
     camera::{Platform, Preset},
-    config::{CameraSettings, EngineSettings, Settings},
+    config::{CameraSettings, EngineSettings, ModelSettings, Settings},
     doctor::{
-        Area, Facts, Finding, Level, Root, Wanted, examine, gather, gather::WantedCamera, worst,
+        Area, Facts, Finding, Level, Root, Wanted, examine, gather,
+        gather::{FILES_WITHIN, WantedCamera, in_time},
+        worst,
     },
     engine::OnnxOptions,
     fault::{Class, Fault, plain},
@@ -58,7 +60,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let wanted = wanted(settings.as_ref(), arguments.user.clone(), global);
     let facts = gather(&Root::system(), &wanted, SystemTime::now());
     let mut findings = examine(&facts);
-    findings.extend(settings.as_ref().map(model));
+    findings.extend(settings.map(|settings| model(settings.model)));
     findings.sort_by_key(|finding| (finding.area, std::cmp::Reverse(finding.level)));
     let level = worst(&findings);
     if arguments.json {
@@ -134,15 +136,21 @@ fn camera(settings: &CameraSettings) -> WantedCamera {
 }
 
 /// Whether the model file can be read; what it computes is for `prepare` and `check`.
-fn model(settings: &Settings) -> Finding {
-    let (level, what, remedy) = match load::Model::read(&settings.model) {
-        Ok(model) => {
+fn model(settings: ModelSettings) -> Finding {
+    let path = settings.path.display().to_string();
+    let (level, what, remedy) = match in_time(FILES_WITHIN, move || load::Model::read(&settings)) {
+        None => {
+            let what = format!("model {path} cannot be read within {} s", FILES_WITHIN.as_secs());
+            let remedy = "is it on a network share that is away? Keep it on this machine's disk";
+            (Level::Bad, what, Some(remedy.to_owned()))
+        }
+        Some(Ok(model)) => {
             let name = &model.file.document.model;
             let what = format!("model {} {} ({})", name.name, name.version, model.path.display());
             let remedy = "`sightline prepare CONFIG` builds and verifies its engine";
             (Level::Ok, what, Some(remedy.to_owned()))
         }
-        Err(fault) => {
+        Some(Err(fault)) => {
             let remedy = "correct model.path, or copy the file anew";
             (Level::Bad, fault.to_string(), Some(remedy.to_owned()))
         }

@@ -64,13 +64,11 @@ pub(super) fn cameras(cameras: &Cameras) -> Vec<Finding> {
             device.formats.join(" | ")
         };
         let what = format!("{} ({name}): {formats}", device.path);
-        findings.push(match device.stable.first() {
-            Some(stable) => {
-                let remedy = format!("device = \"{stable}\" stays the same after a replugging");
-                Finding::note(AREA, what, Some(&remedy))
-            }
-            None => Finding::note(AREA, format!("{what}; udev gives it no stable name"), None),
-        });
+        let stable = match device.stable.first() {
+            Some(stable) => format!("always the one at {stable}"),
+            None => "udev gives it no stable name".into(),
+        };
+        findings.push(Finding::note(AREA, format!("{what}; {stable}"), None));
     }
     if cameras.devices.is_empty() {
         findings.push(Finding::note(AREA, "no Video4Linux camera is plugged in", None));
@@ -79,7 +77,12 @@ pub(super) fn cameras(cameras: &Cameras) -> Vec<Finding> {
         let name = &camera.camera;
         if let (Some(device), Some(is_there)) = (&camera.device, camera.is_there) {
             let what = format!("camera {name}: {device}");
-            findings.push(if is_there {
+            let known = cameras.devices.iter().find(|known| known.path == *device);
+            let stable = known.and_then(|known| known.stable.first()).filter(|_| is_there);
+            findings.push(if let Some(stable) = stable {
+                let what = format!("{what} is there, and another camera may be after a replugging");
+                Finding::warn(AREA, what, format!("device = \"{stable}\" stays the same"))
+            } else if is_there {
                 Finding::ok(AREA, format!("{what} is there"))
             } else {
                 let remedy = "plug it in; the devices that are there are listed above, and `dmesg` tells why one is not";

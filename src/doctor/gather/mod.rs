@@ -24,7 +24,7 @@ use super::facts::Facts;
 use crate::engine::{Provider, library::Search};
 
 /// Reading files takes milliseconds; a disk that is away takes for ever.
-const FILES_WITHIN: Duration = Duration::from_secs(5);
+pub const FILES_WITHIN: Duration = Duration::from_secs(5);
 /// GStreamer reads all its plugins at its first start on a machine, and a GPU takes seconds to wake up.
 const LIBRARIES_WITHIN: Duration = Duration::from_mins(1);
 
@@ -96,8 +96,8 @@ fn look<T: Default + Send + 'static>(
     seen.unwrap_or_default()
 }
 
-/// On a thread of its own, which is left behind when it takes too long, or panics in a library.
-fn in_time<T: Send + 'static>(
+/// What work on a thread of its own comes to; `None` when it takes too long, and is left behind, or panics in a library.
+pub fn in_time<T: Send + 'static>(
     within: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
