@@ -12,7 +12,8 @@
 //! 9. Pictures of what is refused are kept by the `archive`, at their full resolution.
 //! 10. The page sees pictures, rejects and trends by what `live` keeps.
 //! 11. Good parts are measured for a `calibration`, by a command or beside the running line.
-//! 12. At the end `summary` says what it amounts to, and `fault` which exit code that is.
+//! 12. A `plc` announces parts and takes their results, where there is one.
+//! 13. At the end `summary` says what it amounts to, and `fault` which exit code that is.
 
 pub mod area;
 pub mod frame;
@@ -34,6 +35,7 @@ pub mod alarm;
 pub mod machine;
 pub mod telemetry;
 pub mod live;
+pub mod plc;
 pub mod access;
 pub mod http;
 pub mod service;

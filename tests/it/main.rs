@@ -31,6 +31,7 @@ mod judging;
 mod ledger;
 mod live;
 mod page;
+mod plc;
 mod precisions;
 mod presets;
 mod recipes;
