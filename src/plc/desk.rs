@@ -7,7 +7,10 @@ use std::{
     collections::BTreeMap,
     io,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
     thread::JoinHandle,
     time::{Duration, SystemTime},
 };
@@ -19,7 +22,7 @@ use super::{
     Exchange, Handed, Options, Role, Way,
     bursts::Bursts,
     counters::{Counters, count},
-    gpio::{Inputs, Lines},
+    gpio::{Edge, Inputs, Lines},
     handshake::{End, Part, Why},
     lock,
     map::{self, Written},
@@ -78,13 +81,15 @@ pub(super) struct Desk {
     written: Mutex<Written>,
     order: map::WordOrder,
     verdicts: Receiver<Handed>,
-    refused: Arc<std::sync::atomic::AtomicU64>,
+    refused: Arc<AtomicU64>,
     wake: Arc<Notify>,
     board: Arc<Board>,
     notes: Option<Notes>,
     rows: Option<TriggerRows>,
     bursts: Mutex<Bursts>,
     is_troubled: Mutex<bool>,
+    /// Lines that announce parts have failed.
+    is_blind: AtomicBool,
     started: Duration,
 }
 
@@ -138,6 +143,7 @@ pub fn start(
         rows,
         bursts: Mutex::default(),
         is_troubled: Mutex::default(),
+        is_blind: AtomicBool::new(false),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stop, stopped) = oneshot::channel();
@@ -176,10 +182,7 @@ async fn serve(
 impl Desk {
     /// Looks at everything again and again.
     async fn attend(&self, lines: &mut Option<Box<dyn Lines>>, inputs: Option<Inputs>) {
-        let (mut edges, belt) = match inputs {
-            Some(Inputs { edges, belt }) => (Some(edges), belt),
-            None => (None, None),
-        };
+        let (mut edges, belt) = inputs.map_or((None, None), |Inputs { edges, belt }| (edges, belt));
         let mut before = None;
         loop {
             let now = self.round(belt.as_deref());
@@ -194,11 +197,15 @@ impl Desk {
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(due) => {}
-                Some(edge) = next(&mut edges) => {
-                    if let Some(lane) = self.lanes.first() {
-                        lock(&lane.post).edge(edge.position, edge.at);
+                edge = next(&mut edges) => match (edge, self.lanes.first()) {
+                    (Some(edge), Some(lane)) => lock(&lane.post).edge(edge.position, edge.at),
+                    (Some(_), None) => {}
+                    (None, _) => {
+                        edges = None;
+                        self.is_blind.store(true, Relaxed);
+                        self.tell("lines-lost", "gpio", "nothing is seen on them any more".into());
                     }
-                }
+                },
             }
         }
     }
@@ -209,12 +216,13 @@ impl Desk {
     }
 
     /// What came since, and what time has done; what is told of it.
-    fn round(&self, belt: Option<&std::sync::atomic::AtomicI64>) -> Duration {
+    fn round(&self, belt: Option<&AtomicI64>) -> Duration {
         let condition = self.board.condition();
         let mut without_plc = condition.clone();
         without_plc.troubles.remove(&Trouble::Plc);
         let is_beating = self.board.since_beat(self.clock.monotonic()) < BEAT_WITHIN;
         let is_trusted = is_beating
+            && !self.is_blind.load(Relaxed)
             && match without_plc.state() {
                 state::State::Running => true,
                 state::State::Degraded => self.options.trusts_degraded,
@@ -459,22 +467,19 @@ impl Desk {
     /// The bits of the flags of a camera.
     pub(super) fn bits(&self, address: u16, bits: u16) -> Result<Vec<bool>, map::Refused> {
         let (camera, first) = (usize::from(address / map::BLOCK), address % map::BLOCK);
-        let is_there = camera < self.lanes.len() && bits > 0 && first + bits <= u16::BITS as u16;
-        if !is_there {
+        let end = u32::from(first) + u32::from(bits);
+        if camera >= self.lanes.len() || bits == 0 || end > u16::BITS {
             return Err(map::Refused::Address);
         }
         let flags = self.status(camera)[3];
-        Ok((first..first + bits).map(|bit| flags >> bit & 1 == 1).collect())
+        Ok((u32::from(first)..end).map(|bit| flags >> bit & 1 == 1).collect())
     }
 }
 
-/// The next edge; for ever where there are no lines.
-async fn next(edges: &mut Option<mpsc::Receiver<super::gpio::Edge>>) -> Option<super::gpio::Edge> {
+/// The next edge, `None` when there will be no more; for ever where there are no lines.
+async fn next(edges: &mut Option<mpsc::Receiver<Edge>>) -> Option<Edge> {
     match edges {
-        Some(edges) => match edges.recv().await {
-            Some(edge) => Some(edge),
-            None => std::future::pending().await,
-        },
+        Some(edges) => edges.recv().await,
         None => std::future::pending().await,
     }
 }

@@ -114,8 +114,8 @@ pub struct Edge {
 /// What lines tell.
 #[derive(Debug)]
 pub struct Inputs {
-    /// Parts.
-    pub edges: mpsc::Receiver<Edge>,
+    /// Parts; `None` where no line announces them.
+    pub edges: Option<mpsc::Receiver<Edge>>,
     /// The belt's position, where an encoder tells it.
     pub belt: Option<Arc<AtomicI64>>,
 }
@@ -231,7 +231,7 @@ fn read(
     let (send, edges) = mpsc::channel(EDGES_MAX);
     let belt = inputs.contains_key(&Task::EncoderA).then(Arc::default);
     if inputs.is_empty() {
-        return Ok(Inputs { edges, belt });
+        return Ok(Inputs { edges: None, belt });
     }
     let mut builder = Request::builder();
     builder.on_chip(&options.chip).with_consumer("sightline");
@@ -272,7 +272,7 @@ fn read(
     };
     let thread = std::thread::Builder::new().name("gpio".into());
     thread.spawn(move || reader.run()).map_err(LineError::Thread)?;
-    Ok(Inputs { edges, belt })
+    Ok(Inputs { edges: Some(edges), belt })
 }
 
 struct Reader {
@@ -423,10 +423,10 @@ mod tests {
             debounce: Duration::ZERO,
         };
         let clock = Arc::new(SystemClock::start());
-        let (mut lines, mut inputs) = open(&options, Arc::<SystemClock>::clone(&clock)).unwrap();
+        let (mut lines, inputs) = open(&options, Arc::<SystemClock>::clone(&clock)).unwrap();
         let before = clock.monotonic();
         lines.set(Levels { reject: true, ..Levels::default() }).unwrap();
-        let edge = inputs.edges.blocking_recv().unwrap();
+        let edge = inputs.edges.unwrap().blocking_recv().unwrap();
         assert!(edge.at >= before && edge.at - before < Duration::from_millis(100), "{edge:?}");
         lines.set(Levels::default()).unwrap();
     }

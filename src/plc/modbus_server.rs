@@ -200,7 +200,7 @@ impl Connection {
         let desk = &self.shared.desk;
         let now = desk.clock.monotonic();
         {
-            let mut commander = lock(&self.shared.commander);
+            let commander = lock(&self.shared.commander);
             let within = desk.options.watchdog;
             // Two that give commands would undo one another's.
             let is_taken = |(id, at): &(u64, Duration)| *id != self.id && *at + within >= now;
@@ -209,14 +209,15 @@ impl Connection {
                 desk.tell("plc-turned-away", "modbus", text);
                 return Err(ExceptionCode::ServerDeviceBusy);
             }
-            *commander = Some((self.id, now));
         }
-        desk.write(address, words).map_err(|refused| {
+        if let Err(refused) = desk.write(address, words) {
             let text = format!("{} writes registers that are not its: {address}", self.peer);
             count(&desk.counters.garbage);
             desk.tell("plc-garbage", "modbus", text);
-            exception(refused)
-        })
+            return Err(exception(refused));
+        }
+        *lock(&self.shared.commander) = Some((self.id, now));
+        Ok(())
     }
 }
 

@@ -112,7 +112,8 @@ fn lines_show_what_becomes_of_parts_and_are_safe_before_and_after() {
     };
     let seen = Seen::default();
     let (edges, inputs) = mpsc::channel(16);
-    let lines = (Box::new(seen.clone()) as Box<dyn Lines>, Inputs { edges: inputs, belt: None });
+    let lines =
+        (Box::new(seen.clone()) as Box<dyn Lines>, Inputs { edges: Some(inputs), belt: None });
     let plc = sightline::plc::start(exchange, means, Some(lines)).unwrap();
     // Nothing runs yet: everything would be struck.
     let unsafe_levels = Levels { reject: true, ..Levels::default() };
