@@ -1,15 +1,18 @@
-//! What is told again and again: at once the first time, then as a number, so that no burst fills log and ledger.
+//! What is told again and again: a few times as it is, then as a number, so that no burst fills log and ledger.
 //!
 //! Pure: times come in.
 
 use std::{collections::BTreeMap, time::Duration};
 
-/// After something was told, the like of it is gathered for so long.
-const GATHERED_FOR: Duration = Duration::from_secs(5);
+/// So many of a kind are told as they are.
+const TOLD_MAX: u64 = 8;
+/// Within so long; what comes beyond is gathered until then.
+const WINDOW: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct Burst {
-    told: Duration,
+    began: Duration,
+    told: u64,
     more: u64,
     last: String,
 }
@@ -27,11 +30,12 @@ impl Bursts {
         detail: String,
         now: Duration,
     ) -> Option<String> {
-        let key = (kind, subject.to_owned());
-        let Some(burst) = self.0.get_mut(&key) else {
-            self.0.insert(key, Burst { told: now, more: 0, last: String::new() });
+        let begins = || Burst { began: now, told: 0, more: 0, last: String::new() };
+        let burst = self.0.entry((kind, subject.to_owned())).or_insert_with(begins);
+        if burst.told < TOLD_MAX {
+            burst.told += 1;
             return Some(detail);
-        };
+        }
         burst.more += 1;
         burst.last = detail;
         None
@@ -41,7 +45,7 @@ impl Bursts {
     pub(super) fn over(&mut self, now: Duration) -> Vec<(&'static str, String, String)> {
         let mut told = Vec::new();
         self.0.retain(|(kind, subject), burst| {
-            if now.saturating_sub(burst.told) < GATHERED_FOR {
+            if now.saturating_sub(burst.began) < WINDOW {
                 return true;
             }
             if burst.more == 0 {
@@ -49,7 +53,8 @@ impl Bursts {
             }
             let text = format!("{} more, the last: {}", burst.more, burst.last);
             told.push((*kind, subject.clone(), text));
-            *burst = Burst { told: now, more: 0, last: String::new() };
+            // It goes on: numbers are told until it has been quiet.
+            *burst = Burst { began: now, more: 0, last: String::new(), ..*burst };
             true
         });
         told
@@ -61,20 +66,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_is_told_at_once_and_the_rest_as_a_number() {
+    fn a_few_are_told_as_they_are_and_the_rest_as_a_number() {
         let at = Duration::from_secs;
         let mut bursts = Bursts::default();
-        let add =
-            |bursts: &mut Bursts, text: &str, now| bursts.add("missed", "top", text.into(), now);
-        assert_eq!(add(&mut bursts, "one", at(0)), Some("one".into()));
-        assert_eq!(add(&mut bursts, "two", at(1)), None);
-        assert_eq!(add(&mut bursts, "three", at(2)), None);
+        let add = |bursts: &mut Bursts, text: &str, now| {
+            bursts.add("missed", "top", text.into(), now).is_some()
+        };
+        for _ in 0..TOLD_MAX {
+            assert!(add(&mut bursts, "one", at(0)));
+        }
+        assert!(!add(&mut bursts, "two", at(1)) && !add(&mut bursts, "three", at(2)));
+        assert!(bursts.add("late", "top", "another kind".into(), at(2)).is_some());
         assert!(bursts.over(at(4)).is_empty());
         assert_eq!(
             bursts.over(at(5)),
             [("missed", "top".into(), "2 more, the last: three".into())]
         );
-        assert!(bursts.over(at(10)).is_empty());
-        assert_eq!(add(&mut bursts, "four", at(11)), Some("four".into()));
+        assert!(!add(&mut bursts, "four", at(6)));
+        assert_eq!(
+            bursts.over(at(10)),
+            [("missed", "top".into(), "1 more, the last: four".into())]
+        );
+        assert!(bursts.over(at(15)).is_empty());
+        assert!(add(&mut bursts, "five", at(16)));
     }
 }

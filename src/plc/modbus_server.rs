@@ -36,6 +36,8 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// What one request may read: Modbus allows no more.
 const READ_WORDS_MAX: u16 = 125;
+/// What follows a head: the unit, and 253 bytes of a request at most.
+const REQUEST_BYTES_MAX: u16 = 254;
 /// Out of descriptors, most likely: others will close theirs.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -118,6 +120,7 @@ fn connected(
         requests: Arc::clone(&requests),
         seen: 0,
         patience: Box::pin(tokio::time::sleep(REQUEST_WITHIN)),
+        heads: Heads::default(),
     };
     let mut stream = TimeoutStream::new(patient);
     stream.set_write_timeout(Some(ANSWER_WITHIN));
@@ -261,12 +264,53 @@ fn exception(refused: map::Refused) -> ExceptionCode {
     }
 }
 
-/// A stream that ends when it brought no whole request for too long, however many bytes dribble in.
+/// A stream that ends when it brought no whole request for too long, however many bytes dribble in, and as soon as what
+/// it brings is no Modbus: the codec would wait for as many bytes as garbage says.
 struct Patient {
     stream: TcpStream,
     requests: Arc<AtomicU64>,
     seen: u64,
     patience: Pin<Box<Sleep>>,
+    heads: Heads,
+}
+
+/// Follows a stream from one request's head to the next.
+#[derive(Debug, Default)]
+struct Heads {
+    /// Of a head: transaction, protocol, length.
+    head: Vec<u8>,
+    /// Bytes of its request that are still to come.
+    rest: usize,
+}
+
+impl Heads {
+    const BYTES: usize = 6;
+
+    /// More bytes; `false` where they are of no request.
+    fn see(&mut self, bytes: &[u8]) -> bool {
+        let mut bytes = bytes;
+        while let [first, behind @ ..] = bytes {
+            if self.rest > 0 {
+                let of_request = self.rest.min(bytes.len());
+                self.rest -= of_request;
+                bytes = &bytes[of_request..];
+                continue;
+            }
+            self.head.push(*first);
+            bytes = behind;
+            if let [_, _, protocol @ .., high, low] = &self.head[..]
+                && self.head.len() == Self::BYTES
+            {
+                let len = u16::from_be_bytes([*high, *low]);
+                if protocol != [0, 0] || !(2..=REQUEST_BYTES_MAX).contains(&len) {
+                    return false;
+                }
+                self.rest = usize::from(len);
+                self.head.clear();
+            }
+        }
+        true
+    }
 }
 
 impl AsyncRead for Patient {
@@ -283,7 +327,13 @@ impl AsyncRead for Patient {
         if self.patience.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if polled.is_ready() && !self.heads.see(&buffer.filled()[before..]) {
+            let what = io::Error::new(io::ErrorKind::InvalidData, "that is no Modbus");
+            return Poll::Ready(Err(what));
+        }
+        polled
     }
 }
 
@@ -302,5 +352,27 @@ impl AsyncWrite for Patient {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_modbus_is_seen_by_its_head() {
+        let check = |parts: &[&[u8]], expected: bool| {
+            let mut heads = Heads::default();
+            assert_eq!(parts.iter().all(|part| heads.see(part)), expected, "{parts:?}");
+        };
+        let read: &[u8] = &[0, 1, 0, 0, 0, 6, 1, 3, 0, 50, 0, 20];
+        check(&[read, read], true);
+        // However the stream cuts it.
+        check(&read.chunks(1).chain(read.chunks(5)).collect::<Vec<_>>(), true);
+        check(&[read, b"GET / HTTP/1.1"], false);
+        check(&[&[0, 1, 0, 1, 0, 6]], false);
+        check(&[&[0, 1, 0, 0, 0, 1]], false);
+        check(&[&[0, 1, 0, 0, 1, 0]], false);
+        check(&[&[0, 1, 0, 0, 0]], true);
     }
 }

@@ -50,7 +50,8 @@ class Side:
         """What the program does with what it reads: each result once."""
         state = Status(words)
         if state.valid and state.count != self.acknowledged:
-            if state.part in self.results:
+            before = self.results.get(state.part)
+            if before and (before.count, before.result) != (state.count, state.result):
                 tell(error=f"two results for part {state.part}")
             self.results[state.part] = state
             self.acknowledged = state.count
@@ -155,11 +156,12 @@ def line(port, camera_ports, pictures, parts, seed):
     for side in sides:
         plc.until(side, lambda status: status.ready)
     began = time.monotonic()
-    # What comes next, by time. Whatever follows a trigger is timed from when it was written: a machine that is out of
-    # breath must not make a picture come before its part.
+    # What comes next, by time. Whatever follows is timed from when the thing before it was done: a machine that is out of
+    # breath must not make a picture come before its part, or a part before the picture of nobody has gone by.
     agenda = [(began + 0.2 * chance.random(), index, "trigger", 1) for index in range(len(sides))]
     heapq.heapify(agenda)
     truth = [{} for _ in sides]
+    before = [0 for _ in sides]
     slowest = 0.0
     while agenda:
         at, index, what, which = heapq.heappop(agenda)
@@ -170,10 +172,18 @@ def line(port, camera_ports, pictures, parts, seed):
         if what == "show":
             cameras[index].show(pictures[which])
             continue
+        if what == "between":
+            # The next part comes into view, and is nobody's yet.
+            before[index] = chance.randrange(len(pictures))
+            cameras[index].show(pictures[before[index]])
+            if which <= parts:
+                after = time.monotonic() + chance.uniform(0.1, 0.3)
+                heapq.heappush(agenda, (after, index, "trigger", which))
+            continue
         picture = chance.randrange(len(pictures))
         number = index * 1_000_000 + which
         fate = chance.choices(["once", "lost", "twice"], [94, 3, 3])[0]
-        truth[index][number] = {"picture": picture, "fate": fate}
+        truth[index][number] = {"picture": picture, "fate": fate, "before": before[index]}
         sides[index].trigger(number)
         plc.write(sides[index])
         written = time.monotonic()
@@ -181,11 +191,7 @@ def line(port, camera_ports, pictures, parts, seed):
         shown = {"once": [0.025], "lost": [], "twice": [0.025, 0.027]}[fate]
         for after in shown:
             heapq.heappush(agenda, (written + after, index, "show", picture))
-        pause = chance.uniform(0.11, 0.26)
-        # The next part comes into view, and is nobody's yet.
-        heapq.heappush(agenda, (written + pause - 0.01, index, "show", chance.randrange(len(pictures))))
-        if which < parts:
-            heapq.heappush(agenda, (written + pause, index, "trigger", which + 1))
+        heapq.heappush(agenda, (written + 0.1, index, "between", which + 1))
     ends = time.monotonic() + 20
     while any(len(side.results) < parts for side in sides) and time.monotonic() < ends:
         for side in sides:
