@@ -42,6 +42,7 @@ pub fn id(trouble: &Trouble) -> String {
         Trouble::Provider => "provider".into(),
         Trouble::Ledger => "ledger".into(),
         Trouble::Archive => "archive".into(),
+        Trouble::Plc => "plc".into(),
         Trouble::Drift { camera, product, figure } => {
             let figure = encoded(&figure.to_string());
             format!("drift.{}.{figure}.{}", encoded(&camera.0), encoded(product))
@@ -64,6 +65,7 @@ pub fn text(trouble: &Trouble) -> String {
             "The ledger cannot be written: verdicts are given, but not kept on disk.".into()
         }
         Trouble::Archive => "Pictures of rejects cannot be kept: verdicts go on.".into(),
+        Trouble::Plc => "The PLC does not answer: no part is passed to it.".into(),
         Trouble::Drift { camera, product, figure } => format!(
             "Good parts of {product} no longer look as they did at camera {camera}: {figure} has changed."
         ),
@@ -91,6 +93,9 @@ pub fn remedy(trouble: &Trouble) -> &'static str {
         }
         Trouble::Archive => {
             "The line may go on. Make room on the disk, or have it replaced; until then rejects are shown, and not kept at full resolution."
+        }
+        Trouble::Plc => {
+            "Check that the PLC runs, and the cable to it. Inspection goes on, and results are given again as soon as it answers."
         }
         Trouble::Drift { .. } => {
             "Look at light, lens and focus: clean what is dirty, tighten what is loose. If the parts themselves have \
@@ -146,6 +151,7 @@ mod tests {
             (Trouble::Provider, "provider"),
             (Trouble::Ledger, "ledger"),
             (Trouble::Archive, "archive"),
+            (Trouble::Plc, "plc"),
             (drift("top", "cap", Figure::Focus), "drift.top.focus.cap"),
             (drift("top", "cap, 3/4\"", Figure::Score), "drift.top.score.cap~2c~203~2f4~22"),
         ];
@@ -166,6 +172,7 @@ mod tests {
             Trouble::Provider,
             Trouble::Ledger,
             Trouble::Archive,
+            Trouble::Plc,
             drift("CAMERA", "PRODUCT", Figure::Score),
         ];
         for trouble in &all {
@@ -176,6 +183,7 @@ mod tests {
                 | Trouble::Provider
                 | Trouble::Ledger
                 | Trouble::Archive
+                | Trouble::Plc
                 | Trouble::Drift { .. } => {}
             }
         }

@@ -13,7 +13,8 @@
 //! 10. The page sees pictures, rejects and trends by what `live` keeps.
 //! 11. Good parts are measured for a `calibration`, by a command or beside the running line.
 //! 12. `doctor` looks at the machine before any of it, and says what is missing.
-//! 13. At the end `summary` says what it amounts to, and `fault` which exit code that is.
+//! 13. A `plc` announces parts and takes their results, where there is one.
+//! 14. At the end `summary` says what it amounts to, and `fault` which exit code that is.
 
 pub mod area;
 pub mod frame;
@@ -35,6 +36,7 @@ pub mod alarm;
 pub mod machine;
 pub mod telemetry;
 pub mod live;
+pub mod plc;
 pub mod access;
 pub mod http;
 pub mod service;

@@ -22,6 +22,8 @@ pub struct Origin {
     pub frame: u64,
     /// The file it was read from, where there was one.
     pub file: Option<Arc<str>>,
+    /// The PLC's number of the part that it shows, where a PLC announces parts and it was certain by then.
+    pub plc_part: Option<u32>,
     /// When it was captured.
     pub time: SystemTime,
     /// Its presentation time in the stream.

@@ -36,6 +36,7 @@ use crate::{
     ledger::{Account, DropReason, FaultReason, writer::Health},
     live,
     machine::{self, Machine},
+    plc,
     state::{Board, State, Trouble},
     verdict::Verdict,
 };
@@ -73,6 +74,8 @@ pub struct Sources {
     pub judging: Arc<Mutex<Judging>>,
     /// What the page costs; `None` where nothing is kept for one.
     pub live: Option<Arc<live::Counters>>,
+    /// How it goes with the PLC; `None` without one.
+    pub plc: Option<Arc<plc::Counters>>,
     /// For ages.
     pub clock: Arc<dyn Clock>,
 }
@@ -260,6 +263,7 @@ impl Collector for Sources {
         self.condition(&mut encoder)?;
         self.live(&mut encoder)?;
         self.archive(&mut encoder)?;
+        self.plc(&mut encoder)?;
         self.machine(&mut encoder)
     }
 }
@@ -456,6 +460,57 @@ impl Sources {
         let help = "What the archive takes of the disk";
         let mut bytes = family(encoder, "archive_bytes", help, MetricType::Gauge)?;
         gauge_alone(&mut bytes, tally.bytes() as f64)
+    }
+
+    fn plc(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(counters) = &self.plc else { return Ok(()) };
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        for (name, help, counter) in [
+            ("plc_triggers", "Parts that the PLC announced", &counters.triggers),
+            ("plc_triggers_missed", "Parts for which no frame could be told", &counters.missed),
+            ("plc_acknowledged", "Results that the PLC took", &counters.acknowledged),
+            ("plc_withdrawn", "Results that were not given, or taken back", &counters.withdrawn),
+            ("plc_struck", "Parts that the pusher struck", &counters.struck),
+            (
+                "plc_pulses_missed",
+                "Parts that the pusher should have struck",
+                &counters.pulses_missed,
+            ),
+            ("plc_losses", "How often the PLC was lost", &counters.losses),
+            (
+                "plc_garbage",
+                "Requests and connections that were no Modbus of ours",
+                &counters.garbage,
+            ),
+            ("plc_turned_away", "Connections that were not let in", &counters.turned_away),
+            (
+                "plc_verdicts_lost",
+                "Verdicts that found no room on their way",
+                &counters.verdicts_lost,
+            ),
+        ] {
+            let mut metric = family(encoder, name, help, MetricType::Counter)?;
+            metric.encode_counter::<NoLabelSet, _, u64>(&of(counter), None)?;
+        }
+        let help = "What parts ended with for the PLC";
+        let mut results = family(encoder, "plc_results", help, MetricType::Counter)?;
+        for (outcome, counter) in std::iter::zip(plc::handshake::Outcome::ALL, &counters.results) {
+            count(&mut results, &[("result", outcome.name())], of(counter))?;
+        }
+        let help =
+            "What the PLC sees of the first camera's handshake, and whether the PLC is there";
+        let mut signals = family(encoder, "plc_signal", help, MetricType::Gauge)?;
+        for (signal, is_on) in [
+            ("connected", &counters.is_connected),
+            ("ready", &counters.is_ready),
+            ("busy", &counters.is_busy),
+            ("valid", &counters.is_valid),
+            ("safe", &counters.is_safe),
+        ] {
+            let is_on = f64::from(u8::from(is_on.load(Ordering::Relaxed)));
+            gauge(&mut signals, &[("signal", signal)], is_on)?;
+        }
+        Ok(())
     }
 
     fn machine(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

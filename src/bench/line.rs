@@ -176,6 +176,7 @@ pub(super) fn play(subject: &Subject, play: &Play, folder: &Path) -> Result<Play
         archive: None,
         judging: Arc::clone(&judging),
         live: None,
+        plc: None,
         clock: Arc::clone(&clock),
     }));
     let engine = Candidate::new(subject.engine.clone())

@@ -390,6 +390,7 @@ impl Bench<'_> {
             reconnect: None,
             view: View::default(),
             trigger: None,
+            plc: None,
         })
     }
 

@@ -28,6 +28,7 @@ use crate::{
     clock::Clock,
     frame::{Frame, FullResolution, Numbering, Picture, Stamp},
     ledger::{Account, DropReason, FaultReason},
+    plc::{Wanted, Way},
     state::{Board, Mode},
 };
 
@@ -45,6 +46,8 @@ pub(super) struct Capture {
     pub(super) signs: Arc<Signs>,
     /// Which frames are handed over; `None` for all of them.
     pub(super) trigger: Option<Trigger>,
+    /// Where a PLC announces parts; frames that no part asked for are dropped.
+    pub(super) plc: Option<Way>,
     /// Shows the part best so far.
     pub(super) held: Option<Frame>,
     /// The last frame's time in the stream.
@@ -234,6 +237,12 @@ impl Capture {
 
     /// Asks the trigger, where there is one, whether the frame is handed over.
     fn choose(&mut self, frame: Frame) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if let Some(plc) = &self.plc
+            && plc.frame(frame.id.number, frame.stamp.monotonic) == Wanted::No
+        {
+            self.account.dropped(frame.id.number, DropReason::NoPart);
+            return Ok(gst::FlowSuccess::Ok);
+        }
         let (Some(trigger), Picture::Pixels(pixels)) = (&mut self.trigger, &frame.picture) else {
             // Nobody knows what a picture shows that cannot be read: it becomes a fault.
             return self.push(frame);
@@ -288,6 +297,13 @@ impl Capture {
         }
     }
 
+    /// The PLC waits for no verdict about that frame any more.
+    fn lost(&self, frame: u64) {
+        if let Some(plc) = &self.plc {
+            plc.lost(frame, self.clock.monotonic());
+        }
+    }
+
     fn push(&mut self, frame: Frame) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.signs.is_held_back.store(true, Ordering::Release);
         let pushed = self.pusher.push(frame);
@@ -295,6 +311,7 @@ impl Capture {
         match pushed {
             Pushed::Accepted => Ok(gst::FlowSuccess::Ok),
             Pushed::Displaced(Frame { id, picture, .. }) => {
+                self.lost(id.number);
                 match picture {
                     Picture::Pixels(_) => {
                         self.account.dropped(id.number, DropReason::QueueFull);
@@ -306,6 +323,7 @@ impl Capture {
                 Ok(gst::FlowSuccess::Ok)
             }
             Pushed::Refused(frame) => {
+                self.lost(frame.id.number);
                 self.account.faulted(frame.id.number, FaultReason::Abandoned);
                 if matches!(frame.picture, Picture::Pixels(_)) {
                     self.missed(frame.id.number, "the engine is gone");

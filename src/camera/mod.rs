@@ -45,6 +45,7 @@ use crate::{
     clock::Clock,
     frame::{CameraId, Frame},
     ledger::Account,
+    plc::Way,
     state::Board,
 };
 
@@ -59,6 +60,8 @@ pub struct CameraOptions {
     pub view: View,
     /// Which frames show a part; `None` takes every frame for one.
     pub trigger: Option<Rule>,
+    /// Where a PLC announces parts; `None` where none does.
+    pub plc: Option<Way>,
     /// The size that the pipeline scales to; `None` leaves frames in the camera's own.
     pub scale_to: Option<Size>,
     /// Whether a frame carries the buffer that it was scaled from: the same view in full resolution.
@@ -134,6 +137,7 @@ impl CameraEvent {
 /// A pipeline that is built and does not play yet.
 pub struct Camera {
     account: Arc<Account>,
+    plc: Option<Way>,
     frames: Receiver<Frame>,
     parts: supervisor::Parts,
 }
@@ -158,7 +162,7 @@ impl Camera {
     ) -> Result<Self, CameraError> {
         let (parts, frames) =
             supervisor::Parts::build(options, Arc::clone(&account), board, clock)?;
-        Ok(Self { account, frames, parts })
+        Ok(Self { account, plc: options.plc.clone(), frames, parts })
     }
 
     /// Its name.
@@ -169,6 +173,11 @@ impl Camera {
     /// Its account.
     pub fn account(&self) -> &Arc<Account> {
         &self.account
+    }
+
+    /// Where a PLC announces its parts.
+    pub fn plc(&self) -> Option<&Way> {
+        self.plc.as_ref()
     }
 
     /// Where its frames come out; closed after the last one.

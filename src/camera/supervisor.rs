@@ -161,6 +161,7 @@ impl Parts {
             board,
             signs: Arc::clone(&signs),
             trigger: options.trigger.map(Trigger::new),
+            plc: options.plc.clone(),
             held: None,
             last_pts: None,
         }));

@@ -89,6 +89,7 @@ pub(super) fn options(
         parameters,
         view: settings.view,
         trigger: settings.trigger,
+        plc: None,
         scale_to,
         keep_full: false,
         overflow: settings.overflow,

@@ -131,6 +131,7 @@ fn settings(arguments: &Arguments) -> Result<CameraSettings, Fault> {
             products: None,
             view: View::default(),
             trigger: None,
+            plc: None,
             ignore: Vec::new(),
             ignore_mask: None,
             defect_area_min_px: 1,

@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bundle::geometry::{Geometry, RgbImage, Size};
 
-use super::{Global, access, cameras, load, print};
+use super::{Global, access, cameras, load, plc, print};
 use crate::{
     camera::{Camera, CameraEvent, CameraOptions, View, tail},
     clock::{Clock as _, SystemClock},
@@ -54,6 +54,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         checks.tell("calibration", Ok(calibrated(model)))?;
         judges(&mut checks, &settings, model)?;
         checks.tell("engine", engine(model, &settings, global))?;
+        if let Some(checked) = plc::checked(&settings, model) {
+            checks.tell("plc", checked)?;
+        }
     }
     let known = model.as_ref().ok().map(known_pictures);
     checks.tell("model", model.map(|model| describe(&model)))?;

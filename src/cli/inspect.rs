@@ -259,6 +259,7 @@ fn origin(
         epoch: 0,
         frame: number,
         file: Some(path.display().to_string().into()),
+        plc_part: None,
         time,
         pts: None,
         latency,

@@ -99,6 +99,8 @@ enum ExportRows {
     Frames,
     /// A part of several frames.
     Parts,
+    /// A part that a PLC announced.
+    Triggers,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -244,6 +246,7 @@ fn export(arguments: &Export) -> anyhow::Result<()> {
     let given = match rows {
         ExportRows::Frames => audit.export(&wanted, |row| table.row(&row)),
         ExportRows::Parts => audit.parts(&wanted, |row| table.row(&row)),
+        ExportRows::Triggers => audit.triggers(&wanted, |row| table.row(&row)),
     };
     given.map_err(|error: Wrong| match error {
         Wrong::Ledger(error) => cameras::ledger_failed(file, &error),

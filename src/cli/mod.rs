@@ -16,6 +16,7 @@ mod ledger;
 mod load;
 mod loading;
 mod model;
+mod plc;
 mod prepare;
 mod print;
 mod production;

@@ -18,7 +18,7 @@ use super::{
     control::{Common, Control, Doors},
     load,
     loading::{self, Patience},
-    print, production,
+    plc, print, production,
     recipes::Recipes,
     reload::note_dropped,
 };
@@ -39,6 +39,7 @@ use crate::{
         writer::{Health, Notes},
     },
     live::{self, Live},
+    plc::Exchange,
     production::Counting,
     service::Manager,
     shutdown::{self, StopRequested},
@@ -94,7 +95,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let (ledger, accounts) = ledger(&settings, &clock)?;
     let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
     let (archive, ledger) = or_close(archive(&settings), ledger)?;
-    let opened = open(&settings, geometry, &accounts, &board, &clock);
+    let (exchange, ledger) = or_close(plc::exchange(&settings, &model), ledger)?;
+    let opened = open(&settings, geometry, &accounts, exchange.as_ref(), &board, &clock);
     let (opened, ledger) = or_close(opened, ledger)?;
     let names = settings.cameras.iter().map(|camera| camera.name.clone());
     let reloadable = std::iter::zip(names, opened.iter().map(|opened| opened.scaled_to)).collect();
@@ -108,10 +110,15 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         archive: archive.as_ref().map(|archive| Arc::clone(&archive.tally)),
         judging: Arc::clone(&judging),
         live: watched.live.as_ref().map(|live| Arc::clone(live.counters())),
+        plc: exchange.as_ref().map(|exchange| Arc::clone(exchange.counters())),
         clock: Arc::clone(&clock),
     }));
     let notes = ledger.as_ref().map(Ledger::notes);
     note_dropped(notes.as_ref(), &dropped, &*clock);
+    let plc = exchange.map(|exchange| {
+        plc::start(exchange, &settings, &accounts, ledger.as_ref(), &board, &clock)
+    });
+    let (plc, ledger) = or_close(plc.transpose(), ledger)?;
     let production = production::start(&settings, &model, &accounts, &clock);
     let common = Common {
         accounts,
@@ -149,6 +156,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     control.introduce();
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
     let mut onlookers = watched.onlookers;
+    // First of all: nothing else is as urgent.
+    onlookers.splice(0..0, plc);
     onlookers.push(Box::new(Counting::new(production)));
     onlookers.extend(archiving(archive, ledger.as_ref(), &board, &clock)?);
     let station = Station {
@@ -269,6 +278,7 @@ fn open(
     settings: &Settings,
     geometry: &Geometry,
     accounts: &[Arc<Account>],
+    exchange: Option<&Exchange>,
     board: &Arc<Board>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<Opened>, Fault> {
@@ -276,11 +286,12 @@ fn open(
         .map(|(camera, account)| {
             let scaled_to = camera.scaling.pipeline_size(geometry);
             let reconnect = Some(camera.reconnect);
+            let plc = exchange.and_then(|exchange| exchange.way(account.camera()));
             // Pictures are kept, and shown, as the camera took them; without scaling they are.
             let is_kept = cameras::archive_path(&settings.archive).is_some();
             let keep_full = scaled_to.is_some() && (is_kept || settings.http.is_some());
             let options =
-                CameraOptions { keep_full, reconnect, ..cameras::options(camera, scaled_to)? };
+                CameraOptions { keep_full, reconnect, plc, ..cameras::options(camera, scaled_to)? };
             let account = Arc::clone(account);
             let opened = Camera::open(&options, account, Arc::clone(board), Arc::clone(clock))
                 .map_err(|error| cameras::failed(&camera.name, &error))?;

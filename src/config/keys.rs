@@ -38,7 +38,7 @@ impl Key {
 }
 
 /// The tables, in the order of the example file.
-pub(super) const TABLES: [(&str, &str); 10] = [
+pub(super) const TABLES: [(&str, &str); 11] = [
     ("model", "What is looked for."),
     ("engine", "Where the network runs."),
     ("judge", "When a part is refused."),
@@ -46,6 +46,10 @@ pub(super) const TABLES: [(&str, &str); 10] = [
     ("ledger", "Where it is written down what became of every frame."),
     ("archive", "Which frames' pictures are kept (docs/archive.md)."),
     ("http", "Where metrics, health and state are served."),
+    (
+        "plc",
+        "The PLC that announces parts and takes their results (docs/plc.md). It is no safety PLC's business.",
+    ),
     ("shift", "From when on parts are counted."),
     (
         "recipe",
@@ -328,6 +332,132 @@ pub(super) const KEYS: &[Key] = &[
         meaning: "Pictures of each camera that the page shows, at most 30; none is made while nobody looks.",
     },
     Key {
+        table: "plc",
+        name: "modbus",
+        value: "\"server\"",
+        default: Default::Value,
+        meaning: "Who asks: with \"server\" the PLC does, with \"client\" it is asked.",
+    },
+    Key {
+        table: "plc",
+        name: "address",
+        value: "\"127.0.0.1:1502\"",
+        default: Default::Words("no Modbus"),
+        meaning: "Where Modbus TCP is served, or where the PLC is. Modbus knows no passwords: an address that others reach takes allow.",
+    },
+    Key {
+        table: "plc",
+        name: "allow",
+        value: "[\"192.168.0.10\", \"192.168.1.0/24\"]",
+        default: Default::Words("this machine alone"),
+        meaning: "Addresses and networks that may come in beside this machine itself.",
+    },
+    Key {
+        table: "plc",
+        name: "unit",
+        value: "1",
+        default: Default::Value,
+        meaning: "The unit identifier, from 1 to 247.",
+    },
+    Key {
+        table: "plc",
+        name: "word_order",
+        value: "\"big\"",
+        default: Default::Value,
+        meaning: "How a value of 32 bits lies in two registers: \"big\" has the high word first, \"little\" the low one.",
+    },
+    Key {
+        table: "plc",
+        name: "registers_from",
+        value: "0",
+        default: Default::Value,
+        meaning: "Where the first camera's block of registers begins in a PLC that is asked.",
+    },
+    Key {
+        table: "plc",
+        name: "poll_ms",
+        value: "20",
+        default: Default::Value,
+        meaning: "How often a PLC that is asked is asked.",
+    },
+    Key {
+        table: "plc",
+        name: "watchdog_ms",
+        value: "1000",
+        default: Default::Value,
+        meaning: "A PLC that gives no sign of life for so long, or does not acknowledge a result, is lost: nothing passes until it is back.",
+    },
+    Key {
+        table: "plc",
+        name: "verdict_within_ms",
+        value: "500",
+        default: Default::Value,
+        meaning: "A part without a verdict so long after its trigger is late, and refused, whatever its verdict will be.",
+    },
+    Key {
+        table: "plc",
+        name: "trust_degraded",
+        value: "false",
+        default: Default::Value,
+        meaning: "Parts may pass while the station is degraded; else only while it is running.",
+    },
+    Key {
+        table: "plc",
+        name: "safe",
+        value: "\"reject\"",
+        default: Default::Value,
+        meaning: "What the outputs do where nothing may be relied on: \"reject\" strikes every part, \"stop\" takes ready away and strikes none.",
+    },
+    Key {
+        table: "plc",
+        name: "reject_after",
+        value: "\"600 ms\"",
+        default: Default::Words("Sightline strikes no parts: the PLC does"),
+        meaning: "When a part is at the pusher, from its trigger on: \"600 ms\", or \"1200 counts\" of the encoder.",
+    },
+    Key {
+        table: "plc",
+        name: "reject_pulse_ms",
+        value: "50",
+        default: Default::Value,
+        meaning: "For how long the pusher strikes.",
+    },
+    Key {
+        table: "plc",
+        name: "encoder",
+        value: "\"modbus32\"",
+        default: Default::Words("no encoder"),
+        meaning: "Who tells where the belt is: \"modbus16\" or \"modbus32\", a register that the PLC writes and that wraps, or \"lines\".",
+    },
+    Key {
+        table: "plc",
+        name: "gpio_chip",
+        value: "\"/dev/gpiochip0\"",
+        default: Default::Value,
+        meaning: "The chip that has the lines.",
+    },
+    Key {
+        table: "plc",
+        name: "gpio_lines",
+        value: "{ ok = \"PQ.05\", reject = \"PQ.06\", busy = \"PN.01\", ready = \"PAC.06\", trigger = \"PR.04\" }",
+        default: Default::Words("no lines"),
+        meaning: "Lines of the board by their names or offsets: ok, reject, busy and ready go out, trigger, encoder_a and encoder_b come in.",
+    },
+    Key {
+        table: "plc",
+        name: "gpio_active_low",
+        value: "[\"reject\"]",
+        default: Default::Words("every line is active when it is high"),
+        meaning: "Lines that are active when they are low. When the process is dead its lines are let go: wire them so that this is the safe level.",
+    },
+    Key {
+        table: "plc",
+        name: "gpio_debounce_ms",
+        value: "2",
+        default: Default::Value,
+        meaning: "How long the trigger's line must stand before it counts.",
+    },
+    Key {
         table: "shift",
         name: "starts",
         value: "[\"00:00\"]",
@@ -390,6 +520,15 @@ pub(super) const KEYS: &[Key] = &[
                   A part is there while the share `presence` of the region is more than `contrast` of 255 grey levels from the empty belt,\n\
                   until `gap_frames` frames show none; one that stays for `longest_secs` is told. `region` is in fractions of what is looked at.\n\
                   {} stands for the values above with the whole region.",
+    },
+    Key {
+        table: "camera",
+        name: "plc",
+        value: "{ frames = \"first\", delay_ms = 0, frame_within_ms = 100, products = { cap = 1, gear = 2 } }",
+        default: Default::Words("its parts are not the PLC's"),
+        meaning: "Its parts are announced by the PLC (docs/plc.md). With \"first\" a part's is the first frame from `delay_ms` after its trigger on,\n\
+                  if it comes within `frame_within_ms`; every other frame is dropped. With \"each\" the same signal triggers the camera: a part's frame\n\
+                  comes `delay_ms` after its trigger, so much earlier or later. `products` are the codes by which the PLC announces a product.",
     },
     Key {
         table: "camera",

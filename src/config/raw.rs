@@ -27,6 +27,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) http: RawHttp,
     #[serde(default)]
+    pub(super) plc: RawPlc,
+    #[serde(default)]
     pub(super) shift: RawShift,
     #[serde(default)]
     pub(super) recipe: Vec<RawRecipe>,
@@ -108,6 +110,42 @@ pub(super) struct RawHttp {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawPlc {
+    pub(super) modbus: Option<String>,
+    pub(super) address: Option<String>,
+    #[serde(default)]
+    pub(super) allow: Vec<String>,
+    pub(super) unit: Option<i64>,
+    pub(super) word_order: Option<String>,
+    pub(super) registers_from: Option<i64>,
+    pub(super) poll_ms: Option<i64>,
+    pub(super) watchdog_ms: Option<i64>,
+    pub(super) verdict_within_ms: Option<i64>,
+    pub(super) trust_degraded: Option<bool>,
+    pub(super) safe: Option<String>,
+    pub(super) reject_after: Option<String>,
+    pub(super) reject_pulse_ms: Option<i64>,
+    pub(super) encoder: Option<String>,
+    pub(super) gpio_chip: Option<String>,
+    #[serde(default)]
+    pub(super) gpio_lines: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) gpio_active_low: Vec<String>,
+    pub(super) gpio_debounce_ms: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCameraPlc {
+    pub(super) frames: Option<String>,
+    pub(super) delay_ms: Option<i64>,
+    pub(super) frame_within_ms: Option<i64>,
+    #[serde(default)]
+    pub(super) products: BTreeMap<String, i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawShift {
     pub(super) starts: Option<Vec<String>>,
 }
@@ -143,6 +181,7 @@ pub(super) struct RawCamera {
     pub(super) region: Option<RawArea>,
     pub(super) rotate: Option<i64>,
     pub(super) trigger: Option<RawTrigger>,
+    pub(super) plc: Option<RawCameraPlc>,
     #[serde(default)]
     pub(super) ignore: Vec<RawArea>,
     pub(super) ignore_mask: Option<String>,

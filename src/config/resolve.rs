@@ -15,7 +15,7 @@ use std::{
 use bundle::calibration::RejectRate;
 
 use super::{
-    ConfigError, keys,
+    ConfigError, keys, plc,
     raw::{
         Raw, RawArchive, RawArea, RawCamera, RawEngine, RawHttp, RawJudge, RawLedger, RawModel,
         RawPart, RawRecipe, RawShift, RawTrigger,
@@ -94,6 +94,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
     let ledger = ledger(raw.ledger, folder)?;
     let archive = archive(raw.archive, folder)?;
     let http = http(raw.http, folder)?;
+    let plc = plc::plc(raw.plc)?;
     let shift = shift(raw.shift)?;
     let recipes = recipes(raw.recipe, folder)?;
     for (index, camera) in raw.camera.into_iter().enumerate() {
@@ -112,7 +113,19 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
         let meaning = "at least one [[camera]] table with a name and a preset";
         return Err(ConfigError::Missing { path: "camera".into(), meaning });
     }
-    Ok(Settings { model, engine, judge, format, ledger, archive, http, shift, recipes, cameras })
+    Ok(Settings {
+        model,
+        engine,
+        judge,
+        format,
+        ledger,
+        archive,
+        http,
+        plc,
+        shift,
+        recipes,
+        cameras,
+    })
 }
 
 fn model(raw: &RawModel, folder: &Path) -> ModelSettings {
@@ -499,10 +512,12 @@ fn camera(
     })?;
     let region = raw.region.map(|region| area(&path("region"), region)).transpose()?;
     let trigger = raw.trigger.map(|trigger| rule(&path("trigger"), trigger)).transpose()?;
+    let plc = raw.plc.map(|raw| plc::camera(&path("plc"), raw)).transpose()?;
     let area = raw.defect_area_min_px.unwrap_or(1);
     Ok(CameraSettings {
         view: View { turn, region },
         trigger,
+        plc,
         name,
         preset,
         parameters,
@@ -623,7 +638,7 @@ fn in_folder(parameter: &str, text: String, folder: &Path) -> String {
     }
 }
 
-fn within(path: &str, given: i64, least: i64, most: i64) -> Result<usize, ConfigError> {
+pub(super) fn within(path: &str, given: i64, least: i64, most: i64) -> Result<usize, ConfigError> {
     usize::try_from(given).ok().filter(|_| (least..=most).contains(&given)).ok_or_else(|| {
         value(path, &given.to_string(), format!("it must be from {least} to {most}"))
     })
@@ -638,10 +653,14 @@ fn seconds(path: &str, given: f64) -> Result<Duration, ConfigError> {
     Duration::try_from_secs_f64(given).map_err(|_out_of_range| refused())
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
 
-fn value(path: impl Into<String>, given: &str, expected: impl Into<String>) -> ConfigError {
+pub(super) fn value(
+    path: impl Into<String>,
+    given: &str,
+    expected: impl Into<String>,
+) -> ConfigError {
     ConfigError::Value { path: shown(&path.into()), value: shown(given), expected: expected.into() }
 }

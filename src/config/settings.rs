@@ -22,6 +22,7 @@ use crate::{
     engine::{OnnxOptions, Wish},
     judge::{Attention, DriftOptions, PartRule, Recipe, Unrated},
     ledger::Retention,
+    plc::{self, pairing, post::Safe, pusher},
     production::shift::Starts,
 };
 
@@ -42,6 +43,8 @@ pub struct Settings {
     pub archive: ArchiveSettings,
     /// Where HTTP is served; `None` for nowhere.
     pub http: Option<HttpSettings>,
+    /// The PLC; `None` where there is none.
+    pub plc: Option<PlcSettings>,
     /// When shifts begin.
     pub shift: Starts,
     /// What may be chosen for a camera while the line runs.
@@ -178,6 +181,39 @@ pub struct HttpSettings {
     pub pictures_per_second: NonZeroU8,
 }
 
+/// How the PLC is spoken to, and what it is promised.
+#[derive(Clone, Debug)]
+pub struct PlcSettings {
+    /// Addresses and lines.
+    pub options: plc::Options,
+    /// From a trigger to its verdict.
+    pub verdict_within: Duration,
+    /// What the lines do where nothing may be relied on.
+    pub safe: Safe,
+    /// When parts are struck; `None` where nobody strikes.
+    pub pusher: Option<pusher::Rule>,
+    /// Who tells where the belt is.
+    pub encoder: Option<EncoderFrom>,
+}
+
+/// Who tells where the belt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncoderFrom {
+    /// The PLC, in a register.
+    Registers(pusher::Width),
+    /// An encoder on the board's lines.
+    Lines,
+}
+
+/// What is the PLC's about a camera.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CameraPlc {
+    /// Which frame is a part's.
+    pub pairing: pairing::Rule,
+    /// Products by their codes.
+    pub products: BTreeMap<u16, String>,
+}
+
 /// Where something secret is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
@@ -214,6 +250,8 @@ pub struct CameraSettings {
     pub view: View,
     /// Which frames show a part; `None` takes every frame for one.
     pub trigger: Option<Rule>,
+    /// Its parts are announced by the PLC.
+    pub plc: Option<CameraPlc>,
     /// What is ignored of its frames.
     pub ignore: Vec<Area>,
     /// The picture of what is ignored as well.

@@ -2,7 +2,7 @@
 //!
 //! Owns the routes and what they take and give. `server` listens and bounds connections, `gate` knows who may come in,
 //! `guard` is what every request passes, `login` lets people in and out, `tls` encrypts. Reads what others keep; the
-//! engine's thread never waits for a client. The only place with `tokio`.
+//! engine's thread never waits for a client. Beside `plc` the only place with `tokio`.
 
 mod actions;
 mod aside;

@@ -158,6 +158,33 @@ pub struct ExportedPart {
     pub reason: Option<String>,
 }
 
+/// A part that a PLC announced. Absence is `null`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExportedTrigger {
+    /// The camera.
+    pub camera: String,
+    /// Its numbering.
+    pub epoch: i64,
+    /// The trigger's running number in it.
+    pub trigger: i64,
+    /// The PLC's number of the part.
+    pub part: i64,
+    /// Its code of the expected product; 0 for none.
+    pub hint: i64,
+    /// The frame that shows the part.
+    pub frame: Option<i64>,
+    /// When it came: RFC 3339.
+    pub time: String,
+    /// What it ended with.
+    pub result: String,
+    /// Why.
+    pub why: String,
+    /// When it ended.
+    pub ended: String,
+    /// When the PLC had the result.
+    pub acknowledged: Option<String>,
+}
+
 /// How the parts of one camera and product went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -277,6 +304,30 @@ impl Audit {
             statement.query(rusqlite::params_from_iter(wanted.bounds())).doing("read")?;
         while let Some(row) = rows.next().doing("read")? {
             each(exported_part(row).doing("read")?)?;
+        }
+        Ok(())
+    }
+
+    /// Gives each part that a PLC announced and that is wanted to `each`, by numbering and trigger, until it fails.
+    pub fn triggers<E: From<LedgerError>>(
+        &self,
+        wanted: &Wanted,
+        mut each: impl FnMut(ExportedTrigger) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.knows("trigger_part")? {
+            return Ok(());
+        }
+        let query = "
+            SELECT l.camera, l.epoch, t.number, t.part, t.hint, t.frame, t.time_us, t.result, t.why, t.ended_us,
+                t.acknowledged_us
+            FROM trigger_part t JOIN lane l ON l.id = t.lane
+            WHERE (?1 IS NULL OR l.camera = ?1) AND t.time_us >= ?2 AND t.time_us < ?3
+            ORDER BY l.opened_us, l.id, t.number";
+        let mut statement = self.connection.prepare(query).doing("read")?;
+        let mut rows =
+            statement.query(rusqlite::params_from_iter(wanted.bounds())).doing("read")?;
+        while let Some(row) = rows.next().doing("read")? {
+            each(exported_trigger(row).doing("read")?)?;
         }
         Ok(())
     }
@@ -409,6 +460,22 @@ impl Wanted {
             until.map_or(i64::MAX, micros).into(),
         ]
     }
+}
+
+fn exported_trigger(row: &Row<'_>) -> rusqlite::Result<ExportedTrigger> {
+    Ok(ExportedTrigger {
+        camera: row.get(0)?,
+        epoch: row.get(1)?,
+        trigger: row.get(2)?,
+        part: row.get(3)?,
+        hint: row.get(4)?,
+        frame: row.get(5)?,
+        time: time(row.get(6)?),
+        result: row.get(7)?,
+        why: row.get(8)?,
+        ended: time(row.get(9)?),
+        acknowledged: row.get::<_, Option<i64>>(10)?.map(time),
+    })
 }
 
 fn kept(row: &Row<'_>) -> rusqlite::Result<KeptRow> {

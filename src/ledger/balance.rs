@@ -17,12 +17,20 @@ pub enum DropReason {
     NotTriggered,
     /// The software trigger learned the empty belt from it.
     Learning,
+    /// The PLC announced no part that it could be of.
+    NoPart,
 }
 
 impl DropReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 5] =
-        [Self::QueueFull, Self::Paused, Self::Maintenance, Self::NotTriggered, Self::Learning];
+    pub const ALL: [Self; 6] = [
+        Self::QueueFull,
+        Self::Paused,
+        Self::Maintenance,
+        Self::NotTriggered,
+        Self::Learning,
+        Self::NoPart,
+    ];
 
     /// The word in summaries.
     pub const fn name(self) -> &'static str {
@@ -32,6 +40,7 @@ impl DropReason {
             Self::Maintenance => "maintenance",
             Self::NotTriggered => "not triggered",
             Self::Learning => "learning the empty belt",
+            Self::NoPart => "no part",
         }
     }
 }
@@ -158,7 +167,7 @@ mod tests {
         let balance = Balance {
             captured: 10,
             judged: 6,
-            dropped: [2, 0, 0, 0, 0],
+            dropped: [2, 0, 0, 0, 0, 0],
             faulted: [1, 0, 0, 0],
             lost_upstream: 4,
             parts: None,

@@ -23,16 +23,22 @@ use super::{
     evidence::{Evidence, Missing},
     past::{FALSE_REJECT, MARKS_MAX},
     settled::Settled,
+    triggers::TriggerRow,
 };
 use crate::record::{PartRecord, Record};
 
 /// "Sght": tells a ledger from any other SQLite file.
 const APPLICATION_ID: i32 = 0x5367_6874;
 /// The schema, one script a version: a file of version n gets those after n.
-const MIGRATIONS: [&str; VERSION as usize] =
-    [include_str!("schema.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: [&str; VERSION as usize] = [
+    include_str!("schema.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
+];
 /// The version of today's schema.
-const VERSION: u32 = 3;
+const VERSION: u32 = 5;
 /// A reader's transaction may hold a writer up for as long as it takes to list what it reads.
 const BUSY_WITHIN: Duration = Duration::from_secs(5);
 /// Rows that one commit forgets at most, so that verdicts do not wait for the broom.
@@ -73,6 +79,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// What became of frames' pictures.
     pub evidence: Vec<Evidence>,
+    /// Parts that a PLC announced.
+    pub triggers: Vec<TriggerRow>,
     /// From now on each refused frame of these lanes gets its evidence.
     pub begins_archive: bool,
     /// Up to which number each lane may give them from now on.
@@ -82,10 +90,12 @@ pub struct Batch {
 impl Batch {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Self { judged, unjudged, parts, events, evidence, begins_archive, reserved_to } = self;
+        let Self { judged, unjudged, parts, events, evidence, triggers, .. } = self;
+        let Self { begins_archive, reserved_to, .. } = self;
         let is_without_frames = judged.is_empty() && unjudged.is_empty() && reserved_to.is_empty();
         let is_without_evidence = evidence.is_empty() && !begins_archive;
-        is_without_frames && is_without_evidence && parts.is_empty() && events.is_empty()
+        let is_without_parts = parts.is_empty() && triggers.is_empty();
+        is_without_frames && is_without_evidence && is_without_parts && events.is_empty()
     }
 
     /// Adds a run of frames without verdict, to the one that it prolongs where that is among the last.
@@ -392,6 +402,9 @@ fn write(
     for evidence in &batch.evidence {
         rows::put_evidence(connection, lanes, evidence, now)?;
     }
+    for row in &batch.triggers {
+        rows::put_trigger(connection, lanes, row)?;
+    }
     for (index, reserved_to) in &batch.reserved_to {
         let Some(lane) = lanes.get_mut(*index) else { continue };
         lane.reserved_to = lane.reserved_to.max(*reserved_to);
@@ -552,6 +565,7 @@ fn forget(connection: &Connection, too_old_us: i64, is_too_big: bool) -> rusqlit
     connection.execute("DELETE FROM verdict WHERE lane = ?1 AND number <= ?2", up_to)?;
     connection.execute("DELETE FROM unjudged WHERE lane = ?1 AND first <= ?2", up_to)?;
     connection.execute("DELETE FROM part WHERE lane = ?1 AND last <= ?2", up_to)?;
+    connection.execute("DELETE FROM trigger_part WHERE lane = ?1 AND after_frame <= ?2", up_to)?;
     // Pictures outlive their frame's row, and what is said of them with them.
     let evidence = "DELETE FROM evidence WHERE lane = ?1 AND number <= ?2 AND state <> 'kept'";
     connection.execute(evidence, up_to)?;

@@ -23,6 +23,7 @@ use super::{
     account::{Journal, Shared},
     book::{Batch, Book, Event, Found, Retention},
     evidence::Evidence,
+    triggers::TriggerRow,
 };
 use crate::{
     clock::Clock,
@@ -70,6 +71,7 @@ pub(super) enum Entry {
     Reserve,
     Event(Event),
     Evidence(Box<Evidence>),
+    Trigger(TriggerRow),
     /// From now on each refused frame gets its evidence.
     Archive,
     /// To say when everything before it is in the file.
@@ -122,6 +124,17 @@ impl EvidenceRows {
     pub fn is_written(&self, within: Duration) -> bool {
         let (tell, told) = crossbeam_channel::bounded(1);
         self.0.try_send(Entry::Tell(tell)).is_ok() && told.recv_timeout(within).is_ok()
+    }
+}
+
+/// The way into the ledger for parts that a PLC announced; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct TriggerRows(Sender<Entry>);
+
+impl TriggerRows {
+    /// Records a part; never waits. `false` where the queue is full.
+    pub fn put(&self, row: TriggerRow) -> bool {
+        self.0.try_send(Entry::Trigger(row)).is_ok()
     }
 }
 
@@ -195,6 +208,11 @@ impl Ledger {
         // Before the first frame the queue is empty.
         let _taken = self.entries.try_send(Entry::Archive);
         EvidenceRows(self.entries.clone())
+    }
+
+    /// The way in for parts that a PLC announced.
+    pub fn triggers(&self) -> TriggerRows {
+        TriggerRows(self.entries.clone())
     }
 
     /// Whether the file takes rows.
@@ -366,6 +384,7 @@ impl Writer {
             Entry::Part(lane, part) => self.batch.parts.push((lane, part)),
             Entry::Event(event) => self.batch.events.push(event),
             Entry::Evidence(evidence) => self.batch.evidence.push(*evidence),
+            Entry::Trigger(row) => self.batch.triggers.push(row),
             Entry::Archive => self.batch.begins_archive = true,
             Entry::Tell(tell) => {
                 // While the disk takes nothing they come again and again, and only the last still waits.
@@ -380,9 +399,9 @@ impl Writer {
     }
 
     fn rows(&self) -> usize {
-        let Batch { judged, unjudged, parts, events, evidence, begins_archive: _, reserved_to: _ } =
-            &self.batch;
-        judged.len() + unjudged.len() + parts.len() + events.len() + evidence.len()
+        let Batch { judged, unjudged, parts, events, evidence, triggers, .. } = &self.batch;
+        let frames = judged.len() + unjudged.len() + evidence.len();
+        frames + parts.len() + triggers.len() + events.len()
     }
 
     /// Writes the batch and reserves numbers; `false` when the file did not take it, which is kept then.

@@ -270,6 +270,7 @@ mod tests {
                 epoch: 1,
                 frame: of.frame,
                 file: None,
+                plc_part: None,
                 time,
                 pts: None,
                 latency: Duration::from_millis(20),

@@ -269,6 +269,7 @@ mod tests {
                 epoch: 1,
                 frame: 1,
                 file: None,
+                plc_part: None,
                 time: clock.wall(),
                 pts: None,
                 latency: Duration::ZERO,

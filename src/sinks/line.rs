@@ -44,6 +44,7 @@ struct Json<'a> {
     epoch: u64,
     frame: u64,
     origin: Option<&'a str>,
+    plc_part: Option<u32>,
     time: String,
     pts_seconds: Option<f64>,
     decision: &'static str,
@@ -71,6 +72,7 @@ impl Record {
             epoch: origin.epoch,
             frame: origin.frame,
             origin: origin.file.as_deref(),
+            plc_part: origin.plc_part,
             time: humantime::format_rfc3339_micros(origin.time).to_string(),
             pts_seconds: origin.pts.map(|pts| pts.as_secs_f64()),
             decision: verdict.decision.name(),
@@ -110,8 +112,9 @@ impl Record {
         };
         let file = origin.file.as_deref().map_or(String::new(), |file| format!("  {file}"));
         let unrated = if verdict.unrated { "  unrated" } else { "" };
+        let part = origin.plc_part.map_or(String::new(), |part| format!("  part {part}"));
         format!(
-            "{} {:>6}  {:15}  {product:12}  {what}{unrated}  {:.1} ms{file}",
+            "{} {:>6}  {:15}  {product:12}  {what}{unrated}{part}  {:.1} ms{file}",
             origin.camera,
             origin.frame,
             verdict.decision.name(),
@@ -213,6 +216,7 @@ mod tests {
                 epoch: 0,
                 frame: 1,
                 file: None,
+                plc_part: None,
                 time: SystemTime::UNIX_EPOCH,
                 pts: None,
                 latency: Duration::from_micros(1_500),

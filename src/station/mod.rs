@@ -234,6 +234,7 @@ fn lane(index: usize, camera: &Camera, overflow: Overflow, telemetry: &Telemetry
         account: Arc::clone(camera.account()),
         camera: index,
         stages: telemetry.stages(camera.id()),
+        plc: camera.plc().cloned(),
         when_full,
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     inspector::{InspectError, Inspection, Inspector},
     judge::Judge,
     ledger::{Account, FaultReason, book::Event, writer::Notes},
+    plc::Way,
     record::{Origin, Record},
     sinks::{
         line::Line,
@@ -90,6 +91,8 @@ pub(super) struct Lane {
     /// Its index among the station's cameras: its judge's.
     pub(super) camera: usize,
     pub(super) stages: Stages,
+    /// Where a PLC announces its parts.
+    pub(super) plc: Option<Way>,
     pub(super) when_full: WhenFull,
 }
 
@@ -385,6 +388,7 @@ impl Worker {
             epoch: frame.id.epoch,
             frame: frame.id.number,
             file: frame.origin.clone(),
+            plc_part: lane.plc.as_ref().and_then(|plc| plc.part_of(frame.id.number)),
             time: frame.stamp.wall,
             pts: frame.stamp.pts,
             latency,

@@ -34,6 +34,7 @@ mod judging;
 mod ledger;
 mod live;
 mod page;
+mod plc;
 mod precisions;
 mod prepare;
 mod presets;

@@ -32,6 +32,7 @@ fn options(preset: Preset, parameters: &[(&str, &str)]) -> CameraOptions {
         parameters,
         view: View::default(),
         trigger: None,
+        plc: None,
         scale_to: Some(INPUT),
         keep_full: false,
         overflow: Overflow::Latest,

@@ -14,6 +14,7 @@ use crate::{
     ledger::{
         Unjudged,
         evidence::{Evidence, Missing, State},
+        triggers::{Ended, TriggerRow},
     },
     record::{ModelLabel, PartRecord, Record},
 };
@@ -77,6 +78,47 @@ pub(super) fn insert_event(connection: &Connection, event: &Event) -> rusqlite::
 /// Each refused frame of that numbering gets its evidence.
 pub(super) fn archive(connection: &Connection, lane: i64) -> rusqlite::Result<()> {
     connection.execute("UPDATE lane SET archived = 1 WHERE id = ?1", [lane])?;
+    Ok(())
+}
+
+/// A part that a PLC announced. Of a camera that this file does not know there is nothing to say.
+pub(super) fn put_trigger(
+    connection: &Connection,
+    lanes: &[Lane],
+    row: &TriggerRow,
+) -> rusqlite::Result<()> {
+    let (camera, epoch) = match row {
+        TriggerRow::Ended(ended) => (&ended.camera, ended.epoch),
+        TriggerRow::Acknowledged { camera, epoch, .. } => (camera, *epoch),
+    };
+    let lane = lanes.iter().find(|lane| lane.epoch == epoch && *lane.camera == *camera.0);
+    let Some(Lane { row: lane, .. }) = lane else { return Ok(()) };
+    match row {
+        TriggerRow::Ended(ended) => {
+            let Ended { trigger, part, hint, after_frame, frame, .. } = &**ended;
+            let insert = "INSERT OR IGNORE INTO trigger_part
+                (lane, number, part, hint, after_frame, frame, time_us, result, why, ended_us)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+            connection.prepare_cached(insert)?.execute(params![
+                lane,
+                trigger.cast_signed(),
+                part,
+                hint,
+                after_frame.cast_signed(),
+                frame.map(u64::cast_signed),
+                micros(ended.time),
+                ended.result,
+                ended.why,
+                micros(ended.ended)
+            ])?;
+        }
+        TriggerRow::Acknowledged { trigger, time, .. } => {
+            let update =
+                "UPDATE trigger_part SET acknowledged_us = ?3 WHERE lane = ?1 AND number = ?2";
+            let values = params![lane, trigger.cast_signed(), micros(*time)];
+            connection.prepare_cached(update)?.execute(values)?;
+        }
+    }
     Ok(())
 }
 

@@ -28,6 +28,7 @@ pub(in crate::ledger) fn record(number: u64, time: SystemTime) -> Box<Record> {
             epoch: 0,
             frame: number,
             file: None,
+            plc_part: None,
             time,
             pts: None,
             latency: Duration::from_millis(12),
@@ -271,7 +272,7 @@ fn what_is_no_ledger_or_a_later_one_is_left_alone() {
     drop(Book::open(&path, seconds(1)).unwrap());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Book::open(&path, seconds(1)).unwrap_err().to_string();
-    assert_eq!(error, "it has version 99, this sightline knows up to 3: use the newer sightline");
+    assert_eq!(error, "it has version 99, this sightline knows up to 5: use the newer sightline");
 }
 
 #[test]

@@ -67,6 +67,7 @@ proptest! {
             archive: None,
             judging: Arc::new(Mutex::new(Judging { engine, deviation: Deviations::default() })),
             live: None,
+plc: None,
             clock,
         });
         let class = Class {

@@ -233,6 +233,7 @@ fn options(preset: &str, parameters: &[(&str, &str)]) -> CameraOptions {
         reconnect: None,
         view: View::default(),
         trigger: None,
+        plc: None,
     }
 }
 

@@ -1,0 +1,2 @@
+-- Version 4: nothing of its own.
+SELECT 1;

@@ -1,0 +1,759 @@
+//! One camera's parts on their way from the trigger to the result: pairing, handshake and pusher put together.
+//!
+//! Pure: times come in. Owns which trigger a verdict is about, what a verdict means for the PLC (a product that is not the
+//! announced one never passes), when the PLC counts as there, and what the lines say. Invariant: a result is given for the
+//! part whose frame was judged, or it is no pass.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    PARTS_MAX,
+    handshake::{self, End, Handshake, Outcome, Outputs, Part, Why},
+    map::Commands,
+    pairing::{self, Missed, Pairing, Settled, Wanted},
+    pusher::{self, Encoder, Origin, Pusher, Width},
+};
+use crate::{
+    state::State,
+    verdict::{Decision, Verdict},
+};
+
+/// Facts that may wait to be told; what is beyond is counted.
+const FACTS_MAX: usize = 1_024;
+/// A trigger count that jumps by more is no count of triggers any more, but another program's.
+const SKIPPED_MAX: u16 = 1_000;
+
+/// What the lines do where nothing may be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Safe {
+    /// Every part is struck.
+    Reject,
+    /// The line is stopped, for nothing is ready.
+    Stop,
+}
+
+/// What is configured for one camera's parts.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Which frame is a part's.
+    pub pairing: pairing::Rule,
+    /// Deadlines.
+    pub handshake: handshake::Rule,
+    /// When parts are struck; `None` where nobody strikes.
+    pub pusher: Option<pusher::Rule>,
+    /// What the lines do where nothing may be relied on.
+    pub safe: Safe,
+    /// How wide the encoder's register is; `None` where the PLC writes none.
+    pub encoder: Option<Width>,
+    /// How long the PLC may give no sign of life; `None` where there are lines alone.
+    pub watchdog: Option<Duration>,
+    /// Products by their codes.
+    pub products: BTreeMap<u16, String>,
+}
+
+/// Something that happened to a part, or to the PLC.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// A part came.
+    Triggered(Part),
+    /// It came to its end, with that frame where it had one.
+    Ended(Part, End, Option<u64>),
+    /// The PLC has its result.
+    Acknowledged(Part),
+    /// Its result is not given, whatever it was.
+    Withdrawn(Part),
+    /// It was struck.
+    Struck(u64),
+    /// It was to be struck, and its place had gone by.
+    PulseMissed(u64),
+    /// A verdict came after its part's end.
+    VerdictLate {
+        /// The frame.
+        frame: u64,
+        /// The part.
+        number: u32,
+    },
+    /// The PLC is there.
+    Connected,
+    /// It gives no sign of life, or acknowledges nothing.
+    Lost(&'static str),
+    /// So many of its triggers were never seen.
+    Skipped(u16),
+}
+
+/// What is known of a frame that a part has, or may have.
+#[derive(Clone, Debug)]
+struct Tie {
+    part: Part,
+    frame: Option<u64>,
+}
+
+/// A verdict, as far as the PLC is concerned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// The decision.
+    pub outcome: Outcome,
+    /// The recognised product.
+    pub product: Option<Arc<str>>,
+    /// The score.
+    pub score: Option<f32>,
+    /// Its p-value.
+    pub p_value: Option<f64>,
+}
+
+impl Judged {
+    /// What the PLC is told of a verdict.
+    pub fn of(verdict: &Verdict) -> Self {
+        let outcome = match verdict.decision {
+            Decision::Pass(_) => Outcome::Pass,
+            Decision::Fail => Outcome::Fail,
+            Decision::UnknownProduct => Outcome::UnknownProduct,
+            Decision::Fault => Outcome::Fault,
+        };
+        let product = verdict.recognition.as_ref().map(|nearest| Arc::clone(&nearest.product));
+        Self { outcome, product, score: verdict.score, p_value: verdict.p_value }
+    }
+}
+
+/// What the PLC reads of a camera.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Status {
+    /// The handshake's.
+    pub outputs: Outputs,
+    /// Changes while the station lives.
+    pub heartbeat: u16,
+    /// How the station is.
+    pub state: State,
+    /// The trigger that was seen last.
+    pub triggered: u16,
+    /// The pusher strikes.
+    pub strikes: bool,
+}
+
+/// What the lines say: true is active, whatever level that is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Levels {
+    /// The last part passed; until the next one ends.
+    pub ok: bool,
+    /// The part at the pusher is to go.
+    pub reject: bool,
+    /// A part is being inspected.
+    pub busy: bool,
+    /// Parts may come.
+    pub ready: bool,
+}
+
+/// One camera's parts.
+#[derive(Clone, Debug)]
+pub struct Post {
+    rule: Rule,
+    pairing: Pairing,
+    handshake: Handshake,
+    pusher: Option<Pusher>,
+    encoder: Option<Encoder>,
+    /// The belt's position where lines tell it.
+    position: i64,
+    triggers: u64,
+    /// Parts that have not ended, by their triggers, and those whose end was another than their verdict.
+    ties: BTreeMap<u64, Tie>,
+    /// Verdicts of frames of which it is not known yet whose they are.
+    judged: BTreeMap<u64, Result<Judged, Why>>,
+    /// What the PLC wrote last; `None` until it is in step.
+    commands: Option<Commands>,
+    /// When it last gave a sign of life.
+    heard: Option<Duration>,
+    is_lost: bool,
+    facts: VecDeque<Fact>,
+    facts_lost: u64,
+}
+
+impl Post {
+    /// Nothing is trusted, and nobody is there yet.
+    pub fn new(rule: Rule) -> Self {
+        Self {
+            pairing: Pairing::new(rule.pairing),
+            handshake: Handshake::new(rule.handshake),
+            pusher: rule.pusher.map(Pusher::new),
+            encoder: rule.encoder.map(Encoder::new),
+            position: 0,
+            triggers: 0,
+            ties: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            commands: None,
+            heard: None,
+            is_lost: true,
+            facts: VecDeque::new(),
+            facts_lost: 0,
+            rule,
+        }
+    }
+
+    /// The PLC wrote its registers.
+    pub fn command(&mut self, commands: Commands, at: Duration) {
+        if let Some(encoder) = &mut self.encoder {
+            self.position = encoder.see(commands.encoder);
+        }
+        // First of all: a deadline that has passed is not saved by a write that comes after it.
+        self.advance(at);
+        let Some(before) = self.commands.replace(commands) else { return };
+        let is_alive = (before.heartbeat, before.trigger_count, before.acknowledged)
+            != (commands.heartbeat, commands.trigger_count, commands.acknowledged);
+        if is_alive {
+            self.heard = Some(at);
+        }
+        if self.is_lost {
+            // Where it is when it begins to live: a trigger from before is not a part that comes now.
+            if is_alive {
+                self.is_lost = false;
+                self.handshake.connect(commands.acknowledged);
+                self.tell(Fact::Connected);
+            }
+            return;
+        }
+        let told = self.handshake.acknowledge(commands.acknowledged, at);
+        self.take(told, at);
+        let is_new = commands.trigger_count != before.trigger_count && commands.trigger_count != 0;
+        if is_new {
+            let skipped = skipped(before.trigger_count, commands.trigger_count);
+            if skipped > 0 {
+                self.tell(Fact::Skipped(skipped));
+            }
+            self.trigger(commands.part, commands.hint, at);
+        }
+    }
+
+    /// A part came, by that number.
+    pub fn trigger(&mut self, number: u32, hint: u16, at: Duration) {
+        self.advance(at);
+        self.triggers += 1;
+        let part = Part { trigger: self.triggers, number, hint, at, position: self.position };
+        self.ties.insert(part.trigger, Tie { part, frame: None });
+        self.tell(Fact::Triggered(part));
+        let told = self.handshake.trigger(part);
+        self.take(told, at);
+        // Even one that has ended: a frame in its time may be its, and not the next part's.
+        let settled = self.pairing.trigger(part.trigger, at);
+        self.settle(settled, at);
+        self.forget();
+    }
+
+    /// A part came by a line, which says no number: they are counted.
+    pub fn edge(&mut self, position: i64, at: Duration) {
+        self.position = position;
+        let number = u32::try_from((self.triggers + 1) & u64::from(u32::MAX)).unwrap_or(0);
+        self.trigger(number, 0, at);
+    }
+
+    /// The belt's encoder on lines says so.
+    pub fn belt(&mut self, position: i64) {
+        self.position = position;
+    }
+
+    /// A frame was captured; whether a part asked for it.
+    pub fn frame(&mut self, frame: u64, at: Duration) -> Wanted {
+        let (wanted, settled) = self.pairing.frame(frame, at);
+        self.settle(settled, at);
+        wanted
+    }
+
+    /// The PLC's number of the part that the frame shows, as far as that is certain.
+    pub fn part_of(&self, frame: u64) -> Option<u32> {
+        let tie = self.ties.values().rev().find(|tie| tie.frame == Some(frame));
+        tie.map(|tie| tie.part.number)
+    }
+
+    /// A frame has its verdict.
+    pub fn verdict(&mut self, frame: u64, judged: Judged, at: Duration) {
+        self.known(frame, Ok(judged), at);
+    }
+
+    /// A frame has none, and will have none.
+    pub fn lost(&mut self, frame: u64, at: Duration) {
+        self.known(frame, Err(Why::FrameLost), at);
+    }
+
+    fn known(&mut self, frame: u64, judged: Result<Judged, Why>, at: Duration) {
+        self.advance(at);
+        let tie = self.ties.values().find(|tie| tie.frame == Some(frame)).cloned();
+        if let Some(tie) = tie {
+            self.end(&tie, judged, at);
+        } else if self.rule.pairing.frames == pairing::Frames::Each {
+            self.judged.insert(frame, judged);
+            while self.judged.len() > PARTS_MAX {
+                self.judged.pop_first();
+            }
+        }
+    }
+
+    /// Whether the station's verdicts may be relied on now.
+    pub fn trust(&mut self, is_trusted: bool, at: Duration) {
+        let told = self.handshake.trust(is_trusted, at);
+        self.take(told, at);
+    }
+
+    /// Time goes by.
+    pub fn advance(&mut self, now: Duration) {
+        let settled = self.pairing.advance(now);
+        self.settle(settled, now);
+        let before = self.handshake.outputs();
+        let told = self.handshake.advance(now);
+        // Only a result that nobody took makes it unsafe by itself.
+        let is_slow = !before.safe && self.handshake.outputs().safe;
+        self.take(told, now);
+        if is_slow {
+            self.tell(Fact::Lost("a result was not acknowledged in time"));
+        }
+        let is_silent = |within| self.heard.is_some_and(|heard| heard + within < now);
+        if !self.is_lost && self.rule.watchdog.is_some_and(is_silent) {
+            self.is_lost = true;
+            let told = self.handshake.disconnect();
+            self.take(told, now);
+            self.tell(Fact::Lost("no sign of life"));
+        }
+        let here = Origin { at: now, position: self.position };
+        let struck = self.pusher.as_mut().map(|pusher| pusher.advance(here)).unwrap_or_default();
+        struck.into_iter().for_each(|told| self.pulse(told));
+    }
+
+    /// When [`Self::advance`] has something to do, if nothing happens before.
+    pub fn next_due(&self) -> Option<Duration> {
+        let silent = self.heard.zip(self.rule.watchdog).filter(|_| !self.is_lost);
+        let silent = silent.map(|(heard, within)| heard + within + Duration::from_millis(1));
+        let pusher = self.pusher.as_ref().and_then(Pusher::next_due);
+        let parts = [self.pairing.next_due(), self.handshake.next_due(), pusher, silent];
+        parts.into_iter().flatten().min()
+    }
+
+    /// What the PLC reads.
+    pub fn status(&self, now: Duration, state: State) -> Status {
+        let outputs = self.handshake.outputs();
+        Status {
+            outputs,
+            heartbeat: u16::try_from(now.as_millis() / 100 & 0xffff).unwrap_or(0),
+            state,
+            triggered: self.commands.map_or(0, |commands| commands.trigger_count),
+            strikes: self.strikes(now, &outputs),
+        }
+    }
+
+    /// What the lines say.
+    pub fn levels(&self, now: Duration) -> Levels {
+        let outputs = self.handshake.outputs();
+        let passed = outputs.shown.is_some_and(|shown| shown.end.outcome == Outcome::Pass);
+        Levels {
+            ok: passed && !outputs.safe,
+            reject: self.strikes(now, &outputs),
+            busy: outputs.busy,
+            ready: outputs.ready,
+        }
+    }
+
+    fn strikes(&self, now: Duration, outputs: &Outputs) -> bool {
+        let is_safe = outputs.safe && self.rule.safe == Safe::Reject;
+        is_safe || self.pusher.as_ref().is_some_and(|pusher| pusher.is_active(now))
+    }
+
+    /// Whether the PLC is there, and takes its results.
+    pub fn is_connected(&self) -> bool {
+        self.rule.watchdog.is_none() || !(self.is_lost || self.handshake.is_slow())
+    }
+
+    /// Whether a part waits for its place at the pusher.
+    pub fn strikes_soon(&self) -> bool {
+        self.pusher.as_ref().is_some_and(|pusher| pusher.waiting() > 0)
+    }
+
+    /// What happened since it was last asked, and how much more there was no room for.
+    pub fn take_facts(&mut self) -> (Vec<Fact>, u64) {
+        (self.facts.drain(..).collect(), std::mem::take(&mut self.facts_lost))
+    }
+
+    fn tell(&mut self, fact: Fact) {
+        if self.facts.len() < FACTS_MAX {
+            self.facts.push_back(fact);
+        } else {
+            self.facts_lost += 1;
+        }
+    }
+
+    fn settle(&mut self, settled: Vec<Settled>, at: Duration) {
+        for one in settled {
+            match one {
+                Settled::Tied { trigger, frame } => {
+                    let Some(tie) = self.ties.get_mut(&trigger) else { continue };
+                    tie.frame = Some(frame);
+                    let tie = tie.clone();
+                    if let Some(judged) = self.judged.remove(&frame) {
+                        self.end(&tie, judged, at);
+                    }
+                }
+                Settled::Missed { trigger, why } => {
+                    let why = match why {
+                        Missed::NoFrame => Why::NoFrame,
+                        Missed::Crowded => Why::Crowded,
+                        Missed::TooMany => Why::TooMany,
+                    };
+                    let end = End::unjudged(Outcome::Fault, why);
+                    let told = self.handshake.end(trigger, end, at);
+                    self.take(told, at);
+                }
+                Settled::Stray { frame } => drop(self.judged.remove(&frame)),
+            }
+        }
+    }
+
+    fn end(&mut self, tie: &Tie, judged: Result<Judged, Why>, at: Duration) {
+        let Tie { part, frame, .. } = tie;
+        if !self.handshake.waits_for(part.trigger) {
+            if let (Some(frame), true) = (*frame, judged.is_ok()) {
+                self.tell(Fact::VerdictLate { frame, number: part.number });
+            }
+            self.ties.remove(&part.trigger);
+            return;
+        }
+        let end = match judged {
+            Ok(judged) => End { frame: *frame, ..self.weighed(part, &judged) },
+            Err(why) => End { frame: *frame, ..End::unjudged(Outcome::Fault, why) },
+        };
+        let told = self.handshake.end(part.trigger, end, at);
+        self.take(told, at);
+    }
+
+    /// What a verdict means for a part of which the PLC may expect a product.
+    fn weighed(&self, part: &Part, judged: &Judged) -> End {
+        let Judged { outcome, product, score, p_value } = judged;
+        let products = &self.rule.products;
+        let code = product.as_ref().and_then(|product| {
+            products.iter().find(|(_, name)| ***name == **product).map(|(code, _)| *code)
+        });
+        let expected = products.get(&part.hint);
+        let (outcome, why) = match outcome {
+            Outcome::Pass if part.hint != 0 && expected.is_none() => {
+                (Outcome::Fault, Why::UnknownHint)
+            }
+            Outcome::Pass if part.hint != 0 && code != Some(part.hint) => {
+                (Outcome::UnknownProduct, Why::OtherProduct)
+            }
+            other => (*other, Why::Verdict),
+        };
+        End {
+            outcome,
+            why,
+            product: code.unwrap_or(0),
+            score: *score,
+            p_value: *p_value,
+            frame: None,
+        }
+    }
+
+    fn take(&mut self, told: Vec<handshake::Told>, at: Duration) {
+        for one in told {
+            match one {
+                handshake::Told::Ended(part, end) => {
+                    let tie = self.ties.get(&part.trigger);
+                    let frame = tie.and_then(|tie| tie.frame);
+                    self.tell(Fact::Ended(part, end, frame));
+                    if end.outcome != Outcome::Pass {
+                        self.strike(part, at);
+                    }
+                    // A frame that is still on its way may have a verdict yet, which is late then.
+                    if frame.is_none() || end.frame.is_some() {
+                        self.ties.remove(&part.trigger);
+                    }
+                }
+                handshake::Told::Acknowledged(part) => self.tell(Fact::Acknowledged(part)),
+                handshake::Told::Withdrawn(part, outcome) => {
+                    self.tell(Fact::Withdrawn(part));
+                    // Whatever else ended was struck when it did.
+                    if outcome == Outcome::Pass {
+                        self.strike(part, at);
+                    }
+                }
+            }
+        }
+    }
+
+    fn strike(&mut self, part: Part, at: Duration) {
+        let origin = Origin { at: part.at, position: part.position };
+        let here = Origin { at, position: self.position };
+        let told =
+            self.pusher.as_mut().and_then(|pusher| pusher.reject(part.trigger, origin, here));
+        told.into_iter().for_each(|told| self.pulse(told));
+    }
+
+    fn pulse(&mut self, told: pusher::Told) {
+        self.tell(match told {
+            pusher::Told::Struck(trigger) => Fact::Struck(trigger),
+            pusher::Told::Missed(trigger) => Fact::PulseMissed(trigger),
+        });
+    }
+
+    /// Parts whose frame never got a verdict are not remembered for ever.
+    fn forget(&mut self) {
+        while self.ties.len() > 2 * PARTS_MAX {
+            let Some(trigger) = self.ties.keys().copied().find(|it| !self.handshake.waits_for(*it))
+            else {
+                return;
+            };
+            self.ties.remove(&trigger);
+        }
+    }
+}
+
+/// Triggers between two counts, of which 0 is none.
+fn skipped(before: u16, now: u16) -> u16 {
+    if before == 0 {
+        // It begins to count.
+        return 0;
+    }
+    let steps = if now > before { now - before } else { now.saturating_add(u16::MAX - before) };
+    let skipped = steps.saturating_sub(1);
+    if skipped > SKIPPED_MAX { 0 } else { skipped }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn rule() -> Rule {
+        let frames = pairing::Frames::First;
+        Rule {
+            pairing: pairing::Rule { frames, delay: ms(0), within: ms(50) },
+            handshake: handshake::Rule {
+                verdict_within: ms(100),
+                acknowledged_within: Some(ms(200)),
+            },
+            pusher: Some(pusher::Rule { place: pusher::Place::After(ms(300)), pulse: ms(20) }),
+            safe: Safe::Reject,
+            encoder: None,
+            watchdog: Some(ms(200)),
+            products: BTreeMap::from([(1, "cap".to_owned()), (2, "gear".to_owned())]),
+        }
+    }
+
+    fn judged(outcome: Outcome, product: &str) -> Judged {
+        Judged { outcome, product: Some(product.into()), score: Some(0.1), p_value: Some(0.5) }
+    }
+
+    /// A post whose PLC has said its first words at 0.
+    fn post(rule: Rule) -> Post {
+        let mut post = Post::new(rule);
+        post.trust(true, ms(0));
+        post.command(commands(99, 0, 0), ms(0));
+        post.command(Commands::default(), ms(0));
+        post
+    }
+
+    fn commands(beat: u16, trigger_count: u16, hint: u16) -> Commands {
+        let part = 500 + u32::from(trigger_count);
+        Commands { heartbeat: beat, trigger_count, part, hint, ..Commands::default() }
+    }
+
+    /// How the part of one trigger with that hint ends by that verdict.
+    fn ends(hint: u16, judged: Judged) -> (Outcome, Why, u16) {
+        let mut post = post(rule());
+        post.command(commands(1, 1, hint), ms(1));
+        assert_eq!(post.frame(7, ms(10)), Wanted::Yes);
+        assert_eq!(post.part_of(7), Some(501));
+        post.verdict(7, judged, ms(20));
+        let shown = post.status(ms(20), State::Running).outputs.shown.unwrap();
+        assert_eq!((shown.part.number, shown.end.frame), (501, Some(7)));
+        (shown.end.outcome, shown.end.why, shown.end.product)
+    }
+
+    #[test]
+    fn a_product_that_is_not_the_announced_one_never_passes() {
+        let pass = |product| judged(Outcome::Pass, product);
+        assert_eq!(ends(0, pass("cap")), (Outcome::Pass, Why::Verdict, 1));
+        assert_eq!(ends(1, pass("cap")), (Outcome::Pass, Why::Verdict, 1));
+        assert_eq!(ends(2, pass("cap")), (Outcome::UnknownProduct, Why::OtherProduct, 1));
+        assert_eq!(ends(2, pass("nut")), (Outcome::UnknownProduct, Why::OtherProduct, 0));
+        assert_eq!(ends(9, pass("cap")), (Outcome::Fault, Why::UnknownHint, 1));
+        assert_eq!(ends(2, judged(Outcome::Fail, "cap")), (Outcome::Fail, Why::Verdict, 1));
+    }
+
+    #[test]
+    fn a_trigger_from_before_the_first_words_is_no_part() {
+        let mut post = Post::new(rule());
+        post.trust(true, ms(0));
+        post.command(commands(1, 56, 0), ms(1));
+        // Still what it said first: nobody knows whether it lives.
+        post.command(commands(1, 56, 0), ms(1));
+        assert!(!post.is_connected());
+        post.command(commands(2, 57, 0), ms(2));
+        assert!(post.is_connected());
+        assert_eq!(post.frame(1, ms(5)), Wanted::No);
+        post.command(commands(3, 58, 0), ms(6));
+        assert_eq!(post.frame(2, ms(10)), Wanted::Yes);
+        // Two more, of which one was never seen.
+        post.command(commands(4, 60, 0), ms(20));
+        let (facts, _) = post.take_facts();
+        assert!(facts.contains(&Fact::Skipped(1)), "{facts:?}");
+        assert_eq!(
+            [(0, 9), (65_535, 1), (65_534, 1), (57, 1), (3, 4)].map(|(a, b)| skipped(a, b)),
+            [0, 0, 1, 0, 0]
+        );
+    }
+
+    #[test]
+    fn a_plc_whose_registers_stand_still_is_gone_and_everything_is_struck() {
+        let mut post = post(rule());
+        post.command(commands(1, 1, 0), ms(1));
+        post.frame(1, ms(5));
+        post.verdict(1, judged(Outcome::Pass, "cap"), ms(6));
+        // It goes on to write the same.
+        for at in (10..=200).step_by(10) {
+            post.command(commands(1, 1, 0), ms(at));
+        }
+        assert!(post.levels(ms(201)).ready && post.is_connected());
+        post.command(commands(1, 1, 0), ms(202));
+        let (facts, _) = post.take_facts();
+        // That is no sign of life, however often it comes.
+        assert!(matches!(facts[..], [.., Fact::Lost(_)]), "{facts:?}");
+        let withdrawn =
+            facts.iter().any(|fact| matches!(fact, Fact::Withdrawn(part) if part.number == 501));
+        assert!(withdrawn, "{facts:?}");
+        // Its pass was taken back: it is struck at its place.
+        post.advance(ms(301));
+        assert!(post.take_facts().0.contains(&Fact::Struck(1)));
+        assert!(post.levels(ms(302)).reject);
+        post.advance(ms(500));
+        assert_eq!(post.levels(ms(500)), Levels { reject: true, ..Levels::default() });
+    }
+
+    #[test]
+    fn a_verdict_after_its_deadline_is_told_and_changes_nothing() {
+        let mut post = post(Rule { safe: Safe::Stop, ..rule() });
+        post.command(commands(1, 1, 0), ms(1));
+        post.frame(3, ms(5));
+        post.command(commands(2, 1, 0), ms(102));
+        post.verdict(3, judged(Outcome::Pass, "cap"), ms(103));
+        let (facts, _) = post.take_facts();
+        let last = facts.last();
+        assert_eq!(last, Some(&Fact::VerdictLate { frame: 3, number: 501 }), "{facts:?}");
+        let shown = post.status(ms(104), State::Running).outputs.shown.unwrap();
+        assert_eq!(shown.end.outcome, Outcome::Late);
+        assert_eq!(post.part_of(3), None);
+    }
+
+    /// What a frame goes through.
+    #[derive(Clone, Copy, Debug)]
+    struct Way {
+        pause: u64,
+        is_good: bool,
+        is_lost: bool,
+        is_dropped: bool,
+        takes: u64,
+        extra: bool,
+    }
+
+    fn ways() -> impl Strategy<Value = Vec<Way>> {
+        let rare = || prop::bool::weighted(0.1);
+        let way = (40_u64..90, any::<bool>(), rare(), rare(), 1_u64..130, rare());
+        let way = way.prop_map(|(pause, is_good, is_lost, is_dropped, takes, extra)| Way {
+            pause,
+            is_good,
+            is_lost,
+            is_dropped,
+            takes,
+            extra,
+        });
+        prop::collection::vec(way, 1..50)
+    }
+
+    proptest! {
+        /// From triggers to results, with frames lost, dropped, doubled and judged too late: what the PLC is told of a
+        /// part is that part's own, and whatever went wrong is no pass. Each part that is not passed is struck, no other is.
+        #[test]
+        fn each_part_gets_its_own_result(ways in ways(), each in any::<bool>()) {
+            let frames = if each { pairing::Frames::Each } else { pairing::Frames::First };
+            let pairing = pairing::Rule { frames, delay: ms(10), within: ms(15) };
+            let mut post = post(Rule { pairing, ..rule() });
+            // At each millisecond: triggers, frames with what they show, verdicts.
+            let mut events: BTreeMap<u64, Vec<(char, usize)>> = BTreeMap::new();
+            let mut at = 10;
+            for (index, way) in ways.iter().enumerate() {
+                at += way.pause;
+                events.entry(at).or_default().push(('t', index));
+                if !way.is_lost {
+                    events.entry(at + 12).or_default().push(('f', index));
+                }
+                if way.extra {
+                    events.entry(at + 14).or_default().push(('f', index));
+                }
+            }
+            let end = at + 1_000;
+            let (mut frame, mut beat, mut count, mut acknowledged) = (0_u64, 0, 0_u16, 0_u16);
+            let mut verdicts: BTreeMap<u64, Vec<(u64, usize)>> = BTreeMap::new();
+            let mut given: BTreeMap<usize, Outcome> = BTreeMap::new();
+            let mut struck = Vec::new();
+            for now in 0..end {
+                for (kind, index) in events.remove(&now).unwrap_or_default() {
+                    if kind == 't' {
+                        count += 1;
+                        let part = u32::try_from(index).unwrap();
+                        let commands = Commands { heartbeat: beat, trigger_count: count, part, acknowledged, ..Commands::default() };
+                        post.command(commands, ms(now));
+                        continue;
+                    }
+                    frame += 1;
+                    if post.frame(frame, ms(now)) == Wanted::Yes {
+                        if ways[index].is_dropped {
+                            post.lost(frame, ms(now));
+                        } else {
+                            verdicts.entry(now + ways[index].takes).or_default().push((frame, index));
+                        }
+                    }
+                }
+                for (frame, index) in verdicts.remove(&now).unwrap_or_default() {
+                    let outcome = if ways[index].is_good { Outcome::Pass } else { Outcome::Fail };
+                    post.verdict(frame, judged(outcome, "cap"), ms(now));
+                }
+                post.advance(ms(now));
+                if now % 10 == 0 {
+                    beat += 1;
+                    let part = u32::from(count.saturating_sub(1));
+                    post.command(Commands { heartbeat: beat, trigger_count: count, part, acknowledged, ..Commands::default() }, ms(now));
+                    let outputs = post.status(ms(now), State::Running).outputs;
+                    prop_assert!(!outputs.safe);
+                    if let Some(shown) = outputs.shown {
+                        let index = usize::try_from(shown.part.number).unwrap();
+                        let before = given.insert(index, shown.end.outcome);
+                        prop_assert!(before.is_none_or(|before| before == shown.end.outcome));
+                        acknowledged = outputs.count;
+                    }
+                }
+                for fact in post.take_facts().0 {
+                    match fact {
+                        Fact::Struck(trigger) => struck.push(usize::try_from(trigger).unwrap() - 1),
+                        Fact::PulseMissed(_) => prop_assert!(false, "a pulse was missed"),
+                        _ => {}
+                    }
+                }
+            }
+            prop_assert_eq!(given.len(), ways.len());
+            for (index, way) in ways.iter().enumerate() {
+                let outcome = given[&index];
+                if outcome == Outcome::Pass {
+                    prop_assert!(way.is_good && way.takes + 12 <= 103, "{} {:?}", index, way);
+                }
+                // In a triggered camera's time two frames are one too many.
+                let is_alone = !way.is_lost && !(each && way.extra) && !way.is_dropped;
+                if is_alone && way.takes < 80 {
+                    prop_assert_eq!(outcome, if way.is_good { Outcome::Pass } else { Outcome::Fail });
+                }
+                prop_assert_eq!(struck.iter().filter(|it| **it == index).count(), usize::from(outcome != Outcome::Pass));
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The thread `plc` with lines that the test holds: parts come by an edge, levels are seen as they are set.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use sightline::{
+    clock::{Clock, SystemClock},
+    frame::CameraId,
+    inspected::Onlooker as _,
+    judge::{Evidence, Judge, Recipe, Unrated},
+    ledger::Account,
+    plc::{
+        Exchange, Means, Options, Way,
+        gpio::{Edge, Inputs, LineError, Lines},
+        handshake, pairing,
+        post::{Levels, Rule, Safe},
+        pusher,
+    },
+    state::{Board, Event, Mode},
+    verdict::Verdict,
+};
+use tokio::sync::mpsc;
+
+use crate::support;
+
+/// Levels with when they were set.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<(Instant, Levels)>>>);
+
+impl Lines for Seen {
+    fn set(&mut self, levels: Levels) -> Result<(), LineError> {
+        self.0.lock().unwrap().push((Instant::now(), levels));
+        Ok(())
+    }
+}
+
+impl Seen {
+    fn now(&self) -> Levels {
+        self.0.lock().unwrap().last().map_or(Levels::default(), |(_, levels)| *levels)
+    }
+
+    fn until(&self, what: &str, is_so: impl Fn(Levels) -> bool) {
+        let began = Instant::now();
+        while !is_so(self.now()) {
+            assert!(began.elapsed() < Duration::from_secs(30), "{what}: {:?}", self.now());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// How long each strike lasted, and when it began.
+    fn strikes(&self, from: Instant) -> Vec<(Duration, Duration)> {
+        let seen = self.0.lock().unwrap();
+        let mut strikes = Vec::new();
+        let mut began = None;
+        for (at, levels) in seen.iter().filter(|(at, _)| *at >= from) {
+            match (began, levels.reject) {
+                (None, true) => began = Some(*at),
+                (Some(start), false) => {
+                    strikes.push((start.duration_since(from), at.duration_since(start)));
+                    began = None;
+                }
+                _ => {}
+            }
+        }
+        strikes
+    }
+}
+
+const REJECT_AFTER: Duration = Duration::from_millis(400);
+const PULSE: Duration = Duration::from_millis(100);
+
+/// A verdict as the judge gives it on a part that passes, and one that faults.
+fn verdicts() -> (Verdict, Verdict) {
+    let document = support::document(99);
+    let rate = bundle::calibration::RejectRate::new(0.02).unwrap();
+    let judge = Judge::new(&document.classes, &Recipe::of(rate, Unrated::Refused)).unwrap();
+    let embedding = document.classes[0].prototype.direction.clone();
+    let passed = judge.decide(&Evidence { score: 0.0, embedding });
+    assert!(passed.decision.is_pass(), "{passed:?}");
+    (passed, Verdict::fault(0.02, "torn"))
+}
+
+#[test]
+fn lines_show_what_becomes_of_parts_and_are_safe_before_and_after() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let board = Arc::new(Board::timed(1, Arc::clone(&clock)));
+    let camera = CameraId("top".into());
+    let ms = Duration::from_millis;
+    let rule = Rule {
+        pairing: pairing::Rule { frames: pairing::Frames::First, delay: ms(0), within: ms(200) },
+        handshake: handshake::Rule { verdict_within: ms(300), acknowledged_within: None },
+        pusher: Some(pusher::Rule { place: pusher::Place::After(REJECT_AFTER), pulse: PULSE }),
+        safe: Safe::Reject,
+        encoder: None,
+        watchdog: None,
+        products: BTreeMap::new(),
+    };
+    let options =
+        Options { modbus: None, watchdog: ms(1_000), trusts_degraded: false, lines: None };
+    let exchange = Exchange::new(options, vec![(camera.clone(), rule)]);
+    let way = exchange.way(&camera).unwrap();
+    let counters = Arc::clone(exchange.counters());
+    let means = Means {
+        accounts: vec![Arc::new(Account::unrecorded(camera, 1))],
+        board: Arc::clone(&board),
+        notes: None,
+        rows: None,
+        clock: Arc::clone(&clock),
+    };
+    let seen = Seen::default();
+    let (edges, inputs) = mpsc::channel(16);
+    let lines =
+        (Box::new(seen.clone()) as Box<dyn Lines>, Inputs { edges: Some(inputs), belt: None });
+    let plc = sightline::plc::start(exchange, means, Some(lines)).unwrap();
+    // Nothing runs yet: everything would be struck.
+    let unsafe_levels = Levels { reject: true, ..Levels::default() };
+    seen.until("it is safe at first", |levels| levels == unsafe_levels);
+    board.beat(clock.monotonic());
+    board.post(Event::Ready);
+    seen.until("parts may come", |levels| levels == Levels { ready: true, ..Levels::default() });
+
+    let (passed, fault) = verdicts();
+    let part = |number: u64, verdict: &Verdict, way: &Way| {
+        let from = Instant::now();
+        edges.blocking_send(Edge { at: clock.monotonic(), position: 0 }).unwrap();
+        seen.until("it is busy", |levels| levels.busy);
+        way.frame(number, clock.monotonic());
+        way.judged(number, verdict);
+        seen.until("it has its end", |levels| !levels.busy);
+        from
+    };
+    part(1, &passed, &way);
+    assert!(seen.now().ok && !seen.now().reject, "{:?}", seen.now());
+    let from = part(2, &fault, &way);
+    assert!(!seen.now().ok, "{:?}", seen.now());
+    seen.until("it is struck", |levels| levels.reject);
+    seen.until("and no longer", |levels| !levels.reject);
+    let strikes = seen.strikes(from);
+    let slack = ms(150);
+    assert_eq!(strikes.len(), 1, "{strikes:?}");
+    let (began, lasted) = strikes[0];
+    assert!(
+        began >= REJECT_AFTER.saturating_sub(ms(20)) && began <= REJECT_AFTER + slack,
+        "{strikes:?}"
+    );
+    assert!(
+        lasted + ms(30) >= PULSE.saturating_sub(slack) && lasted <= PULSE + slack,
+        "{strikes:?}"
+    );
+    // No frame at all: late or missed, and struck.
+    edges.blocking_send(Edge { at: clock.monotonic(), position: 0 }).unwrap();
+    seen.until("the part without a frame is struck", |levels| levels.reject);
+    seen.until("and no longer", |levels| !levels.reject);
+
+    // Somebody pauses the station.
+    board.post(Event::Mode(Mode::Pause));
+    seen.until("it is safe again", |levels| levels == unsafe_levels);
+    board.post(Event::Mode(Mode::Run));
+    seen.until("and back", |levels| levels.ready && !levels.reject);
+    Box::new(plc).close(Duration::from_secs(10)).unwrap();
+    assert_eq!(seen.now(), unsafe_levels);
+    let of =
+        |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!((of(&counters.triggers), of(&counters.struck), of(&counters.missed)), (3, 2, 1));
+}
