@@ -136,6 +136,7 @@ pub struct Status {
 
 /// What the lines say: true is active, whatever level that is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a line of its own")]
 pub struct Levels {
     /// The last part passed; until the next one ends.
     pub ok: bool,
@@ -316,7 +317,9 @@ impl Post {
         }
         let here = Origin { at: now, position: self.position };
         let struck = self.pusher.as_mut().map(|pusher| pusher.advance(here)).unwrap_or_default();
-        struck.into_iter().for_each(|told| self.pulse(told));
+        for told in struck {
+            self.pulse(told);
+        }
     }
 
     /// When [`Self::advance`] has something to do, if nothing happens before.
@@ -333,7 +336,7 @@ impl Post {
         let outputs = self.handshake.outputs();
         Status {
             outputs,
-            heartbeat: u16::try_from(now.as_millis() / 100 & 0xffff).unwrap_or(0),
+            heartbeat: u16::try_from((now.as_millis() / 100) & 0xffff).unwrap_or(0),
             state,
             triggered: self.commands.map_or(0, |commands| commands.trigger_count),
             strikes: self.strikes(now, &outputs),
@@ -438,7 +441,11 @@ impl Post {
             Outcome::Pass if part.hint != 0 && code != Some(part.hint) => {
                 (Outcome::UnknownProduct, Why::OtherProduct)
             }
-            other => (*other, Why::Verdict),
+            Outcome::Pass
+            | Outcome::Fail
+            | Outcome::UnknownProduct
+            | Outcome::Fault
+            | Outcome::Late => (*outcome, Why::Verdict),
         };
         End {
             outcome,
@@ -482,7 +489,9 @@ impl Post {
         let here = Origin { at, position: self.position };
         let told =
             self.pusher.as_mut().and_then(|pusher| pusher.reject(part.trigger, origin, here));
-        told.into_iter().for_each(|told| self.pulse(told));
+        if let Some(told) = told {
+            self.pulse(told);
+        }
     }
 
     fn pulse(&mut self, told: pusher::Told) {
@@ -648,6 +657,7 @@ mod tests {
 
     /// What a frame goes through.
     #[derive(Clone, Copy, Debug)]
+    #[expect(clippy::struct_excessive_bools, reason = "each may happen with any other")]
     struct Way {
         pause: u64,
         is_good: bool,
@@ -734,10 +744,9 @@ mod tests {
                     }
                 }
                 for fact in post.take_facts().0 {
-                    match fact {
-                        Fact::Struck(trigger) => struck.push(usize::try_from(trigger).unwrap() - 1),
-                        Fact::PulseMissed(_) => prop_assert!(false, "a pulse was missed"),
-                        _ => {}
+                    prop_assert!(!matches!(fact, Fact::PulseMissed(_)), "{:?}", fact);
+                    if let Fact::Struck(trigger) = fact {
+                        struck.push(usize::try_from(trigger).unwrap() - 1);
                     }
                 }
             }
@@ -748,7 +757,7 @@ mod tests {
                     prop_assert!(way.is_good && way.takes + 12 <= 103, "{} {:?}", index, way);
                 }
                 // In a triggered camera's time two frames are one too many.
-                let is_alone = !way.is_lost && !(each && way.extra) && !way.is_dropped;
+                let is_alone = !(way.is_lost || way.is_dropped || each && way.extra);
                 if is_alone && way.takes < 80 {
                     prop_assert_eq!(outcome, if way.is_good { Outcome::Pass } else { Outcome::Fail });
                 }
