@@ -74,7 +74,7 @@ impl Station {
             all.push_str(&line);
             assert!(!ended, "it ended before it served: {all}");
             if let Some((_, address)) = line.trim().split_once("the PLC is served at ") {
-                port = address.rsplit_once(':').unwrap().1.to_owned();
+                port = address.rsplit(':').next().map(str::to_owned).unwrap();
             }
             if let Some((_, address)) = line.trim().split_once(" at http://") {
                 break address.to_owned();
@@ -119,9 +119,12 @@ fn triggers(scratch: &Scratch) -> Vec<Value> {
 const HEAD: &str = "[model]\npath = \"model.onnx\"\n[judge]\nfalse_reject_rate = 0.4\ndrift = false\n\
      [output]\nformat = \"json\"\n[ledger]\npath = \"ledger.db\"\n[http]\nlisten = \"127.0.0.1:0\"\n";
 
+/// Pictures with their scores.
+type Scored = Vec<(RgbImage, f64)>;
+
 /// Pictures that pass and pictures that do not, with their scores: no two are alike. Under a rate that refuses many, for the
 /// tiny network knows no defects.
-fn pictures(scratch: &Scratch) -> (Vec<(RgbImage, f64)>, Vec<(RgbImage, f64)>) {
+fn pictures(scratch: &Scratch) -> (Scored, Scored) {
     let size = Size { width: SIDE, height: SIDE };
     let noise = |seed: u32| {
         let byte = |at: u32| {
@@ -341,15 +344,18 @@ fn a_thousand_parts_at_random_times_get_their_own_results() {
     let ports: Vec<_> =
         listeners.iter().map(|it| it.local_addr().unwrap().port().to_string()).collect();
     drop(listeners);
-    let mut config = format!(
-        "{HEAD}[plc]\naddress = \"127.0.0.1:0\"\nwatchdog_ms = 5000\nverdict_within_ms = 3000\n"
-    );
-    for (index, port) in ports.iter().enumerate() {
-        config.push_str(&format!(
-            "[[camera]]\nname = \"c{index}\"\npreset = \"raw.toml\"\nparameters = {{ port = {port} }}\n\
-             realtime = false\nqueue_len = 8\nplc = {{ delay_ms = 20, frame_within_ms = 60 }}\n"
-        ));
-    }
+    let cameras: String = (0..)
+        .zip(&ports)
+        .map(|(index, port)| {
+            format!(
+                "[[camera]]\nname = \"c{index}\"\npreset = \"raw.toml\"\nparameters = {{ port = {port} }}\n\
+                 realtime = false\nqueue_len = 8\nplc = {{ delay_ms = 20, frame_within_ms = 60 }}\n"
+            )
+        })
+        .collect();
+    let plc_table =
+        "[plc]\naddress = \"127.0.0.1:0\"\nwatchdog_ms = 5000\nverdict_within_ms = 3000\n";
+    let config = format!("{HEAD}{plc_table}{cameras}");
     scratch.write("line.toml", config);
     // The cameras first: a pipeline finds somebody to connect to only when they are there.
     let parts = PARTS_A_CAMERA.to_string();
