@@ -641,6 +641,28 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_struck_where_the_belts_counter_says_that_it_is() {
+        let place = pusher::Place::Counts(100);
+        let pusher = Some(pusher::Rule { place, pulse: ms(20) });
+        let mut post = post(Rule { pusher, encoder: Some(Width::Bits16), ..rule() });
+        let mut at = |beat: u16, encoder: u32, trigger_count: u16| {
+            let now = u64::from(beat) * 10;
+            let commands = Commands { encoder, ..commands(beat, trigger_count, 0) };
+            post.command(commands, ms(now));
+            if beat == 2 {
+                assert_eq!(post.frame(1, ms(now)), Wanted::Yes);
+                post.verdict(1, judged(Outcome::Fail, "cap"), ms(now));
+            }
+            post.advance(ms(now));
+            post.levels(ms(now)).reject
+        };
+        // The counter wraps on the way, and the belt stands still for a while before the place.
+        assert!(!at(1, 65_500, 1) && !at(2, 65_510, 1) && !at(3, 20, 1));
+        assert!(!at(4, 63, 1) && !at(5, 63, 1) && !at(6, 63, 1));
+        assert!(at(7, 64, 1) && at(8, 70, 1) && !at(9, 90, 1));
+    }
+
+    #[test]
     fn a_verdict_after_its_deadline_is_told_and_changes_nothing() {
         let mut post = post(Rule { safe: Safe::Stop, ..rule() });
         post.command(commands(1, 1, 0), ms(1));
