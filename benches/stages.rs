@@ -81,6 +81,7 @@ fn record(number: u64) -> Record {
         epoch: 1,
         frame: number,
         file: None,
+        plc_part: None,
         time: SystemTime::UNIX_EPOCH,
         pts: Some(Duration::from_millis(number)),
         latency: Duration::from_millis(20),

@@ -85,6 +85,7 @@ fn record(number: u64, model: &Arc<ModelLabel>, time: SystemTime) -> Record {
         epoch: 0,
         frame: number,
         file: None,
+        plc_part: None,
         time,
         pts: None,
         latency: Duration::from_micros(15_321),

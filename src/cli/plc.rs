@@ -164,15 +164,16 @@ fn rule(plc: &PlcSettings, own: &CameraPlc) -> Rule {
     }
 }
 
-/// Starts the thread `plc`; the engine's end of it.
+/// Starts the thread `plc`, where there is a PLC; the engine's end of it.
 pub(super) fn start(
-    exchange: Exchange,
+    exchange: Option<Exchange>,
     settings: &Settings,
     accounts: &[Arc<Account>],
     ledger: Option<&Ledger>,
     board: &Arc<Board>,
     clock: &Arc<dyn Clock>,
-) -> Result<Box<dyn Onlooker>, Fault> {
+) -> Result<Option<Box<dyn Onlooker>>, Fault> {
+    let Some(exchange) = exchange else { return Ok(None) };
     let options = settings.plc.as_ref().map(|plc| &plc.options);
     let by_name: BTreeMap<_, _> =
         accounts.iter().map(|account| (account.camera().clone(), account)).collect();
@@ -204,7 +205,7 @@ pub(super) fn start(
         }
         (None, Some(Role::Server { .. }) | None) => print::note("the PLC has lines"),
     }
-    Ok(Box::new(plc))
+    Ok(Some(Box::new(plc)))
 }
 
 /// What `check` says of it.

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bundle::geometry::{Geometry, Size};
+use bundle::geometry::Size;
 use crossbeam_channel::Receiver;
 
 use super::{
@@ -82,7 +82,6 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     manager.status("starting: loading and verifying the model");
     // First what is cheap to be wrong. The engine comes last: where it has to be built, state and health are served by then.
     let model = Arc::new(load::Model::read(&configured.model)?);
-    let geometry = &model.file.document.geometry;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let board = Arc::new(Board::timed(configured.cameras.len(), Arc::clone(&clock)));
     let commands = crossbeam_channel::bounded(COMMANDS);
@@ -95,9 +94,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let (ledger, accounts) = ledger(&settings, &clock)?;
     let accounts: Vec<_> = accounts.into_iter().map(Arc::new).collect();
     let (archive, ledger) = or_close(archive(&settings), ledger)?;
-    let (exchange, ledger) = or_close(plc::exchange(&settings, &model), ledger)?;
-    let opened = open(&settings, geometry, &accounts, exchange.as_ref(), &board, &clock);
-    let (opened, ledger) = or_close(opened, ledger)?;
+    let opened = open(&settings, &model, &accounts, &board, &clock);
+    let ((opened, exchange), ledger) = or_close(opened, ledger)?;
     let names = settings.cameras.iter().map(|camera| camera.name.clone());
     let reloadable = std::iter::zip(names, opened.iter().map(|opened| opened.scaled_to)).collect();
     let judging = Arc::new(Mutex::new(not_yet(&settings, &model)));
@@ -115,10 +113,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     }));
     let notes = ledger.as_ref().map(Ledger::notes);
     note_dropped(notes.as_ref(), &dropped, &*clock);
-    let plc = exchange.map(|exchange| {
-        plc::start(exchange, &settings, &accounts, ledger.as_ref(), &board, &clock)
-    });
-    let (plc, ledger) = or_close(plc.transpose(), ledger)?;
+    let plc = plc::start(exchange, &settings, &accounts, ledger.as_ref(), &board, &clock);
+    let (plc, ledger) = or_close(plc, ledger)?;
     let production = production::start(&settings, &model, &accounts, &clock);
     let common = Common {
         accounts,
@@ -155,9 +151,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     introduce(&settings, &model, &inspector);
     control.introduce();
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
-    let mut onlookers = watched.onlookers;
-    // First of all: nothing else is as urgent.
-    onlookers.splice(0..0, plc);
+    let mut onlookers: Vec<_> = plc.into_iter().chain(watched.onlookers).collect();
     onlookers.push(Box::new(Counting::new(production)));
     onlookers.extend(archiving(archive, ledger.as_ref(), &board, &clock)?);
     let station = Station {
@@ -274,30 +268,33 @@ struct Opened {
     scaled_to: Option<Size>,
 }
 
+/// The cameras, and what those whose parts a PLC announces share with it.
 fn open(
     settings: &Settings,
-    geometry: &Geometry,
+    model: &load::Model,
     accounts: &[Arc<Account>],
-    exchange: Option<&Exchange>,
     board: &Arc<Board>,
     clock: &Arc<dyn Clock>,
-) -> Result<Vec<Opened>, Fault> {
-    std::iter::zip(&settings.cameras, accounts)
+) -> Result<(Vec<Opened>, Option<Exchange>), Fault> {
+    let geometry = &model.file.document.geometry;
+    let exchange = plc::exchange(settings, model)?;
+    let opened: Result<_, Fault> = std::iter::zip(&settings.cameras, accounts)
         .map(|(camera, account)| {
             let scaled_to = camera.scaling.pipeline_size(geometry);
             let reconnect = Some(camera.reconnect);
-            let plc = exchange.and_then(|exchange| exchange.way(account.camera()));
+            let plc = exchange.as_ref().and_then(|exchange| exchange.way(account.camera()));
             // Pictures are kept, and shown, as the camera took them; without scaling they are.
             let is_kept = cameras::archive_path(&settings.archive).is_some();
             let keep_full = scaled_to.is_some() && (is_kept || settings.http.is_some());
             let options =
-                CameraOptions { keep_full, reconnect, plc, ..cameras::options(camera, scaled_to)? };
+                CameraOptions { plc, keep_full, reconnect, ..cameras::options(camera, scaled_to)? };
             let account = Arc::clone(account);
             let opened = Camera::open(&options, account, Arc::clone(board), Arc::clone(clock))
                 .map_err(|error| cameras::failed(&camera.name, &error))?;
             Ok(Opened { camera: opened, overflow: camera.overflow, scaled_to })
         })
-        .collect()
+        .collect();
+    Ok((opened?, exchange))
 }
 
 /// The audit trail begins with what judges.

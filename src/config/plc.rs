@@ -35,7 +35,7 @@ const FRAME_MS_MAX: i64 = 10_000;
 const DEBOUNCE_MS_MAX: i64 = 100;
 const ALLOWED_MAX: usize = 64;
 
-pub(super) fn plc(raw: RawPlc) -> Result<Option<PlcSettings>, ConfigError> {
+pub(super) fn plc(raw: &RawPlc) -> Result<Option<PlcSettings>, ConfigError> {
     let (least, most) = WATCHDOG_MS;
     let watchdog = millis("plc.watchdog_ms", raw.watchdog_ms.unwrap_or(1_000), least, most)?;
     let (least, most) = VERDICT_WITHIN_MS;
@@ -63,8 +63,8 @@ pub(super) fn plc(raw: RawPlc) -> Result<Option<PlcSettings>, ConfigError> {
             return Err(value("plc.encoder", &quoted(other), expected));
         }
     };
-    let lines = lines(&raw)?;
-    let modbus = modbus(&raw)?;
+    let lines = lines(raw)?;
+    let modbus = modbus(raw)?;
     if modbus.is_none() && lines.is_none() {
         return Ok(None);
     }

@@ -94,7 +94,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
     let ledger = ledger(raw.ledger, folder)?;
     let archive = archive(raw.archive, folder)?;
     let http = http(raw.http, folder)?;
-    let plc = plc::plc(raw.plc)?;
+    let plc = plc::plc(&raw.plc)?;
     let shift = shift(raw.shift)?;
     let recipes = recipes(raw.recipe, folder)?;
     for (index, camera) in raw.camera.into_iter().enumerate() {

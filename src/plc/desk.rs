@@ -259,7 +259,9 @@ impl Desk {
                 let (facts, lost) = post.take_facts();
                 (now, facts, lost)
             };
-            facts.into_iter().for_each(|fact| self.take(lane, fact, now));
+            for fact in facts {
+                self.take(lane, &fact, now);
+            }
             if lost > 0 {
                 self.tell(
                     "plc-untold",
@@ -321,7 +323,9 @@ impl Desk {
                 post.trust(false, now);
                 (now, post.take_facts().0)
             };
-            facts.into_iter().for_each(|fact| self.take(lane, fact, now));
+            for fact in facts {
+                self.take(lane, &fact, now);
+            }
         }
         self.set(lines, &mut None, self.clock.monotonic());
         for (kind, subject, text) in lock(&self.bursts).over(Duration::MAX) {
@@ -329,12 +333,12 @@ impl Desk {
         }
     }
 
-    fn take(&self, lane: &Lane, fact: Fact, now: Duration) {
+    fn take(&self, lane: &Lane, fact: &Fact, now: Duration) {
         let counters = &self.counters;
         let camera = &*lane.camera.0;
         match fact {
             Fact::Triggered(_) => count(&counters.triggers),
-            Fact::Ended(part, end, frame) => self.ended(lane, &part, &end, frame, now),
+            Fact::Ended(part, end, frame) => self.ended(lane, part, end, *frame, now),
             Fact::Acknowledged(part) => {
                 count(&counters.acknowledged);
                 let (camera, epoch) = (lane.camera.clone(), lane.account.epoch());

@@ -189,6 +189,7 @@ pub struct Shown {
 
 /// What the PLC sees.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a bit of a register")]
 pub struct Outputs {
     /// A part may come.
     pub ready: bool,
@@ -208,6 +209,7 @@ pub struct Outputs {
 
 /// The handshake of one camera's parts.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "any of them may hold beside any other")]
 pub struct Handshake {
     rule: Rule,
     is_trusted: bool,
@@ -428,7 +430,8 @@ mod tests {
     }
 
     fn part(trigger: u64, at: u64) -> Part {
-        Part { trigger, number: 1_000 + trigger as u32, hint: 0, at: ms(at), position: 0 }
+        let number = 1_000 + u32::try_from(trigger).unwrap();
+        Part { trigger, number, hint: 0, at: ms(at), position: 0 }
     }
 
     fn judged(outcome: Outcome) -> End {

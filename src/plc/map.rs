@@ -222,10 +222,8 @@ impl Written {
             let word = match (command, place.checked_sub(usize::from(STATUS_AT))) {
                 (Some(word), _) => *word,
                 (None, Some(place)) if place < usize::from(STATUS_WORDS) => {
-                    let (_, status) = known
-                        .filter(|(of, _)| *of == camera)
-                        .get_or_insert_with(|| (camera, status(camera)))
-                        .clone();
+                    let same = known.filter(|(of, _)| *of == camera);
+                    let (_, status) = same.unwrap_or_else(|| (camera, status(camera)));
                     known = Some((camera, status));
                     status[place]
                 }
@@ -243,10 +241,10 @@ pub fn encode(status: &Status, order: WordOrder) -> [u16; STATUS_WORDS as usize]
     let Outputs { count, shown, waiting, .. } = outputs;
     let (part, end) = shown.map(|shown| (shown.part.number, shown.end)).unzip();
     let [part_0, part_1] = order.words(part.unwrap_or(0));
-    let [score_0, score_1] = order.words(scaled(end.and_then(|end| end.score), 1e6));
-    let p_value = end
-        .and_then(|end| end.p_value)
-        .map_or(u16::MAX, |p| u16::try_from(scaled(Some(p as f32), 1e4)).unwrap_or(u16::MAX));
+    let [score_0, score_1] = order.words(scaled(end.and_then(|end| end.score).map(f64::from), 1e6));
+    let p_value = end.and_then(|end| end.p_value);
+    let p_value =
+        p_value.map_or(u16::MAX, |p| u16::try_from(scaled(Some(p), 1e4)).unwrap_or(u16::MAX));
     let frame = end.and_then(|end| end.frame).unwrap_or(0) & u64::from(u32::MAX);
     let [frame_0, frame_1] = order.words(u32::try_from(frame).unwrap_or(0));
     [
@@ -286,9 +284,9 @@ fn state_code(state: State) -> u16 {
 }
 
 /// Saturated below the value that means none; what is no number is none.
-fn scaled(value: Option<f32>, by: f64) -> u32 {
+fn scaled(value: Option<f64>, by: f64) -> u32 {
     let Some(value) = value.filter(|value| value.is_finite()) else { return u32::MAX };
-    let scaled = (f64::from(value) * by).round().clamp(0.0, f64::from(u32::MAX - 1));
+    let scaled = (value * by).round().clamp(0.0, f64::from(u32::MAX - 1));
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -374,7 +372,7 @@ mod tests {
             });
             assert_eq!(end, from + len);
         }
-        assert!(STATUS_AT + STATUS_WORDS <= BLOCK);
+        const { assert!(STATUS_AT + STATUS_WORDS <= BLOCK) };
     }
 
     #[test]
@@ -388,7 +386,9 @@ mod tests {
         {
             assert_eq!(written.write(address, &vec![1; len]), Err(Refused::Address), "{address}");
         }
-        let read = |address, count| written.read(address, count, |camera| [camera as u16; 20]);
+        let read = |address, count| {
+            written.read(address, count, |camera| [u16::try_from(camera).unwrap(); 20])
+        };
         assert_eq!(read(99, 5).unwrap(), [0, 5, 6, 0, 7]);
         assert_eq!(read(48, 3).unwrap(), [0, 0, 0]);
         assert_eq!(read(169, 2).unwrap(), [1, 0]);
@@ -426,7 +426,7 @@ mod tests {
 
         #[test]
         fn a_score_is_never_mistaken_for_none(score in any::<f32>()) {
-            prop_assert_eq!(scaled(Some(score), 1e6) == u32::MAX, !score.is_finite());
+            prop_assert_eq!(scaled(Some(f64::from(score)), 1e6) == u32::MAX, !score.is_finite());
         }
     }
 }

@@ -17,6 +17,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Asks until the thread ends.
+#[expect(clippy::infinite_loop, reason = "it ends with the runtime that it is dropped with")]
 pub(super) async fn poll(desk: &Arc<Desk>, connect: SocketAddr, address: u16, every: Duration) {
     // An answer that comes later than this is none: there is time for another attempt before the watchdog's end.
     let answer_within = desk.options.watchdog / 2;

@@ -54,6 +54,7 @@ struct Shared {
 }
 
 /// Serves until the thread ends.
+#[expect(clippy::infinite_loop, reason = "it ends with the runtime that it is dropped with")]
 pub(super) async fn serve(desk: &Arc<Desk>, listener: TcpListener) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -237,6 +238,7 @@ impl Drop for Connection {
 impl Shared {
     /// A connection ended, and not by its client's wish. Called as soon as its service has been dropped, on the one
     /// thread there is: the connection that ended last is the one.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is the codec's word for garbage")]
     fn failed(&self, error: &io::Error) {
         let peer = *lock(&self.ended);
         let peer = peer.map_or_else(|| "somebody".into(), |peer| peer.to_string());

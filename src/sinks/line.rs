@@ -227,7 +227,7 @@ mod tests {
         let json = record.json();
         assert_eq!(
             json,
-            "{\"camera\":\"top\",\"epoch\":0,\"frame\":1,\"origin\":null,\
+            "{\"camera\":\"top\",\"epoch\":0,\"frame\":1,\"origin\":null,\"plc_part\":null,\
              \"time\":\"1970-01-01T00:00:00.000000Z\",\"pts_seconds\":null,\"decision\":\"fault\",\
              \"product\":null,\"distance\":null,\"radius\":null,\"score\":null,\"p_value\":null,\
              \"threshold\":null,\"reject_rate\":0.01,\"unrated\":false,\

@@ -191,7 +191,7 @@ def line(port, camera_ports, pictures, parts, seed):
         shown = {"once": [0.025], "lost": [], "twice": [0.025, 0.027]}[fate]
         for after in shown:
             heapq.heappush(agenda, (written + after, index, "show", picture))
-        heapq.heappush(agenda, (written + 0.1, index, "between", which + 1))
+        heapq.heappush(agenda, (written + 0.15, index, "between", which + 1))
     ends = time.monotonic() + 20
     while any(len(side.results) < parts for side in sides) and time.monotonic() < ends:
         for side in sides:
