@@ -23,6 +23,7 @@ use super::{
     account::{Journal, Shared},
     book::{Batch, Book, Event, Found, Retention},
     evidence::Evidence,
+    outbox::{History, Sent},
 };
 use crate::{
     clock::Clock,
@@ -72,6 +73,8 @@ pub(super) enum Entry {
     Evidence(Box<Evidence>),
     /// From now on each refused frame gets its evidence.
     Archive,
+    /// From now on it is kept how far the rows were sent.
+    Outbox(History),
     /// To say when everything before it is in the file.
     Tell(Sender<()>),
     Close,
@@ -82,6 +85,7 @@ pub(super) enum Entry {
 pub struct Ledger {
     entries: Sender<Entry>,
     health: Arc<Health>,
+    sent: Arc<Sent>,
     closing: Closing,
 }
 
@@ -120,9 +124,24 @@ impl EvidenceRows {
 
     /// Waits until what was put before is in the file; `false` when it is not there in time.
     pub fn is_written(&self, within: Duration) -> bool {
-        let (tell, told) = crossbeam_channel::bounded(1);
-        self.0.try_send(Entry::Tell(tell)).is_ok() && told.recv_timeout(within).is_ok()
+        is_written(&self.0, within)
     }
+}
+
+/// The way into the ledger for whoever sends its rows; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct OutboxRows(Sender<Entry>);
+
+impl OutboxRows {
+    /// Waits until what was put before is in the file; `false` when it is not there in time.
+    pub fn is_written(&self, within: Duration) -> bool {
+        is_written(&self.0, within)
+    }
+}
+
+fn is_written(entries: &Sender<Entry>, within: Duration) -> bool {
+    let (tell, told) = crossbeam_channel::bounded(1);
+    entries.try_send(Entry::Tell(tell)).is_ok() && told.recv_timeout(within).is_ok()
 }
 
 /// Whether the file takes rows.
@@ -161,11 +180,13 @@ impl Ledger {
             accounts.push(Account::recorded(camera.clone(), epoch, journal));
         }
         let health = Arc::new(Health::default());
+        let sent = Arc::new(Sent::default());
         let writer = Writer {
             book,
             queue,
             lanes,
             health: Arc::clone(&health),
+            sent: Arc::clone(&sent),
             retention: options.retention,
             last_forgotten: clock.monotonic(),
             clock,
@@ -182,7 +203,7 @@ impl Ledger {
             })
             .map_err(|cause| LedgerError::File { path: options.path, cause })?;
         let closing = Closing { ended, thread, health: Arc::clone(&health) };
-        Ok((Self { entries, health, closing }, accounts, found))
+        Ok((Self { entries, health, sent, closing }, accounts, found))
     }
 
     /// The way in for what happens beside the frames.
@@ -195,6 +216,12 @@ impl Ledger {
         // Before the first frame the queue is empty.
         let _taken = self.entries.try_send(Entry::Archive);
         EvidenceRows(self.entries.clone())
+    }
+
+    /// Where it is said how far the rows were sent: from now on that is kept in the file.
+    pub fn outbox(&self, history: History) -> (OutboxRows, Arc<Sent>) {
+        let _taken = self.entries.try_send(Entry::Outbox(history));
+        (OutboxRows(self.entries.clone()), Arc::clone(&self.sent))
     }
 
     /// Whether the file takes rows.
@@ -289,6 +316,8 @@ struct Writer {
     queue: Receiver<Entry>,
     lanes: Vec<Reservation>,
     health: Arc<Health>,
+    /// How far the rows were sent, and who wants to hear of new ones.
+    sent: Arc<Sent>,
     clock: Arc<dyn Clock>,
     retention: Retention,
     last_forgotten: Duration,
@@ -367,6 +396,7 @@ impl Writer {
             Entry::Event(event) => self.batch.events.push(event),
             Entry::Evidence(evidence) => self.batch.evidence.push(*evidence),
             Entry::Archive => self.batch.begins_archive = true,
+            Entry::Outbox(history) => self.batch.begins_outbox = Some(history),
             Entry::Tell(tell) => {
                 // While the disk takes nothing they come again and again, and only the last still waits.
                 self.told.truncate(TOLD_MAX - 1);
@@ -380,8 +410,7 @@ impl Writer {
     }
 
     fn rows(&self) -> usize {
-        let Batch { judged, unjudged, parts, events, evidence, begins_archive: _, reserved_to: _ } =
-            &self.batch;
+        let Batch { judged, unjudged, parts, events, evidence, .. } = &self.batch;
         judged.len() + unjudged.len() + parts.len() + events.len() + evidence.len()
     }
 
@@ -400,6 +429,7 @@ impl Writer {
                 reserved.push((index, to, ahead));
             }
         }
+        self.batch.sent.merge(self.sent.take());
         if self.batch.is_empty() {
             self.tell();
             return true;
@@ -411,7 +441,9 @@ impl Writer {
         }
         match written {
             Ok(()) => {
-                self.batch = Batch::default();
+                if std::mem::take(&mut self.batch).has_news() {
+                    self.sent.wake();
+                }
                 for (index, to, ahead) in reserved {
                     self.lanes[index].shared.reserve(to, ahead);
                 }
