@@ -42,6 +42,7 @@ pub fn id(trouble: &Trouble) -> String {
         Trouble::Provider => "provider".into(),
         Trouble::Ledger => "ledger".into(),
         Trouble::Archive => "archive".into(),
+        Trouble::Broker => "broker".into(),
         Trouble::Drift { camera, product, figure } => {
             let figure = encoded(&figure.to_string());
             format!("drift.{}.{figure}.{}", encoded(&camera.0), encoded(product))
@@ -63,6 +64,7 @@ pub fn text(trouble: &Trouble) -> String {
         Trouble::Ledger => {
             "The ledger cannot be written: verdicts are given, but not kept on disk.".into()
         }
+        Trouble::Broker => "Results do not reach the broker: they are kept here, and verdicts go on.".into(),
         Trouble::Archive => "Pictures of rejects cannot be kept: verdicts go on.".into(),
         Trouble::Drift { camera, product, figure } => format!(
             "Good parts of {product} no longer look as they did at camera {camera}: {figure} has changed."
@@ -91,6 +93,9 @@ pub fn remedy(trouble: &Trouble) -> &'static str {
         }
         Trouble::Archive => {
             "The line may go on. Make room on the disk, or have it replaced; until then rejects are shown, and not kept at full resolution."
+        }
+        Trouble::Broker => {
+            "The line may go on: everything is sent as soon as the broker takes it. Check the network; the page and sightline check say why it does not."
         }
         Trouble::Drift { .. } => {
             "Look at light, lens and focus: clean what is dirty, tighten what is loose. If the parts themselves have \
@@ -146,6 +151,7 @@ mod tests {
             (Trouble::Provider, "provider"),
             (Trouble::Ledger, "ledger"),
             (Trouble::Archive, "archive"),
+            (Trouble::Broker, "broker"),
             (drift("top", "cap", Figure::Focus), "drift.top.focus.cap"),
             (drift("top", "cap, 3/4\"", Figure::Score), "drift.top.score.cap~2c~203~2f4~22"),
         ];

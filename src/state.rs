@@ -61,6 +61,8 @@ pub enum Trouble {
     Ledger,
     /// The archive's disk takes no pictures.
     Archive,
+    /// The broker is not told: it is gone, or refuses this station. Results wait in the ledger.
+    Broker,
     /// What passes at this camera is no longer as it was: an alarm, and no doubt about verdicts.
     Drift {
         /// Where.
@@ -81,6 +83,7 @@ impl fmt::Display for Trouble {
             Self::Provider => f.write_str("the engine fell back to another provider"),
             Self::Ledger => f.write_str("the ledger cannot be written"),
             Self::Archive => f.write_str("the archive takes no pictures"),
+            Self::Broker => f.write_str("the broker is not told"),
             Self::Drift { camera, product, figure } => {
                 write!(f, "drift at camera {camera}: {figure} of {product}")
             }

@@ -14,6 +14,7 @@ mod evidence;
 mod ledger;
 mod load;
 mod model;
+mod mqtt;
 mod print;
 mod production;
 mod recipes;

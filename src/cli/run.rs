@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, select};
 use super::{
     Global, access, cameras,
     control::{Common, Control, Doors},
-    load, print, production,
+    load, mqtt, print, production,
     recipes::Recipes,
     reload::note_dropped,
 };
@@ -37,6 +37,7 @@ use crate::{
         writer::{Health, Notes},
     },
     live::{self, Live},
+    mqtt::{Means, Publisher, Tally as MqttTally},
     production::Counting,
     service::Manager,
     shutdown::{self, StopRequested},
@@ -99,11 +100,15 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let judging = Arc::new(Mutex::new(not_yet(&settings, &model)));
     let (watched, ledger) = or_close(watched(&settings, &accounts), ledger)?;
     let health = ledger.as_ref().map(|ledger| Arc::clone(ledger.health()));
+    let telling = telling(&settings, ledger.as_ref(), &board, &clock);
+    let (telling, ledger) = or_close(telling, ledger)?;
+    let (publisher, mqtt) = telling.unzip();
     let telemetry = Arc::new(Telemetry::new(Sources {
         cameras: sources(&accounts, &opened),
         board: Arc::clone(&board),
         ledger: health.clone(),
         archive: archive.as_ref().map(|archive| Arc::clone(&archive.tally)),
+        mqtt: mqtt.clone(),
         judging: Arc::clone(&judging),
         live: watched.live.as_ref().map(|live| Arc::clone(live.counters())),
         clock: Arc::clone(&clock),
@@ -127,6 +132,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         cameras: reloadable,
         live: watched.live,
         archive: archive.as_ref().map(|archive| archive.path.clone().into()),
+        mqtt,
     };
     let (reached, ledger) =
         or_close(common.control(arguments.config.as_deref(), global, &settings, doors), ledger)?;
@@ -149,6 +155,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let mut onlookers = watched.onlookers;
     onlookers.push(Box::new(Counting::new(production)));
     onlookers.extend(archiving(archive, ledger.as_ref(), &board, &clock)?);
+    // Last: what the others did until their end is told.
+    onlookers.extend(publisher.map(|publisher| Box::new(publisher) as Box<dyn Onlooker>));
     let station = Station {
         cameras: opened.into_iter().map(|opened| (opened.camera, opened.overflow)).collect(),
         inspector,
@@ -436,6 +444,34 @@ fn archiving(
         Fault::new(Class::Output, format!("a thread cannot be started: {error}"))
     })?;
     Ok(Some(Box::new(intake)))
+}
+
+/// Who tells a broker, where one is to be told. From here on it hears how the station is.
+fn telling(
+    settings: &Settings,
+    ledger: Option<&Ledger>,
+    board: &Arc<Board>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<(Publisher, Arc<MqttTally>)>, Fault> {
+    let Some(of) = &settings.mqtt else { return Ok(None) };
+    let path = cameras::ledger_path(&settings.ledger);
+    let (Some(ledger), Some(path)) = (ledger, path) else { return Err(mqtt::without_ledger()) };
+    let options = mqtt::options(of)?;
+    let (rows, sent) = ledger.outbox(of.history);
+    let tally = Arc::new(MqttTally::new(mqtt::address(of)));
+    let means = Means {
+        ledger: path,
+        rows,
+        sent,
+        notes: ledger.notes(),
+        board: Arc::clone(board),
+        tally: Arc::clone(&tally),
+        clock: Arc::clone(clock),
+        cameras: settings.cameras.iter().map(|camera| camera.name.as_str().into()).collect(),
+    };
+    let publisher = Publisher::start(options, means)
+        .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))?;
+    Ok(Some((publisher, tally)))
 }
 
 fn sink(is_text: bool, status: Option<Status>) -> Result<Stdout, Fault> {

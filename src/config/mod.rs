@@ -19,7 +19,7 @@ pub use self::{
     example::{example_file, reference_page},
     settings::{
         ArchiveSettings, CameraSettings, EngineSettings, Format, HttpSettings, JudgeSettings, Kept,
-        LedgerSettings, ModelSettings, RecipeSettings, Scaling, Settings,
+        LedgerSettings, ModelSettings, MqttSettings, MqttTls, RecipeSettings, Scaling, Settings,
     },
 };
 
@@ -205,12 +205,12 @@ mod tests {
         check(
             &format!("\"{}\" = 1", "x".repeat(1_000)),
             &format!(
-                "unknown key \"{cut}…\": known are model, engine, judge, output, ledger, archive, http, shift, recipe, camera"
+                "unknown key \"{cut}…\": known are model, engine, judge, output, ledger, archive, http, mqtt, shift, recipe, camera"
             ),
         );
         check(
             "\"a\\nb\\u001b\" = 1",
-            "unknown key \"a b\\u{1b}\": known are model, engine, judge, output, ledger, archive, http, shift, recipe, camera",
+            "unknown key \"a b\\u{1b}\": known are model, engine, judge, output, ledger, archive, http, mqtt, shift, recipe, camera",
         );
         check(
             "[[camera]]\nname = \"a\\nb\"\npreset = \"test\"\n",

@@ -128,6 +128,7 @@ pub fn station_with(
             board: Arc::clone(&board),
             ledger: None,
             archive: None,
+            mqtt: None,
             judging: Arc::clone(&judging),
             live: None,
             clock: Arc::clone(&clock),

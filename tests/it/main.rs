@@ -30,6 +30,7 @@ mod inspect;
 mod judging;
 mod ledger;
 mod live;
+mod mqtt;
 mod page;
 mod precisions;
 mod presets;
