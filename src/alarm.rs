@@ -64,7 +64,9 @@ pub fn text(trouble: &Trouble) -> String {
         Trouble::Ledger => {
             "The ledger cannot be written: verdicts are given, but not kept on disk.".into()
         }
-        Trouble::Broker => "Results do not reach the broker: they are kept here, and verdicts go on.".into(),
+        Trouble::Broker => {
+            "Results do not reach the broker: they are kept here, and verdicts go on.".into()
+        }
         Trouble::Archive => "Pictures of rejects cannot be kept: verdicts go on.".into(),
         Trouble::Drift { camera, product, figure } => format!(
             "Good parts of {product} no longer look as they did at camera {camera}: {figure} has changed."

@@ -69,7 +69,11 @@ pub(super) fn checked(settings: &MqttSettings, has_ledger: bool) -> Result<Strin
         (Some(_), _) => "TLS",
         (None, _) => "without TLS",
     };
-    Ok(format!("{}, {how}, as {}; whether it answers is not tried", address(settings), options.identity))
+    Ok(format!(
+        "{}, {how}, as {}; whether it answers is not tried",
+        address(settings),
+        options.identity
+    ))
 }
 
 /// A queue that a crash empties is none.
@@ -79,18 +83,19 @@ pub(super) fn without_ledger() -> Fault {
 }
 
 fn identity(settings: &MqttSettings) -> Result<Identity, Fault> {
-    let device = match &settings.device {
-        Some(device) => device.clone(),
-        None => {
-            let uname = rustix::system::uname();
-            let name = uname.nodename().to_string_lossy().into_owned();
-            Level::new(&name).map_err(|expected| {
-                let line = format!("mqtt.device: the machine's host name is \"{name}\", but {expected}: set mqtt.device");
-                Fault::new(Class::Configuration, line)
-            })?
-        }
-    };
-    Ok(Identity { site: settings.site.clone(), device })
+    let site = settings.site.clone();
+    if let Some(device) = &settings.device {
+        return Ok(Identity { site, device: device.clone() });
+    }
+    let uname = rustix::system::uname();
+    let name = uname.nodename().to_string_lossy().into_owned();
+    let device = Level::new(&name).map_err(|expected| {
+        let line = format!(
+            "mqtt.device: the machine's host name is \"{name}\", but {expected}: set mqtt.device"
+        );
+        Fault::new(Class::Configuration, line)
+    })?;
+    Ok(Identity { site, device })
 }
 
 fn client(settings: &MqttTls) -> Result<Arc<rustls::ClientConfig>, Fault> {

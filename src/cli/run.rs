@@ -98,17 +98,14 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let names = settings.cameras.iter().map(|camera| camera.name.clone());
     let reloadable = std::iter::zip(names, opened.iter().map(|opened| opened.scaled_to)).collect();
     let judging = Arc::new(Mutex::new(not_yet(&settings, &model)));
-    let (watched, ledger) = or_close(watched(&settings, &accounts), ledger)?;
+    let (watched, ledger) = watched(&settings, &accounts, ledger, &board, &clock)?;
     let health = ledger.as_ref().map(|ledger| Arc::clone(ledger.health()));
-    let telling = telling(&settings, ledger.as_ref(), &board, &clock);
-    let (telling, ledger) = or_close(telling, ledger)?;
-    let (publisher, mqtt) = telling.unzip();
     let telemetry = Arc::new(Telemetry::new(Sources {
         cameras: sources(&accounts, &opened),
         board: Arc::clone(&board),
         ledger: health.clone(),
         archive: archive.as_ref().map(|archive| Arc::clone(&archive.tally)),
-        mqtt: mqtt.clone(),
+        mqtt: watched.mqtt.clone(),
         judging: Arc::clone(&judging),
         live: watched.live.as_ref().map(|live| Arc::clone(live.counters())),
         clock: Arc::clone(&clock),
@@ -132,7 +129,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         cameras: reloadable,
         live: watched.live,
         archive: archive.as_ref().map(|archive| archive.path.clone().into()),
-        mqtt,
+        mqtt: watched.mqtt,
     };
     let (reached, ledger) =
         or_close(common.control(arguments.config.as_deref(), global, &settings, doors), ledger)?;
@@ -152,11 +149,11 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     introduce(&settings, &model, &inspector);
     control.introduce();
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
-    let mut onlookers = watched.onlookers;
-    onlookers.push(Box::new(Counting::new(production)));
-    onlookers.extend(archiving(archive, ledger.as_ref(), &board, &clock)?);
-    // Last: what the others did until their end is told.
-    onlookers.extend(publisher.map(|publisher| Box::new(publisher) as Box<dyn Onlooker>));
+    let counting: Box<dyn Onlooker> = Box::new(Counting::new(production));
+    let archiving = archiving(archive, ledger.as_ref(), &board, &clock)?;
+    // The broker last: what the others did until their end is told.
+    let others = archiving.into_iter().chain(watched.publisher);
+    let onlookers = watched.onlookers.into_iter().chain([counting]).chain(others).collect();
     let station = Station {
         cameras: opened.into_iter().map(|opened| (opened.camera, opened.overflow)).collect(),
         inspector,
@@ -353,15 +350,38 @@ struct Watched {
     onlookers: Vec<Box<dyn Onlooker>>,
     /// Ends with the onlookers.
     page: Option<live::Thread>,
+    /// Who tells a broker, and how that goes. From here on it hears how the station is.
+    publisher: Option<Box<dyn Onlooker>>,
+    mqtt: Option<Arc<MqttTally>>,
+}
+
+/// Everybody who sees judged frames, or what became of them.
+fn watched(
+    settings: &Settings,
+    accounts: &[Arc<Account>],
+    ledger: Option<Ledger>,
+    board: &Arc<Board>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Watched, Option<Ledger>), Fault> {
+    let telling = telling(settings, ledger.as_ref(), board, clock);
+    let (told, ledger) = or_close(telling, ledger)?;
+    let (publisher, mqtt) = told.unzip();
+    let (shown, ledger) = or_close(shown(settings, accounts), ledger)?;
+    Ok((Watched { publisher, mqtt, ..shown }, ledger))
 }
 
 /// Without HTTP there is no page.
-fn watched(settings: &Settings, accounts: &[Arc<Account>]) -> Result<Watched, Fault> {
+fn shown(settings: &Settings, accounts: &[Arc<Account>]) -> Result<Watched, Fault> {
     let Some(http) = &settings.http else { return Ok(Watched::default()) };
     let cameras = accounts.iter().map(|account| account.camera().clone()).collect();
     let (live, intake, page) = Live::start(cameras, http.pictures_per_second)
         .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))?;
-    Ok(Watched { live: Some(live), onlookers: vec![Box::new(intake)], page: Some(page) })
+    Ok(Watched {
+        live: Some(live),
+        onlookers: vec![Box::new(intake)],
+        page: Some(page),
+        ..Watched::default()
+    })
 }
 
 /// The engine's thread is gone, and with it whatever the page waited for.
@@ -446,13 +466,15 @@ fn archiving(
     Ok(Some(Box::new(intake)))
 }
 
-/// Who tells a broker, where one is to be told. From here on it hears how the station is.
+type Told = (Box<dyn Onlooker>, Arc<MqttTally>);
+
+/// Who tells a broker, where one is to be told.
 fn telling(
     settings: &Settings,
     ledger: Option<&Ledger>,
     board: &Arc<Board>,
     clock: &Arc<dyn Clock>,
-) -> Result<Option<(Publisher, Arc<MqttTally>)>, Fault> {
+) -> Result<Option<Told>, Fault> {
     let Some(of) = &settings.mqtt else { return Ok(None) };
     let path = cameras::ledger_path(&settings.ledger);
     let (Some(ledger), Some(path)) = (ledger, path) else { return Err(mqtt::without_ledger()) };
@@ -471,7 +493,7 @@ fn telling(
     };
     let publisher = Publisher::start(options, means)
         .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))?;
-    Ok(Some((publisher, tally)))
+    Ok(Some((Box::new(publisher), tally)))
 }
 
 fn sink(is_text: bool, status: Option<Status>) -> Result<Stdout, Fault> {

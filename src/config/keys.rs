@@ -46,7 +46,10 @@ pub(super) const TABLES: [(&str, &str); 11] = [
     ("ledger", "Where it is written down what became of every frame."),
     ("archive", "Which frames' pictures are kept (docs/archive.md)."),
     ("http", "Where metrics, health and state are served."),
-    ("mqtt", "Which broker is told of every frame (docs/mqtt.md). It wants a ledger, which keeps what the broker has not acknowledged."),
+    (
+        "mqtt",
+        "Which broker is told of every frame (docs/mqtt.md). It wants a ledger, which keeps what the broker has not acknowledged.",
+    ),
     ("shift", "From when on parts are counted."),
     (
         "recipe",

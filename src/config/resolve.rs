@@ -119,7 +119,19 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
         let meaning = "at least one [[camera]] table with a name and a preset";
         return Err(ConfigError::Missing { path: "camera".into(), meaning });
     }
-    Ok(Settings { model, engine, judge, format, ledger, archive, http, mqtt, shift, recipes, cameras })
+    Ok(Settings {
+        model,
+        engine,
+        judge,
+        format,
+        ledger,
+        archive,
+        http,
+        mqtt,
+        shift,
+        recipes,
+        cameras,
+    })
 }
 
 fn model(raw: &RawModel, folder: &Path) -> ModelSettings {
@@ -301,8 +313,7 @@ fn kept(text: &str, folder: &Path) -> Kept {
 
 fn mqtt(raw: RawMqtt, folder: &Path) -> Result<Option<MqttSettings>, ConfigError> {
     let level = |name: &str, text: &str| {
-        Level::new(text)
-            .map_err(|expected| value(format!("mqtt.{name}"), &quoted(text), expected))
+        Level::new(text).map_err(|expected| value(format!("mqtt.{name}"), &quoted(text), expected))
     };
     let site = level("site", raw.site.as_deref().unwrap_or("plant"))?;
     let device = raw.device.as_deref().map(|text| level("device", text)).transpose()?;
@@ -353,8 +364,8 @@ fn mqtt(raw: RawMqtt, folder: &Path) -> Result<Option<MqttSettings>, ConfigError
     }
     let password = raw.password.map(|text| kept(&text, folder));
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_near = host == "localhost"
-        || bare.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback());
+    let is_near =
+        host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback());
     let is_allowed = raw.allow_plain_password.unwrap_or(false);
     if password.is_some() && !is_tls && !is_near && !is_allowed {
         let expected = "the password would be readable on the way: use mqtts://, or set mqtt.allow_plain_password = true";
@@ -405,7 +416,8 @@ fn broker(text: &str) -> Result<(String, u16, bool), ConfigError> {
     };
     let host = self::host(host).map_err(|_other_key| wrong())?;
     if is_tls && host.starts_with('[') {
-        let expected = "a bare IPv6 address cannot be checked against a certificate here: name the broker";
+        let expected =
+            "a bare IPv6 address cannot be checked against a certificate here: name the broker";
         return Err(value("mqtt.broker", &quoted(text), expected));
     }
     Ok((host, port, is_tls))

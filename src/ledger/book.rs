@@ -427,8 +427,7 @@ fn write(
     }
     for ((camera, epoch), sent_to) in &batch.sent.lanes {
         rows::mark_sent(connection, camera, *epoch, *sent_to)?;
-        let ours =
-            lanes.iter_mut().find(|lane| lane.epoch == *epoch && *lane.camera == **camera);
+        let ours = lanes.iter_mut().find(|lane| lane.epoch == *epoch && *lane.camera == **camera);
         if let Some(lane) = ours {
             let [frames, parts] = lane.sent_to;
             lane.sent_to = [frames.max(sent_to[0]), parts.max(sent_to[1])];

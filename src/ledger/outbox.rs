@@ -372,7 +372,9 @@ impl Outbox {
         }
         if has_events {
             events(&view, read.event, rows_max, &mut items).doing("read")?;
-            items.iter().for_each(|item| read.reach(&item.mark));
+            for item in &items {
+                read.reach(&item.mark);
+            }
         }
         drop(view);
         self.read = read;
@@ -388,10 +390,10 @@ impl Outbox {
         for lane in lanes(&view, &acknowledged).doing("read")? {
             let [to, _] = lane.reached;
             backlog.frames += lane.settled_to.saturating_sub(to);
-            let oldest = "SELECT time_us FROM verdict WHERE lane = ?1 AND number > ?2 AND number <= ?3
+            let oldest =
+                "SELECT time_us FROM verdict WHERE lane = ?1 AND number > ?2 AND number <= ?3
                           ORDER BY number LIMIT 1";
-            let bounds =
-                params![lane.row, to.cast_signed(), lane.settled_to.cast_signed()];
+            let bounds = params![lane.row, to.cast_signed(), lane.settled_to.cast_signed()];
             let oldest: Option<i64> = view
                 .prepare_cached(oldest)
                 .and_then(|mut oldest| oldest.query_row(bounds, |row| row.get(0)).optional())

@@ -34,7 +34,7 @@ use tokio::{
 
 use super::{
     dialect::{Delivery, Dialect, Format, Heard, Length, Message},
-    failure::Failure,
+    failure::{Failure, Kind},
     json::Json,
     sparkplug::Sparkplug,
     tally::Tally,
@@ -74,6 +74,8 @@ const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(30);
 const CONNECTED_WITHIN_SECS: u64 = 10;
 /// A connection that lasted for so long makes the next failure a first one.
 const HEALTHY_AFTER: Duration = Duration::from_mins(1);
+/// A broker that is restarted closes a connection once, or twice.
+const CLOSED_MAX: u32 = 3;
 /// After so many connections that ended with something on its way and nothing acknowledged, it may be what was sent:
 /// one message at a time then, with its texts cut off.
 const SUSPECT_AFTER: u32 = 2;
@@ -166,7 +168,8 @@ impl Publisher {
     /// Starts sending.
     pub fn start(options: MqttOptions, means: Means) -> std::io::Result<Self> {
         // Names are looked up in a thread of their own.
-        let runtime = Builder::new_current_thread().enable_all().thread_name("mqtt-name").build()?;
+        let runtime =
+            Builder::new_current_thread().enable_all().thread_name("mqtt-name").build()?;
         let shared = Arc::new(Shared::default());
         let woken = Arc::clone(&shared);
         means.sent.on_rows(move || woken.notify.notify_one());
@@ -189,7 +192,9 @@ impl Publisher {
         // A little more than it was given; a thread that is later still hangs in a name server.
         match ended.recv_timeout(within + Duration::from_secs(2)) {
             Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
-                tracing::warn!("the thread mqtt is late, and left behind: what waits is sent at the next start");
+                tracing::warn!(
+                    "the thread mqtt is late, and left behind: what waits is sent at the next start"
+                );
                 true
             }
             Ok(_) | Err(crossbeam_channel::RecvTimeoutError::Disconnected) => thread.join().is_ok(),
@@ -330,14 +335,18 @@ impl Courier {
     }
 
     fn run(mut self, runtime: Runtime) {
-        let mut failures = 0;
+        let (mut failures, mut closed) = (0, 0);
         loop {
             let began = self.now();
             let end = runtime.block_on(self.session());
             self.put_marks();
-            let End::Failed(failure) = end else { break };
+            let End::Failed(mut failure) = end else { break };
             if self.now().saturating_sub(began) >= HEALTHY_AFTER {
-                failures = 0;
+                (failures, closed) = (0, 0);
+            }
+            closed = if failure.kind == Kind::Closed { closed + 1 } else { 0 };
+            if closed >= CLOSED_MAX {
+                failure = Failure::closed_again_and_again(&self.options.identity);
             }
             let wait = failure.wait(failures, jitter());
             failures = failures.saturating_add(1);
@@ -475,7 +484,9 @@ impl Courier {
                     _ => Ok(()),
                 }
             }
-            Event::Outgoing(Outgoing::Publish(packet)) => self.window.left(packet).map_err(confused),
+            Event::Outgoing(Outgoing::Publish(packet)) => {
+                self.window.left(packet).map_err(confused)
+            }
             Event::Outgoing(Outgoing::Disconnect) => Err(End::Closed),
             Event::Incoming(_) | Event::Outgoing(_) => Ok(()),
         }
@@ -585,8 +596,7 @@ impl Courier {
                 // Told by an event when it has left.
                 link.client.try_disconnect().map_err(|_full| overfull())
             }
-            Phase::Leaving if !is_late => Ok(()),
-            Phase::Speaking if !is_late => Ok(()),
+            Phase::Leaving | Phase::Speaking if !is_late => Ok(()),
             Phase::Connecting | Phase::Waiting | Phase::Speaking | Phase::Leaving => {
                 Err(End::Closed)
             }
@@ -623,13 +633,10 @@ impl Courier {
             let whole = (!is_suspect)
                 .then(|| self.dialect.row(&item.row, Length::Whole(bytes_max), now))
                 .flatten();
-            let messages = match whole {
-                Some(messages) => Some(messages),
-                None => {
-                    self.means.tally.shortened();
-                    self.dialect.row(&item.row, Length::Short(bytes_max), now)
-                }
-            };
+            let messages = whole.or_else(|| {
+                self.means.tally.shortened();
+                self.dialect.row(&item.row, Length::Short(bytes_max), now)
+            });
             let Some(mut messages) = messages else {
                 self.stuck(link);
                 self.ready.push_front(item);
@@ -686,7 +693,9 @@ impl Courier {
             return;
         }
         let (subject, what) = match lane {
-            Some((camera, epoch)) => (&**camera, format!("frames {first} to {last} of epoch {epoch}")),
+            Some((camera, epoch)) => {
+                (&**camera, format!("frames {first} to {last} of epoch {epoch}"))
+            }
             None => ("events", format!("events {first} to {last}")),
         };
         if lane.is_some() {
@@ -740,13 +749,17 @@ impl Courier {
     }
 
     fn failed(&mut self, failure: Failure, wait: Duration) {
-        let Failure { why, wants_mending } = failure;
+        let Failure { why, kind } = failure;
         if self.why != why {
             let broker = self.means.tally.broker();
-            tracing::warn!(broker, "{why}; results are kept, tried again in {:.0} s", wait.as_secs_f64());
+            tracing::warn!(
+                broker,
+                "{why}; results are kept, tried again in {:.0} s",
+                wait.as_secs_f64()
+            );
             self.why = why;
         }
-        if wants_mending {
+        if kind == Kind::Mending {
             self.begin_trouble();
         }
     }
@@ -776,7 +789,9 @@ impl Courier {
 
 /// The library and we disagree about what is on its way: a new connection makes us agree.
 fn confused(super::window::Unknown(packet): super::window::Unknown) -> End {
-    End::Failed(Failure::passing(format!("the broker acknowledged packet {packet}, which was not sent")))
+    End::Failed(Failure::passing(format!(
+        "the broker acknowledged packet {packet}, which was not sent"
+    )))
 }
 
 /// The queue to the library holds more than is ever on its way.

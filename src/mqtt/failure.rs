@@ -24,19 +24,38 @@ const MENDING_WAIT: Duration = Duration::from_secs(15);
 pub struct Failure {
     /// In a line.
     pub why: String,
-    /// Whether time alone will not mend it.
-    pub wants_mending: bool,
+    /// Who mends it.
+    pub kind: Kind,
+}
+
+/// Who mends a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Time may.
+    Passing,
+    /// The same; the broker just closed the connection, as one does that ends, or that has another of this name.
+    Closed,
+    /// A person has to.
+    Mending,
 }
 
 impl Failure {
     /// What time may mend.
     pub fn passing(why: impl Into<String>) -> Self {
-        Self { why: why.into(), wants_mending: false }
+        Self { why: why.into(), kind: Kind::Passing }
     }
 
     /// What a person has to mend.
     pub fn mending(why: impl Into<String>) -> Self {
-        Self { why: why.into(), wants_mending: true }
+        Self { why: why.into(), kind: Kind::Mending }
+    }
+
+    /// Of a connection that the broker closed without a word, again and again soon after it came about. Brokers do that
+    /// to the elder of two connections of one name, and not all say why.
+    pub fn closed_again_and_again(identity: &Identity) -> Self {
+        Self::mending(format!(
+            "the broker closes the connection again and again, as it does where another station calls itself {identity}: give each a name of its own by mqtt.device"
+        ))
     }
 
     /// Of what the client library says.
@@ -52,6 +71,9 @@ impl Failure {
             ConnectionError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 tls(&error.to_string())
             }
+            ConnectionError::MqttState(StateError::ConnectionAborted) => {
+                Self { why: "the broker closed the connection".into(), kind: Kind::Closed }
+            }
             ConnectionError::MqttState(error) => {
                 let text = one_line(error);
                 // The broker's answer to a certificate comes after ours, with what is read first.
@@ -65,11 +87,18 @@ impl Failure {
 
     /// How long to wait after so many failures before this one; `jitter` is from 0 to 1, by chance.
     pub fn wait(&self, failures: u32, jitter: f64) -> Duration {
-        let first = if self.wants_mending { MENDING_WAIT } else { FIRST_WAIT };
+        let first = match self.kind {
+            Kind::Mending => MENDING_WAIT,
+            Kind::Passing | Kind::Closed => FIRST_WAIT,
+        };
         backoff::wait(first, WAIT_MAX, failures, jitter)
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the protocol's list, of which few can be mended here"
+)]
 fn refused(code: ConnectReturnCode) -> Failure {
     use ConnectReturnCode as Code;
     let login = "the broker refuses this station: correct mqtt.user, mqtt.password or mqtt.certificate, or let it in there";
@@ -88,6 +117,10 @@ fn refused(code: ConnectReturnCode) -> Failure {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the protocol's list, of which few can be mended here"
+)]
 fn ended(code: DisconnectReasonCode, identity: &Identity) -> Failure {
     use DisconnectReasonCode as Code;
     match code {
@@ -130,7 +163,7 @@ mod tests {
         let identity = Identity { site: level("plant"), device: level("line-1") };
         let check = |error: ConnectionError, wants_mending: bool, word: &str| {
             let failure = Failure::of(&error, &identity);
-            assert_eq!(failure.wants_mending, wants_mending, "{failure:?}");
+            assert_eq!(failure.kind == Kind::Mending, wants_mending, "{failure:?}");
             assert!(failure.why.contains(word), "{failure:?}");
         };
         let refused = ConnectionError::ConnectionRefused;

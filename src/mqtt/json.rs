@@ -48,15 +48,17 @@ impl Json {
         let camera = |camera: &str, what| self.topics.camera(camera, what);
         let acknowledged = Delivery::Acknowledged;
         match row {
-            Row::Verdict(row) => {
-                self.message(camera(&row.camera, "verdict"), acknowledged, &Verdict::of(row, length))
-            }
+            Row::Verdict(row) => self.message(
+                camera(&row.camera, "verdict"),
+                acknowledged,
+                &Verdict::of(row, length),
+            ),
             Row::Unjudged(row) => {
                 let body = Unjudged::of(row, length);
                 self.message(camera(&row.camera, "unjudged"), acknowledged, &body)
             }
             Row::Part(row) => {
-                self.message(camera(&row.camera, "part"), acknowledged, &Part::of(row, length))
+                self.message(camera(&row.camera, "part"), acknowledged, &OfFrames::of(row, length))
             }
             Row::Gap(row) => {
                 let topic = match &row.lane {
@@ -100,7 +102,7 @@ impl Dialect for Json {
     fn state(&mut self, condition: &Condition, now: SystemTime) -> Vec<Message> {
         let time = rfc3339(now);
         let state =
-            State { time: &time, state: condition.state().name(), mode: condition.mode.name() };
+            Stands { time: &time, state: condition.state().name(), mode: condition.mode.name() };
         let alarms = condition.troubles.iter().map(Alarm::of).collect();
         let alarms = Alarms { time: &time, alarms };
         vec![
@@ -133,7 +135,7 @@ struct Status {
 }
 
 #[derive(Serialize)]
-struct State<'a> {
+struct Stands<'a> {
     time: &'a str,
     state: &'a str,
     mode: &'a str,
@@ -256,7 +258,7 @@ impl<'a> Unjudged<'a> {
 }
 
 #[derive(Serialize)]
-struct Part<'a> {
+struct OfFrames<'a> {
     id: String,
     camera: &'a str,
     epoch: u64,
@@ -281,7 +283,7 @@ struct Part<'a> {
     shortened: bool,
 }
 
-impl<'a> Part<'a> {
+impl<'a> OfFrames<'a> {
     fn of(row: &'a PartRow, length: Length) -> Self {
         let [passed, failed, unknown, faulted, missing] = row.counts;
         let reason = row.reason.as_deref().map(|reason| cut(reason, length));

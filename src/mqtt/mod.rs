@@ -1,4 +1,4 @@
-//! What a broker is told: every frame's end, parts, events, state and alarms, over MQTT 5 at QoS 1.
+//! What a broker is told: every frame's end, parts, events, state and alarms, over MQTT 5, acknowledged.
 //!
 //! `client` is the thread and its connection; `dialect` is the seam to the forms, `json` and `sparkplug`; `topic` names
 //! things, `window` knows what is acknowledged, `failure` says what went wrong, `tally` how it goes.

@@ -153,11 +153,8 @@ impl Sparkplug {
         now: SystemTime,
     ) -> Message {
         let is_birth = matches!(kind, "NBIRTH" | "DBIRTH");
-        let payload = Payload {
-            timestamp: Some(since_1970(now)),
-            metrics,
-            seq: Some(u64::from(self.seq)),
-        };
+        let payload =
+            Payload { timestamp: Some(since_1970(now)), metrics, seq: Some(u64::from(self.seq)) };
         self.seq = self.seq.wrapping_add(1);
         Message {
             topic: self.topic(kind, device),
@@ -184,11 +181,13 @@ impl Sparkplug {
     }
 
     /// The camera that a row is of, what it says, and when that was so.
-    fn said(row: &Row, length: Length, now: SystemTime) -> (Option<Arc<str>>, Vec<Named>, SystemTime) {
+    fn said(
+        row: &Row,
+        length: Length,
+        now: SystemTime,
+    ) -> (Option<Arc<str>>, Vec<Named>, SystemTime) {
         match row {
-            Row::Verdict(row) => {
-                (Some(Arc::clone(&row.camera)), verdict(row, length), row.time)
-            }
+            Row::Verdict(row) => (Some(Arc::clone(&row.camera)), verdict(row, length), row.time),
             Row::Unjudged(row) => (Some(Arc::clone(&row.camera)), unjudged(row, length), row.time),
             Row::Part(row) => (Some(Arc::clone(&row.camera)), part(row, length), row.time),
             Row::Gap(row @ GapRow { lane, .. }) => {
@@ -236,10 +235,9 @@ impl Dialect for Sparkplug {
     fn row(&mut self, row: &Row, length: Length, now: SystemTime) -> Option<Vec<Message>> {
         let (camera, said, time) = Self::said(row, length, now);
         let is_historical = (time < self.began).then_some(true);
-        let metrics = said.into_iter().map(|(name, value)| Metric {
-            is_historical,
-            ..value.metric(name, time)
-        });
+        let metrics = said
+            .into_iter()
+            .map(|(name, value)| Metric { is_historical, ..value.metric(name, time) });
         let metrics: Vec<Metric> = metrics.collect();
         // Nothing is counted for a message that is not sent.
         let mut next = self.clone();
@@ -278,9 +276,10 @@ impl Dialect for Sparkplug {
                 Heard::Nothing
             };
         }
-        let is_host = self.host.as_ref().is_some_and(|host| {
-            topic.strip_prefix(NAMESPACE) == Some(&format!("/STATE/{host}"))
-        });
+        let is_host = self
+            .host
+            .as_ref()
+            .is_some_and(|host| topic.strip_prefix(NAMESPACE) == Some(&format!("/STATE/{host}")));
         match serde_json::from_slice(payload) {
             Ok(HostState { online }) if is_host => Heard::Host { is_online: online },
             Ok(_) | Err(_) => Heard::Nothing,
@@ -316,9 +315,8 @@ fn state(condition: &Condition) -> Vec<Named> {
 }
 
 fn verdict(row: &VerdictRow, length: Length) -> Vec<Named> {
-    let optional = |text: &Option<String>| {
-        Value::Text(text.as_deref().map(|text| cut(text, length).0))
-    };
+    let optional =
+        |text: &Option<String>| Value::Text(text.as_deref().map(|text| cut(text, length).0));
     vec![
         ("id", Value::Text(Some(frame_id(&row.camera, row.epoch, row.number)))),
         ("epoch", Value::Long(Some(row.epoch))),
@@ -374,10 +372,7 @@ fn part(row: &PartRow, length: Length) -> Vec<Named> {
 }
 
 fn gap(GapRow { lane, first, last }: &GapRow) -> Vec<Named> {
-    let bounds = [
-        ("gap/first", Value::Long(Some(*first))),
-        ("gap/last", Value::Long(Some(*last))),
-    ];
+    let bounds = [("gap/first", Value::Long(Some(*first))), ("gap/last", Value::Long(Some(*last)))];
     let epoch = lane.as_ref().map(|(_, epoch)| ("gap/epoch", Value::Long(Some(*epoch))));
     bounds.into_iter().chain(epoch).collect()
 }

@@ -51,7 +51,11 @@ impl Tally {
     pub fn counters(&self) -> [(&'static str, &'static str, u64); 7] {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
         [
-            ("mqtt_connections", "Connections to the broker that came about", of(&self.connections)),
+            (
+                "mqtt_connections",
+                "Connections to the broker that came about",
+                of(&self.connections),
+            ),
             ("mqtt_published", "Rows of the ledger that were sent, each time", of(&self.published)),
             (
                 "mqtt_acknowledged",

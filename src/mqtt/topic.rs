@@ -23,7 +23,9 @@ impl Level {
         if is_level {
             return Ok(Self(text.into()));
         }
-        Err("it is a level of topics: text without +, #, / and control characters, not beginning with $, at most 64 characters")
+        Err(
+            "it is a level of topics: text without +, #, / and control characters, not beginning with $, at most 64 characters",
+        )
     }
 
     /// The level.

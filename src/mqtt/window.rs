@@ -64,7 +64,8 @@ impl<M> Window<M> {
     /// The broker has that one.
     pub fn acknowledged(&mut self, packet: u16) -> Result<(), Unknown> {
         let mut left = self.messages.iter_mut().take(self.left);
-        let waiting = left.find(|message| message.packet == Some(packet) && !message.is_acknowledged);
+        let waiting =
+            left.find(|message| message.packet == Some(packet) && !message.is_acknowledged);
         waiting.ok_or(Unknown(packet))?.is_acknowledged = true;
         Ok(())
     }

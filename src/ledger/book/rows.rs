@@ -128,9 +128,7 @@ pub(super) fn mark_sent(
 
 /// Events up to this one are acknowledged.
 pub(super) fn mark_events_sent(connection: &Connection, event: i64) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE outbox SET event = max(event, ?1)")?
-        .execute([event])?;
+    connection.prepare_cached("UPDATE outbox SET event = max(event, ?1)")?.execute([event])?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, time::Duration};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rumqttc::{TlsConfiguration, Transport, v5::MqttOptions};
 
 use super::{Broker, Consumer, line, line_to, until};
@@ -12,6 +12,8 @@ use crate::{service::Running, support::Scratch};
 fn certificates(scratch: &Scratch) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // OpenSSL takes a certificate whose issuer has its own name for one that vouches for itself.
+    params.distinguished_name.push(DnType::CommonName, "authority");
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     scratch.write("ca.pem", ca.pem());
     for (name, host) in [("broker", "127.0.0.1"), ("station", "line-1"), ("consumer", "consumer")] {
@@ -41,7 +43,8 @@ fn check_refused(scratch: &Scratch, expected: &str) {
     running.until("there is an alarm", |running| {
         running.get("/api/v1/state").1.contains("\"id\":\"broker\"")
     });
-    let judged = |running: &Running| running.metric("sightline_frames_judged_total{camera=\"top\"}");
+    let judged =
+        |running: &Running| running.metric("sightline_frames_judged_total{camera=\"top\"}");
     let before = judged(&running);
     running.until("the line goes on", |running| judged(running) > before + 20);
     running.stop();
@@ -80,7 +83,8 @@ fn tls_with_a_client_certificate_and_a_refusal_without() {
     line(&scratch, -1, &format!("{url}\nca = \"station.pem\"\n{pair}"), "");
     check_refused(&scratch, "nobody in mqtt.ca vouches for the broker's certificate");
     // A key that everybody may read is refused before anything begins.
-    std::fs::set_permissions(scratch.path("station-key.pem"), Permissions::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(scratch.path("station-key.pem"), Permissions::from_mode(0o644))
+        .unwrap();
     line(&scratch, 10, &format!("{url}\nca = \"ca.pem\"\n{pair}"), "");
     let refused = scratch.run(&["run", "line.toml"]);
     assert_eq!(refused.status.code(), Some(3));
@@ -134,10 +138,15 @@ fn a_broker_of_small_packets_gets_short_messages_or_is_told_to_take_larger_ones(
         .unwrap();
     drop(connection);
     assert!(scratch.run(&["run", "line.toml"]).status.success());
-    until("the long event arrives", || consumer.bodies("event").iter().any(|body| body["kind"] == "long"));
+    until("the long event arrives", || {
+        consumer.bodies("event").iter().any(|body| body["kind"] == "long")
+    });
     let events = consumer.bodies("event");
     let long = events.iter().find(|body| body["kind"] == "long").unwrap();
-    assert_eq!((&long["shortened"], long["detail"].as_str().unwrap().chars().count()), (&true.into(), 65));
+    assert_eq!(
+        (&long["shortened"], long["detail"].as_str().unwrap().chars().count()),
+        (&true.into(), 65)
+    );
     assert_eq!(consumer.bodies("verdict").len(), 12);
     drop(consumer);
     // One that holds no verdict at all: no loop, and nothing is lost.
@@ -146,7 +155,8 @@ fn a_broker_of_small_packets_gets_short_messages_or_is_told_to_take_larger_ones(
     broker.start();
     line_to(&scratch, -1, &broker, "");
     let running = Running::start(&scratch, &[]);
-    running.until("it is told", |running| trouble(running).contains("raise its maximum packet size"));
+    running
+        .until("it is told", |running| trouble(running).contains("raise its maximum packet size"));
     let connections = running.metric("sightline_mqtt_connections_total");
     std::thread::sleep(Duration::from_secs(3));
     assert!(running.metric("sightline_mqtt_connections_total") <= connections + 1);
@@ -210,7 +220,10 @@ fn a_configuration_that_cannot_be_meant_is_refused_in_a_line() {
         assert_eq!(output.status.code(), Some(3), "{told}");
         assert!(told.contains(expected), "{told}");
     };
-    check("broker = \"127.0.0.1\"", "\"mqtt.broker\" is \"127.0.0.1\", but it must be like mqtt://");
+    check(
+        "broker = \"127.0.0.1\"",
+        "\"mqtt.broker\" is \"127.0.0.1\", but it must be like mqtt://",
+    );
     check("broker = \"mqtt://ann:secret@broker\"", "user and password have keys of their own");
     check("user = \"ann\"", "\"mqtt.broker\" is missing");
     check("broker = \"mqtt://broker\"\nca = \"ca.pem\"", "want mqtts://");

@@ -147,7 +147,8 @@ impl Consumer {
         let got = Arc::new(Mutex::new(Vec::new()));
         let (ends, is_there) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let thread = {
-            let (got, ends, is_there) = (Arc::clone(&got), Arc::clone(&ends), Arc::clone(&is_there));
+            let (got, ends, is_there) =
+                (Arc::clone(&got), Arc::clone(&ends), Arc::clone(&is_there));
             let client = client.clone();
             std::thread::spawn(move || consume(connection, &client, &got, &ends, &is_there))
         };

@@ -11,7 +11,10 @@ use crate::{service::Running, support::Scratch};
 
 /// Verdicts that are made while there is no broker; `make soak` makes 10,000.
 fn outage() -> usize {
-    std::env::var("SIGHTLINE_OUTAGE_VERDICTS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000)
+    std::env::var("SIGHTLINE_OUTAGE_VERDICTS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(2_000)
 }
 
 fn start(scratch: &Scratch) -> Child {
@@ -90,7 +93,13 @@ fn verdicts_of_an_outage_arrive_each_and_in_order_though_the_inspector_is_killed
     let rows = ledger(&scratch);
     let many = rows.verdicts.len() + rows.runs.len();
     until("everything has arrived", || {
-        let ids = |what| consumer.bodies(what).iter().map(|body| body["id"].clone().to_string()).collect::<BTreeSet<_>>();
+        let ids = |what| {
+            consumer
+                .bodies(what)
+                .iter()
+                .map(|body| body["id"].clone().to_string())
+                .collect::<BTreeSet<_>>()
+        };
         ids("verdict").len() + ids("unjudged").len() >= many
     });
     let twice = check_whole(&scratch, &consumer);
@@ -110,7 +119,8 @@ fn a_broker_that_stands_still_never_holds_the_line() {
         running.metric("sightline_mqtt_acknowledged_total") > 20
     });
     broker.signal("-STOP");
-    let captured = |running: &Running| running.metric("sightline_frames_judged_total{camera=\"top\"}");
+    let captured =
+        |running: &Running| running.metric("sightline_frames_judged_total{camera=\"top\"}");
     let before = captured(&running);
     running.until("it goes on", |running| captured(running) > before + 500);
     running.until("people are told", |running| {
@@ -151,7 +161,10 @@ fn what_was_no_longer_kept_is_told_with_its_bounds() {
     assert!(scratch.run(&["run", "line.toml"]).status.success());
     until("the gap is told", || !consumer.bodies("gap").is_empty());
     let gap = consumer.last("gap").unwrap();
-    assert_eq!((&gap["camera"], &gap["first"], &gap["last"]), (&"top".into(), &1.into(), &30.into()));
+    assert_eq!(
+        (&gap["camera"], &gap["first"], &gap["last"]),
+        (&"top".into(), &1.into(), &30.into())
+    );
     let connection = rusqlite::Connection::open(scratch.path("ledger.db")).unwrap();
     let noted = "SELECT detail FROM event WHERE kind = 'outbox-gap'";
     let noted: String = connection.query_row(noted, [], |row| row.get(0)).unwrap();
@@ -170,7 +183,10 @@ fn sending_begins_where_it_was_asked_to() {
     let with = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
     let without: String = with
         .lines()
-        .filter(|line| !line.starts_with("[mqtt]") && !["site", "device", "broker"].iter().any(|key| line.starts_with(key)))
+        .filter(|line| {
+            !line.starts_with("[mqtt]")
+                && !["site", "device", "broker"].iter().any(|key| line.starts_with(key))
+        })
         .map(|line| format!("{line}\n"))
         .collect();
     scratch.write("line.toml", without);
