@@ -101,7 +101,7 @@ fn identity(settings: &MqttSettings) -> Result<Identity, Fault> {
 fn client(settings: &MqttTls) -> Result<Arc<rustls::ClientConfig>, Fault> {
     let system = Kept::File(Path::new(SYSTEM_CA).into());
     let ca = settings.ca.as_ref().unwrap_or(&system);
-    let roots = kept_text("mqtt.ca", ca, PEM_BYTES_MAX, |_| Ok(()))?;
+    let roots = kept_text("mqtt.ca_certificate", ca, PEM_BYTES_MAX, |_| Ok(()))?;
     let identity = match &settings.identity {
         None => None,
         Some((certificate, key)) => {
@@ -112,7 +112,7 @@ fn client(settings: &MqttTls) -> Result<Arc<rustls::ClientConfig>, Fault> {
     let pair = identity.as_ref().map(|(shown, key)| (shown.as_bytes(), key.as_bytes()));
     tls::config(roots.as_bytes(), pair).map_err(|error| {
         let name = match &error {
-            TlsError::NoRoot => "mqtt.ca",
+            TlsError::NoRoot => "mqtt.ca_certificate",
             TlsError::NoCertificate => "mqtt.certificate",
             TlsError::NoKey | TlsError::Unfit(_) => "mqtt.key",
         };

@@ -389,7 +389,7 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         table: "mqtt",
-        name: "ca",
+        name: "ca_certificate",
         value: "\"ca.pem\"",
         default: Default::Words("the system's, /etc/ssl/certs/ca-certificates.crt"),
         meaning: "The certificates that vouch for the broker, as PEM; or \"credential:NAME\".",

@@ -119,7 +119,7 @@ pub(super) struct RawMqtt {
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
     pub(super) allow_plain_password: Option<bool>,
-    pub(super) ca: Option<String>,
+    pub(super) ca_certificate: Option<String>,
     pub(super) certificate: Option<String>,
     pub(super) key: Option<String>,
     pub(super) keep_alive_secs: Option<i64>,

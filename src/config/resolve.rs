@@ -346,7 +346,7 @@ fn mqtt(raw: RawMqtt, folder: &Path) -> Result<Option<MqttSettings>, ConfigError
     let packet_bytes_max = raw.packet_bytes_max.unwrap_or(65_536);
     let packet_bytes_max = within("mqtt.packet_bytes_max", packet_bytes_max, least, most)?;
     let Some(text) = raw.broker else {
-        let has_more = [&raw.user, &raw.password, &raw.ca, &raw.certificate, &raw.key];
+        let has_more = [&raw.user, &raw.password, &raw.ca_certificate, &raw.certificate, &raw.key];
         let has_more = has_more.into_iter().any(Option::is_some) || device.is_some();
         return if has_more { Err(missing("mqtt", "broker")) } else { Ok(None) };
     };
@@ -357,9 +357,9 @@ fn mqtt(raw: RawMqtt, folder: &Path) -> Result<Option<MqttSettings>, ConfigError
         (Some(_), None) => return Err(missing("mqtt", "key")),
         (None, Some(_)) => return Err(missing("mqtt", "certificate")),
     };
-    let ca = raw.ca.map(|text| kept(&text, folder));
+    let ca = raw.ca_certificate.map(|text| kept(&text, folder));
     if !is_tls && (ca.is_some() || identity.is_some()) {
-        let expected = "mqtt.ca, mqtt.certificate and mqtt.key want mqtts://";
+        let expected = "mqtt.ca_certificate, mqtt.certificate and mqtt.key want mqtts://";
         return Err(value("mqtt.broker", &quoted(&text), expected));
     }
     let password = raw.password.map(|text| kept(&text, folder));

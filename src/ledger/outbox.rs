@@ -647,3 +647,6 @@ fn number(row: &SqlRow<'_>, index: usize) -> rusqlite::Result<u64> {
 fn moment(micros: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(micros.max(0).cast_unsigned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,10 @@ impl Failure {
         Self { why: why.into(), kind: Kind::Passing }
     }
 
+    fn closed(why: impl Into<String>) -> Self {
+        Self { why: why.into(), kind: Kind::Closed }
+    }
+
     /// What a person has to mend.
     pub fn mending(why: impl Into<String>) -> Self {
         Self { why: why.into(), kind: Kind::Mending }
@@ -72,13 +76,15 @@ impl Failure {
                 tls(&error.to_string())
             }
             ConnectionError::MqttState(StateError::ConnectionAborted) => {
-                Self { why: "the broker closed the connection".into(), kind: Kind::Closed }
+                Self::closed("the broker closed the connection")
             }
             ConnectionError::MqttState(error) => {
                 let text = one_line(error);
                 // The broker's answer to a certificate comes after ours, with what is read first.
-                if text.contains("received fatal alert") { tls(&text) } else { Self::passing(text) }
+                if text.contains("received fatal alert") { tls(&text) } else { Self::closed(text) }
             }
+            // Seen where something was being written when the broker closed.
+            ConnectionError::Io(error) if is_closing(error.kind()) => Self::closed(error.to_string()),
             ConnectionError::Io(_)
             | ConnectionError::NotConnAck(_)
             | ConnectionError::RequestsDone => Self::passing(one_line(error)),
@@ -93,6 +99,11 @@ impl Failure {
         };
         backoff::wait(first, WAIT_MAX, failures, jitter)
     }
+}
+
+fn is_closing(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind as Of;
+    [Of::BrokenPipe, Of::ConnectionReset, Of::ConnectionAborted, Of::UnexpectedEof].contains(&kind)
 }
 
 #[expect(
@@ -141,7 +152,7 @@ fn tls(why: &str) -> Failure {
     let remedy = if why.contains("fatal alert") {
         "the broker does not take this station's certificate: correct mqtt.certificate and mqtt.key"
     } else if why.contains("UnknownIssuer") {
-        "nobody in mqtt.ca vouches for the broker's certificate"
+        "nobody in mqtt.ca_certificate vouches for the broker's certificate"
     } else if why.contains("NotValidForName") {
         "the broker's certificate is of another name than mqtt.broker"
     } else if why.contains("Expired") || why.contains("NotValidYet") {

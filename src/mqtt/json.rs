@@ -392,3 +392,113 @@ fn rfc3339(time: SystemTime) -> String {
 pub(super) fn millis(micros: u64) -> f64 {
     micros as f64 / 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::{
+        ledger::outbox::ModelRow,
+        mqtt::topic::Level,
+        state::{Event as Happened, Trouble},
+    };
+
+    fn json() -> Json {
+        let level = |text: &str| Level::new(text).unwrap();
+        Json::new("sightline", Identity { site: level("plant"), device: level("line-1") })
+    }
+
+    fn verdict(reason: &str) -> Row {
+        Row::Verdict(Box::new(VerdictRow {
+            camera: "top".into(),
+            epoch: 7,
+            number: 3,
+            time: UNIX_EPOCH,
+            decision: "fault".into(),
+            product: None,
+            distance: None,
+            radius: None,
+            score: None,
+            p_value: None,
+            threshold: None,
+            reject_rate: 0.01,
+            unrated: false,
+            model: ModelRow { name: "demo".into(), version: "1".into(), sha256: "ab".into() },
+            latency_us: 1_500,
+            inference_us: None,
+            file: None,
+            reason: Some(reason.into()),
+        }))
+    }
+
+    fn rows() -> [Row; 5] {
+        let camera = "top".into();
+        let (first, last, time) = (4, 6, UNIX_EPOCH);
+        let (disposition, reason) = ("dropped".into(), "queue full".into());
+        let run = UnjudgedRow { camera, epoch: 7, first, last, disposition, reason, time };
+        let part = PartRow {
+            camera: "top".into(),
+            epoch: 7,
+            part: 1,
+            parts: 1,
+            first,
+            last,
+            time,
+            decision: "pass".into(),
+            product: Some("cap".into()),
+            model: ModelRow::default(),
+            counts: [2, 0, 0, 0, 1],
+            reject_rate_bound: Some(0.02),
+            unrated: false,
+            reason: None,
+        };
+        let text = |text: &str| text.to_owned();
+        let (kind, who) = (text("started"), text("sightline"));
+        let (subject, detail) = (text("station"), text("demo 1"));
+        let event = EventRow { id: 9, time, kind, who, subject, detail };
+        let gap = GapRow { lane: Some(("top".into(), 7)), first: 1, last: 2 };
+        [
+            verdict("decode"),
+            Row::Unjudged(run),
+            Row::Part(Box::new(part)),
+            Row::Gap(gap),
+            Row::Event(event),
+        ]
+    }
+
+    #[test]
+    fn every_field_is_documented_and_every_row_has_a_name() {
+        let page = include_str!("../../docs/mqtt.md");
+        let mut json = json();
+        let alarmed = Condition::starting(1).next(Happened::Begins(Trouble::Ledger), UNIX_EPOCH);
+        let mut messages = json.greeting(&alarmed, UNIX_EPOCH);
+        for row in rows() {
+            let told = json.row(&row, Length::Whole(65_536), UNIX_EPOCH).unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&told[0].payload).unwrap();
+            assert!(body["id"].as_str().is_some_and(|id| id.contains('/')), "{body}");
+            messages.extend(told);
+        }
+        for message in messages {
+            let what = message.topic.rsplit('/').next().unwrap();
+            assert!(page.contains(&format!("/{what}` |")), "docs/mqtt.md lacks the topic {what}");
+            let body: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+            for field in body.as_object().unwrap().keys() {
+                assert!(page.contains(&format!("| `{field}` |")), "docs/mqtt.md lacks {field}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_where_the_message_would_be_too_large() {
+        let (mut json, long) = (json(), verdict(&"x".repeat(5_000)));
+        assert_eq!(json.row(&long, Length::Whole(1_100), UNIX_EPOCH), None);
+        let told = json.row(&long, Length::Short(1_100), UNIX_EPOCH).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&told[0].payload).unwrap();
+        assert_eq!(body["shortened"], true);
+        assert_eq!(body["id"], "top/7/3");
+        // Nothing is so short, and that is said.
+        assert_eq!(json.row(&long, Length::Short(100), UNIX_EPOCH), None);
+        assert_eq!(json.will(UNIX_EPOCH).delivery, Delivery::Retained);
+    }
+}

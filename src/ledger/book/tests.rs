@@ -271,7 +271,7 @@ fn what_is_no_ledger_or_a_later_one_is_left_alone() {
     drop(Book::open(&path, seconds(1)).unwrap());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Book::open(&path, seconds(1)).unwrap_err().to_string();
-    assert_eq!(error, "it has version 99, this sightline knows up to 3: use the newer sightline");
+    assert_eq!(error, "it has version 99, this sightline knows up to 4: use the newer sightline");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn tls_with_a_client_certificate_and_a_refusal_without() {
     broker.start();
     let url = format!("broker = \"mqtts://127.0.0.1:{}\"", broker.port);
     let pair = "certificate = \"station.pem\"\nkey = \"station-key.pem\"";
-    line(&scratch, 10, &format!("{url}\nca = \"ca.pem\"\n{pair}"), "");
+    line(&scratch, 10, &format!("{url}\nca_certificate = \"ca.pem\"\n{pair}"), "");
     let checked = scratch.run(&["check", "line.toml"]);
     let told = String::from_utf8(checked.stdout).unwrap();
     assert!(told.contains("ok      mqtt: mqtts://127.0.0.1:"), "{told}");
@@ -78,14 +78,14 @@ fn tls_with_a_client_certificate_and_a_refusal_without() {
     assert!(scratch.run(&["run", "line.toml"]).status.success());
     until("the verdicts arrive", || consumer.bodies("verdict").len() == 20);
     // Nothing to show, and nobody who vouches.
-    line(&scratch, -1, &format!("{url}\nca = \"ca.pem\""), "");
+    line(&scratch, -1, &format!("{url}\nca_certificate = \"ca.pem\""), "");
     check_refused(&scratch, "correct mqtt.certificate and mqtt.key");
-    line(&scratch, -1, &format!("{url}\nca = \"station.pem\"\n{pair}"), "");
-    check_refused(&scratch, "nobody in mqtt.ca vouches for the broker's certificate");
+    line(&scratch, -1, &format!("{url}\nca_certificate = \"station.pem\"\n{pair}"), "");
+    check_refused(&scratch, "nobody in mqtt.ca_certificate vouches for the broker's certificate");
     // A key that everybody may read is refused before anything begins.
     std::fs::set_permissions(scratch.path("station-key.pem"), Permissions::from_mode(0o644))
         .unwrap();
-    line(&scratch, 10, &format!("{url}\nca = \"ca.pem\"\n{pair}"), "");
+    line(&scratch, 10, &format!("{url}\nca_certificate = \"ca.pem\"\n{pair}"), "");
     let refused = scratch.run(&["run", "line.toml"]);
     assert_eq!(refused.status.code(), Some(3));
 }
@@ -226,12 +226,15 @@ fn a_configuration_that_cannot_be_meant_is_refused_in_a_line() {
     );
     check("broker = \"mqtt://ann:secret@broker\"", "user and password have keys of their own");
     check("user = \"ann\"", "\"mqtt.broker\" is missing");
-    check("broker = \"mqtt://broker\"\nca = \"ca.pem\"", "want mqtts://");
+    check("broker = \"mqtt://broker\"\nca_certificate = \"ca.pem\"", "want mqtts://");
     check(
         "broker = \"mqtt://broker\"\nuser = \"ann\"\npassword = \"password\"",
         "the password would be readable on the way",
     );
     check("broker = \"mqtt://broker\"\nprefix = \"a/#\"", "\"mqtt.prefix\" is \"a/#\"");
-    check("broker = \"mqtts://127.0.0.1\"\nca = \"nowhere.pem\"", "mqtt.ca");
+    check(
+        "broker = \"mqtts://127.0.0.1\"\nca_certificate = \"nowhere.pem\"",
+        "mqtt.ca_certificate",
+    );
     check("broker = \"mqtt://broker\"\nformat = \"xml\"", "expected \"json\" or \"sparkplug\"");
 }
