@@ -84,7 +84,9 @@ impl Failure {
                 if text.contains("received fatal alert") { tls(&text) } else { Self::closed(text) }
             }
             // Seen where something was being written when the broker closed.
-            ConnectionError::Io(error) if is_closing(error.kind()) => Self::closed(error.to_string()),
+            ConnectionError::Io(error) if is_closing(error.kind()) => {
+                Self::closed(error.to_string())
+            }
             ConnectionError::Io(_)
             | ConnectionError::NotConnAck(_)
             | ConnectionError::RequestsDone => Self::passing(one_line(error)),
