@@ -7,7 +7,7 @@ mod sparkplug;
 use std::{
     collections::BTreeMap,
     net::{TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -70,7 +70,10 @@ impl Broker {
     }
 
     fn start(&mut self) {
-        let child = Command::new("mosquitto")
+        // Where Debian puts it, which is on root's path alone.
+        let debian = Path::new("/usr/sbin/mosquitto");
+        let program = if debian.exists() { debian } else { Path::new("mosquitto") };
+        let child = Command::new(program)
             .arg("-c")
             .arg(&self.configuration)
             .stdout(Stdio::null())
