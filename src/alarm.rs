@@ -43,6 +43,7 @@ pub fn id(trouble: &Trouble) -> String {
         Trouble::Ledger => "ledger".into(),
         Trouble::Archive => "archive".into(),
         Trouble::Plc => "plc".into(),
+        Trouble::Broker => "broker".into(),
         Trouble::Drift { camera, product, figure } => {
             let figure = encoded(&figure.to_string());
             format!("drift.{}.{figure}.{}", encoded(&camera.0), encoded(product))
@@ -63,6 +64,9 @@ pub fn text(trouble: &Trouble) -> String {
         }
         Trouble::Ledger => {
             "The ledger cannot be written: verdicts are given, but not kept on disk.".into()
+        }
+        Trouble::Broker => {
+            "Results do not reach the broker: they are kept here, and verdicts go on.".into()
         }
         Trouble::Archive => "Pictures of rejects cannot be kept: verdicts go on.".into(),
         Trouble::Plc => "The PLC does not answer: no part is passed to it.".into(),
@@ -96,6 +100,9 @@ pub fn remedy(trouble: &Trouble) -> &'static str {
         }
         Trouble::Plc => {
             "Check that the PLC runs, and the cable to it. Inspection goes on, and results are given again as soon as it answers."
+        }
+        Trouble::Broker => {
+            "The line may go on: everything is sent as soon as the broker takes it. Check the network; the page and sightline check say why it does not."
         }
         Trouble::Drift { .. } => {
             "Look at light, lens and focus: clean what is dirty, tighten what is loose. If the parts themselves have \
@@ -152,6 +159,7 @@ mod tests {
             (Trouble::Ledger, "ledger"),
             (Trouble::Archive, "archive"),
             (Trouble::Plc, "plc"),
+            (Trouble::Broker, "broker"),
             (drift("top", "cap", Figure::Focus), "drift.top.focus.cap"),
             (drift("top", "cap, 3/4\"", Figure::Score), "drift.top.score.cap~2c~203~2f4~22"),
         ];
@@ -173,6 +181,7 @@ mod tests {
             Trouble::Ledger,
             Trouble::Archive,
             Trouble::Plc,
+            Trouble::Broker,
             drift("CAMERA", "PRODUCT", Figure::Score),
         ];
         for trouble in &all {
@@ -184,6 +193,7 @@ mod tests {
                 | Trouble::Ledger
                 | Trouble::Archive
                 | Trouble::Plc
+                | Trouble::Broker
                 | Trouble::Drift { .. } => {}
             }
         }

@@ -9,12 +9,13 @@
 //! 6. The `verdict` goes as a `record` to the `sinks`, and the frame's one disposition into the `ledger`.
 //! 7. `station` wires all that: who owns which thread, in which order it starts and drains.
 //! 8. Meanwhile the `state` is posted, `telemetry` measures, `http` serves both, and `service` tells systemd.
-//! 9. Pictures of what is refused are kept by the `archive`, at their full resolution.
-//! 10. The page sees pictures, rejects and trends by what `live` keeps.
-//! 11. Good parts are measured for a `calibration`, by a command or beside the running line.
-//! 12. `doctor` looks at the machine before any of it, and says what is missing.
-//! 13. A `plc` announces parts and takes their results, where there is one.
-//! 14. At the end `summary` says what it amounts to, and `fault` which exit code that is.
+//! 9. A broker is told by `mqtt`, which reads the ledger behind what was acknowledged.
+//! 10. Pictures of what is refused are kept by the `archive`, at their full resolution.
+//! 11. The page sees pictures, rejects and trends by what `live` keeps.
+//! 12. Good parts are measured for a `calibration`, by a command or beside the running line.
+//! 13. `doctor` looks at the machine before any of it, and says what is missing.
+//! 14. A `plc` announces parts and takes their results, where there is one.
+//! 15. At the end `summary` says what it amounts to, and `fault` which exit code that is.
 
 pub mod area;
 pub mod frame;
@@ -30,6 +31,7 @@ pub mod record;
 pub mod inspected;
 pub mod production;
 pub mod ledger;
+pub mod mqtt;
 pub mod archive;
 pub mod state;
 pub mod alarm;
@@ -50,5 +52,6 @@ pub mod doctor;
 pub mod config;
 pub mod cli;
 pub mod clock;
+pub mod backoff;
 pub mod shutdown;
 pub mod fault;

@@ -61,6 +61,8 @@ pub enum Trouble {
     Ledger,
     /// The archive's disk takes no pictures.
     Archive,
+    /// The broker is not told: it is gone, or refuses this station. Results wait in the ledger.
+    Broker,
     /// The PLC gives no sign of life, or does not take its results.
     Plc,
     /// What passes at this camera is no longer as it was: an alarm, and no doubt about verdicts.
@@ -83,6 +85,7 @@ impl fmt::Display for Trouble {
             Self::Provider => f.write_str("the engine fell back to another provider"),
             Self::Ledger => f.write_str("the ledger cannot be written"),
             Self::Archive => f.write_str("the archive takes no pictures"),
+            Self::Broker => f.write_str("the broker is not told"),
             Self::Plc => f.write_str("the PLC does not answer"),
             Self::Drift { camera, product, figure } => {
                 write!(f, "drift at camera {camera}: {figure} of {product}")

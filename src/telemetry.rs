@@ -36,7 +36,7 @@ use crate::{
     ledger::{Account, DropReason, FaultReason, writer::Health},
     live,
     machine::{self, Machine},
-    plc,
+    mqtt, plc,
     state::{Board, State, Trouble},
     verdict::Verdict,
 };
@@ -70,6 +70,8 @@ pub struct Sources {
     pub ledger: Option<Arc<Health>>,
     /// How the archive goes; `None` without one.
     pub archive: Option<Arc<Tally>>,
+    /// How sending to a broker goes; `None` without one.
+    pub mqtt: Option<Arc<mqtt::Tally>>,
     /// What judges; it changes when the model is loaded anew or tested again.
     pub judging: Arc<Mutex<Judging>>,
     /// What the page costs; `None` where nothing is kept for one.
@@ -263,6 +265,7 @@ impl Collector for Sources {
         self.condition(&mut encoder)?;
         self.live(&mut encoder)?;
         self.archive(&mut encoder)?;
+        self.mqtt(&mut encoder)?;
         self.plc(&mut encoder)?;
         self.machine(&mut encoder)
     }
@@ -509,6 +512,24 @@ impl Sources {
         ] {
             let is_on = f64::from(u8::from(is_on.load(Ordering::Relaxed)));
             gauge(&mut signals, &[("signal", signal)], is_on)?;
+        }
+        Ok(())
+    }
+
+    fn mqtt(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(tally) = &self.mqtt else { return Ok(()) };
+        let help = "1 while there is a connection to the broker";
+        let mut up = family(encoder, "mqtt_connected", help, MetricType::Gauge)?;
+        gauge_alone(&mut up, f64::from(u8::from(tally.is_connected())))?;
+        let help = "Frames with a disposition that the broker has not acknowledged";
+        let mut backlog = family(encoder, "mqtt_backlog_frames", help, MetricType::Gauge)?;
+        gauge_alone(&mut backlog, tally.backlog_frames() as f64)?;
+        let help = "How long the oldest verdict waits for the broker's acknowledgement";
+        let mut oldest = family(encoder, "mqtt_oldest_unsent_seconds", help, MetricType::Gauge)?;
+        gauge_alone(&mut oldest, tally.oldest_age(self.clock.wall()).as_secs_f64())?;
+        for (name, help, value) in tally.counters() {
+            let mut counter = family(encoder, name, help, MetricType::Counter)?;
+            counter.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
         }
         Ok(())
     }

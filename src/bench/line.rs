@@ -174,6 +174,7 @@ pub(super) fn play(subject: &Subject, play: &Play, folder: &Path) -> Result<Play
         board: Arc::clone(&board),
         ledger: None,
         archive: None,
+        mqtt: None,
         judging: Arc::clone(&judging),
         live: None,
         plc: None,

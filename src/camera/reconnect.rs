@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::backoff;
+
 /// How a live camera is watched and tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -73,11 +75,7 @@ impl Reconnect {
         if give_up_after.is_some_and(|limit| self.without_frames >= limit) {
             return Next::GiveUp;
         }
-        let doubled =
-            first_wait.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
-        // A quarter up or down.
-        let factor = 0.75 + 0.5 * jitter.clamp(0.0, 1.0);
-        let wait = doubled.min(wait_max).mul_f64(factor).min(wait_max);
+        let wait = backoff::wait(first_wait, wait_max, self.failures, jitter);
         self.without_frames += wait;
         self.failures = self.failures.saturating_add(1);
         // Once the elements that are there; a driver or a server in a bad state may want new ones.

@@ -92,7 +92,7 @@ fn read(settings: &HttpSettings) -> Result<(Option<Users>, Option<Tls>), Fault> 
 }
 
 fn users(kept: &Kept) -> Result<Users, Fault> {
-    let text = text("http.users", kept, users::BYTES_MAX, |of| {
+    let text = kept_text("http.users", kept, users::BYTES_MAX, |of| {
         if of.uid() != rustix::process::geteuid().as_raw() {
             return Err("it is another's; it must belong to whoever runs sightline");
         }
@@ -103,8 +103,8 @@ fn users(kept: &Kept) -> Result<Users, Fault> {
 }
 
 fn tls(certificate: &Kept, key: &Kept) -> Result<Tls, Fault> {
-    let shown = text("http.certificate", certificate, PEM_BYTES_MAX, |_| Ok(()))?;
-    let hidden = text("http.key", key, PEM_BYTES_MAX, |of| {
+    let shown = kept_text("http.certificate", certificate, PEM_BYTES_MAX, |_| Ok(()))?;
+    let hidden = kept_text("http.key", key, PEM_BYTES_MAX, |of| {
         let remedy = "everybody may read or write it; chmod 600 keeps them out";
         if of.mode() & BY_ALL == 0 { Ok(()) } else { Err(remedy) }
     })?;
@@ -120,7 +120,7 @@ fn tls(certificate: &Kept, key: &Kept) -> Result<Tls, Fault> {
 }
 
 /// A kept text; `may` looks at whose file it is, before anything of it is read. What systemd keeps is its own affair.
-fn text(
+pub(super) fn kept_text(
     name: &str,
     kept: &Kept,
     bytes_max: u64,

@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bundle::geometry::{Geometry, RgbImage, Size};
 
-use super::{Global, access, cameras, load, plc, print};
+use super::{Global, access, cameras, load, mqtt, plc, print};
 use crate::{
     camera::{Camera, CameraEvent, CameraOptions, View, tail},
     clock::{Clock as _, SystemClock},
@@ -48,6 +48,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     checks.tell("configuration", Ok(format!("{} camera(s)", settings.cameras.len())))?;
     if let Some(http) = &settings.http {
         checks.tell("access", access::checked(http, std::time::SystemTime::now()))?;
+    }
+    if let Some(settings_of) = &settings.mqtt {
+        let has_ledger = cameras::ledger_path(&settings.ledger).is_some();
+        checks.tell("mqtt", mqtt::checked(settings_of, has_ledger))?;
     }
     let model = load::Model::read(&settings.model);
     if let Ok(model) = &model {

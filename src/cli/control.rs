@@ -27,6 +27,7 @@ use crate::{
     http::{self, Action, Choosing, Gate, Served, Server},
     ledger::{Account, book, writer::Notes},
     live::Live,
+    mqtt,
     production::Production,
     shutdown::{self, ReloadRequested},
     state::Board,
@@ -58,6 +59,8 @@ pub(super) struct Doors {
     pub(super) live: Option<Arc<Live>>,
     /// The archive's folder.
     pub(super) archive: Option<Arc<Path>>,
+    /// How sending to a broker goes.
+    pub(super) mqtt: Option<Arc<mqtt::Tally>>,
 }
 
 impl Common {
@@ -70,7 +73,7 @@ impl Common {
         doors: Doors,
     ) -> Result<(Control, Option<Listener>), Fault> {
         let Self { accounts, board, clock, judging, telemetry, notes, recipes, production } = self;
-        let Doors { gate, commands, cameras, live, archive } = doors;
+        let Doors { gate, commands, cameras, live, archive, mqtt } = doors;
         let reload = Reload {
             config: config.map(Path::to_owned),
             global: global.clone(),
@@ -99,6 +102,7 @@ impl Common {
             calibration: desk.map(Arc::new),
             live,
             archive,
+            mqtt,
             clock: Arc::clone(clock),
             judging: Arc::clone(judging),
             recipes: Arc::clone(recipes) as Arc<dyn Choosing>,

@@ -16,6 +16,7 @@ mod ledger;
 mod load;
 mod loading;
 mod model;
+mod mqtt;
 mod plc;
 mod prepare;
 mod print;

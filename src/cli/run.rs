@@ -18,7 +18,7 @@ use super::{
     control::{Common, Control, Doors},
     load,
     loading::{self, Patience},
-    plc, print, production,
+    mqtt, plc, print, production,
     recipes::Recipes,
     reload::note_dropped,
 };
@@ -39,6 +39,7 @@ use crate::{
         writer::{Health, Notes},
     },
     live::{self, Live},
+    mqtt::{Means, Publisher, Tally as MqttTally},
     plc::Exchange,
     production::Counting,
     service::Manager,
@@ -96,16 +97,16 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let (archive, ledger) = or_close(archive(&settings), ledger)?;
     let opened = open(&settings, &model, &accounts, &board, &clock);
     let ((opened, exchange), ledger) = or_close(opened, ledger)?;
-    let names = settings.cameras.iter().map(|camera| camera.name.clone());
-    let reloadable = std::iter::zip(names, opened.iter().map(|opened| opened.scaled_to)).collect();
+    let reloadable = reloadable(&settings, &opened);
     let judging = Arc::new(Mutex::new(not_yet(&settings, &model)));
-    let (watched, ledger) = or_close(watched(&settings, &accounts), ledger)?;
+    let (watched, ledger) = watched(&settings, &accounts, ledger, &board, &clock)?;
     let health = ledger.as_ref().map(|ledger| Arc::clone(ledger.health()));
     let telemetry = Arc::new(Telemetry::new(Sources {
         cameras: sources(&accounts, &opened),
         board: Arc::clone(&board),
         ledger: health.clone(),
         archive: archive.as_ref().map(|archive| Arc::clone(&archive.tally)),
+        mqtt: watched.mqtt.clone(),
         judging: Arc::clone(&judging),
         live: watched.live.as_ref().map(|live| Arc::clone(live.counters())),
         plc: exchange.as_ref().map(|exchange| Arc::clone(exchange.counters())),
@@ -132,6 +133,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         cameras: reloadable,
         live: watched.live,
         archive: archive.as_ref().map(|archive| archive.path.clone().into()),
+        mqtt: watched.mqtt,
     };
     let (reached, ledger) =
         or_close(common.control(arguments.config.as_deref(), global, &settings, doors), ledger)?;
@@ -139,10 +141,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let built = engine(&mut manager, &model, &runtime, &settings, &board, &stop);
     let (built, ledger) = or_close(built, ledger)?;
     let Some(built) = built else { return stopped_early(ledger, control) };
-    *judging.lock().unwrap_or_else(PoisonError::into_inner) = Judging {
-        engine: load::engine_labels(&built.attempt.providers, model.label()),
-        deviation: built.engine.deviation(),
-    };
+    *judging.lock().unwrap_or_else(PoisonError::into_inner) = judging_with(&built, &model);
     let inspector = model.inspector(built.engine, judges);
     let is_text = is_text(settings.format);
     let Common { accounts, notes, production, .. } = common;
@@ -151,9 +150,12 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     introduce(&settings, &model, &inspector);
     control.introduce();
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
-    let mut onlookers: Vec<_> = plc.into_iter().chain(watched.onlookers).collect();
-    onlookers.push(Box::new(Counting::new(production)));
-    onlookers.extend(archiving(archive, ledger.as_ref(), &board, &clock)?);
+    let counting: Box<dyn Onlooker> = Box::new(Counting::new(production));
+    let archiving = archiving(archive, ledger.as_ref(), &board, &clock)?;
+    // The broker last: what the others did until their end is told.
+    let others = archiving.into_iter().chain(watched.publisher);
+    let onlookers =
+        plc.into_iter().chain(watched.onlookers).chain([counting]).chain(others).collect();
     let station = Station {
         cameras: opened.into_iter().map(|opened| (opened.camera, opened.overflow)).collect(),
         inspector,
@@ -181,6 +183,18 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
 fn not_yet(settings: &Settings, model: &load::Model) -> Judging {
     let engine = load::engine_labels(&settings.engine.wish.providers, model.label());
     Judging { engine, deviation: Deviations::default() }
+}
+
+/// What judges, now that there is an engine.
+fn judging_with(built: &Built, model: &load::Model) -> Judging {
+    let engine = load::engine_labels(&built.attempt.providers, model.label());
+    Judging { engine, deviation: built.engine.deviation() }
+}
+
+/// The cameras by their names, with the size that each one's pipeline scales to.
+fn reloadable(settings: &Settings, opened: &[Opened]) -> Vec<(String, Option<Size>)> {
+    let names = settings.cameras.iter().map(|camera| camera.name.clone());
+    std::iter::zip(names, opened.iter().map(|opened| opened.scaled_to)).collect()
 }
 
 /// Every camera's account and queue.
@@ -314,15 +328,38 @@ struct Watched {
     onlookers: Vec<Box<dyn Onlooker>>,
     /// Ends with the onlookers.
     page: Option<live::Thread>,
+    /// Who tells a broker, and how that goes. From here on it hears how the station is.
+    publisher: Option<Box<dyn Onlooker>>,
+    mqtt: Option<Arc<MqttTally>>,
+}
+
+/// Everybody who sees judged frames, or what became of them.
+fn watched(
+    settings: &Settings,
+    accounts: &[Arc<Account>],
+    ledger: Option<Ledger>,
+    board: &Arc<Board>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Watched, Option<Ledger>), Fault> {
+    let telling = telling(settings, ledger.as_ref(), board, clock);
+    let (told, ledger) = or_close(telling, ledger)?;
+    let (publisher, mqtt) = told.unzip();
+    let (shown, ledger) = or_close(shown(settings, accounts), ledger)?;
+    Ok((Watched { publisher, mqtt, ..shown }, ledger))
 }
 
 /// Without HTTP there is no page.
-fn watched(settings: &Settings, accounts: &[Arc<Account>]) -> Result<Watched, Fault> {
+fn shown(settings: &Settings, accounts: &[Arc<Account>]) -> Result<Watched, Fault> {
     let Some(http) = &settings.http else { return Ok(Watched::default()) };
     let cameras = accounts.iter().map(|account| account.camera().clone()).collect();
     let (live, intake, page) = Live::start(cameras, http.pictures_per_second)
         .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))?;
-    Ok(Watched { live: Some(live), onlookers: vec![Box::new(intake)], page: Some(page) })
+    Ok(Watched {
+        live: Some(live),
+        onlookers: vec![Box::new(intake)],
+        page: Some(page),
+        ..Watched::default()
+    })
 }
 
 /// The engine's thread is gone, and with it whatever the page waited for.
@@ -405,6 +442,36 @@ fn archiving(
         Fault::new(Class::Output, format!("a thread cannot be started: {error}"))
     })?;
     Ok(Some(Box::new(intake)))
+}
+
+type Told = (Box<dyn Onlooker>, Arc<MqttTally>);
+
+/// Who tells a broker, where one is to be told.
+fn telling(
+    settings: &Settings,
+    ledger: Option<&Ledger>,
+    board: &Arc<Board>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Told>, Fault> {
+    let Some(of) = &settings.mqtt else { return Ok(None) };
+    let path = cameras::ledger_path(&settings.ledger);
+    let (Some(ledger), Some(path)) = (ledger, path) else { return Err(mqtt::without_ledger()) };
+    let options = mqtt::options(of)?;
+    let (rows, sent) = ledger.outbox(of.history);
+    let tally = Arc::new(MqttTally::new(mqtt::address(of)));
+    let means = Means {
+        ledger: path,
+        rows,
+        sent,
+        notes: ledger.notes(),
+        board: Arc::clone(board),
+        tally: Arc::clone(&tally),
+        clock: Arc::clone(clock),
+        cameras: settings.cameras.iter().map(|camera| camera.name.as_str().into()).collect(),
+    };
+    let publisher = Publisher::start(options, means)
+        .map_err(|error| Fault::new(Class::Bug, format!("a thread cannot be started: {error}")))?;
+    Ok(Some((Box::new(publisher), tally)))
 }
 
 fn sink(is_text: bool, status: Option<Status>) -> Result<Stdout, Fault> {

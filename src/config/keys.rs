@@ -38,7 +38,7 @@ impl Key {
 }
 
 /// The tables, in the order of the example file.
-pub(super) const TABLES: [(&str, &str); 11] = [
+pub(super) const TABLES: [(&str, &str); 12] = [
     ("model", "What is looked for."),
     ("engine", "Where the network runs."),
     ("judge", "When a part is refused."),
@@ -46,6 +46,10 @@ pub(super) const TABLES: [(&str, &str); 11] = [
     ("ledger", "Where it is written down what became of every frame."),
     ("archive", "Which frames' pictures are kept (docs/archive.md)."),
     ("http", "Where metrics, health and state are served."),
+    (
+        "mqtt",
+        "Which broker is told of every frame (docs/mqtt.md). It wants a ledger, which keeps what the broker has not acknowledged.",
+    ),
     (
         "plc",
         "The PLC that announces parts and takes their results (docs/plc.md). It is no safety PLC's business.",
@@ -330,6 +334,119 @@ pub(super) const KEYS: &[Key] = &[
         value: "5",
         default: Default::Value,
         meaning: "Pictures of each camera that the page shows, at most 30; none is made while nobody looks.",
+    },
+    Key {
+        table: "mqtt",
+        name: "broker",
+        value: "\"mqtts://broker.plant.example\"",
+        default: Default::Words("no MQTT"),
+        meaning: "The broker: mqtt:// or mqtts:// (with TLS), a name or an address, and a port where it is not 1883 or 8883. It must know MQTT 5.",
+    },
+    Key {
+        table: "mqtt",
+        name: "format",
+        value: "\"json\"",
+        default: Default::Value,
+        meaning: "\"json\": plain JSON topics; \"sparkplug\": Sparkplug B, where the site is the group, the device the node, and each camera a device.",
+    },
+    Key {
+        table: "mqtt",
+        name: "site",
+        value: "\"plant\"",
+        default: Default::Value,
+        meaning: "The site in every topic and message: text without +, #, / and control characters, at most 64 characters.",
+    },
+    Key {
+        table: "mqtt",
+        name: "device",
+        value: "\"line-1\"",
+        default: Default::Words("the machine's host name"),
+        meaning: "The name of this station, which no other on the broker may have; of the same characters.",
+    },
+    Key {
+        table: "mqtt",
+        name: "prefix",
+        value: "\"sightline\"",
+        default: Default::Value,
+        meaning: "What the topics of \"json\" begin with; levels are parted by /.",
+    },
+    Key {
+        table: "mqtt",
+        name: "user",
+        value: "\"line-1\"",
+        default: Default::Words("no user"),
+        meaning: "The user name that the broker knows.",
+    },
+    Key {
+        table: "mqtt",
+        name: "password",
+        value: "\"mqtt-password\"",
+        default: Default::Words("no password"),
+        meaning: "The file that holds the password, not readable by others; or \"credential:NAME\" for one of systemd's credentials.",
+    },
+    Key {
+        table: "mqtt",
+        name: "allow_plain_password",
+        value: "false",
+        default: Default::Value,
+        meaning: "Send the password without TLS to a broker on another machine, where everybody on the way can read it.",
+    },
+    Key {
+        table: "mqtt",
+        name: "ca_certificate",
+        value: "\"ca.pem\"",
+        default: Default::Words("the system's, /etc/ssl/certs/ca-certificates.crt"),
+        meaning: "The certificates that vouch for the broker, as PEM; or \"credential:NAME\".",
+    },
+    Key {
+        table: "mqtt",
+        name: "certificate",
+        value: "\"station.pem\"",
+        default: Default::Words("no client certificate"),
+        meaning: "The certificate that this station shows to the broker, as PEM; or \"credential:NAME\".",
+    },
+    Key {
+        table: "mqtt",
+        name: "key",
+        value: "\"station-key.pem\"",
+        default: Default::Words("no client certificate"),
+        meaning: "Its private key, as PEM without a password, not readable by others; or \"credential:NAME\".",
+    },
+    Key {
+        table: "mqtt",
+        name: "keep_alive_secs",
+        value: "30",
+        default: Default::Value,
+        meaning: "How long the connection may be silent before the broker says that this station is gone.",
+    },
+    Key {
+        table: "mqtt",
+        name: "history",
+        value: "\"new\"",
+        default: Default::Value,
+        meaning: "Where sending begins in a ledger of which nothing was sent before: \"new\" with this start, \"all\" with the oldest row.\n\
+                  After that it goes on where it stopped, whatever broker is named.",
+    },
+    Key {
+        table: "mqtt",
+        name: "events",
+        value: "true",
+        default: Default::Value,
+        meaning: "Send what happened beside the frames as well: starts, losses, what people did, with their names.",
+    },
+    Key {
+        table: "mqtt",
+        name: "packet_bytes_max",
+        value: "65536",
+        default: Default::Value,
+        meaning: "No message is larger; where the broker takes less, that holds. Longer texts in a message are cut off, and it says so.",
+    },
+    Key {
+        table: "mqtt",
+        name: "sparkplug_host",
+        value: "\"scada\"",
+        default: Default::Words("nobody is waited for"),
+        meaning: "The Sparkplug host application without which nothing is sent: what happens meanwhile waits in the ledger.",
     },
     Key {
         table: "plc",

@@ -20,8 +20,8 @@ pub use self::{
     example::{example_file, reference_page},
     settings::{
         ArchiveSettings, CameraPlc, CameraSettings, EncoderFrom, EngineSettings, Format,
-        HttpSettings, JudgeSettings, Kept, LedgerSettings, ModelSettings, PlcSettings,
-        RecipeSettings, Scaling, Settings,
+        HttpSettings, JudgeSettings, Kept, LedgerSettings, ModelSettings, MqttSettings, MqttTls,
+        PlcSettings, RecipeSettings, Scaling, Settings,
     },
 };
 
@@ -207,12 +207,12 @@ mod tests {
         check(
             &format!("\"{}\" = 1", "x".repeat(1_000)),
             &format!(
-                "unknown key \"{cut}…\": known are model, engine, judge, output, ledger, archive, http, plc, shift, recipe, camera"
+                "unknown key \"{cut}…\": known are model, engine, judge, output, ledger, archive, http, mqtt, plc, shift, recipe, camera"
             ),
         );
         check(
             "\"a\\nb\\u001b\" = 1",
-            "unknown key \"a b\\u{1b}\": known are model, engine, judge, output, ledger, archive, http, plc, shift, recipe, camera",
+            "unknown key \"a b\\u{1b}\": known are model, engine, judge, output, ledger, archive, http, mqtt, plc, shift, recipe, camera",
         );
         check(
             "[[camera]]\nname = \"a\\nb\"\npreset = \"test\"\n",

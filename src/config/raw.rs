@@ -27,6 +27,7 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) http: RawHttp,
     #[serde(default)]
+    pub(super) mqtt: RawMqtt,
     pub(super) plc: RawPlc,
     #[serde(default)]
     pub(super) shift: RawShift,
@@ -106,6 +107,27 @@ pub(super) struct RawHttp {
     pub(super) plain: Option<bool>,
     #[serde(default)]
     pub(super) hosts: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMqtt {
+    pub(super) broker: Option<String>,
+    pub(super) format: Option<String>,
+    pub(super) site: Option<String>,
+    pub(super) device: Option<String>,
+    pub(super) prefix: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) allow_plain_password: Option<bool>,
+    pub(super) ca_certificate: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) keep_alive_secs: Option<i64>,
+    pub(super) history: Option<String>,
+    pub(super) events: Option<bool>,
+    pub(super) packet_bytes_max: Option<i64>,
+    pub(super) sparkplug_host: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -18,11 +18,11 @@ use super::{
     ConfigError, keys, plc,
     raw::{
         Raw, RawArchive, RawArea, RawCamera, RawEngine, RawHttp, RawJudge, RawLedger, RawModel,
-        RawPart, RawRecipe, RawShift, RawTrigger,
+        RawMqtt, RawPart, RawRecipe, RawShift, RawTrigger,
     },
     settings::{
         ArchiveSettings, CameraSettings, EngineSettings, Format, HttpSettings, JudgeSettings, Kept,
-        LedgerSettings, ModelSettings, RecipeSettings, Scaling, Settings,
+        LedgerSettings, ModelSettings, MqttSettings, MqttTls, RecipeSettings, Scaling, Settings,
     },
     shown,
 };
@@ -35,7 +35,8 @@ use crate::{
     channel::Overflow,
     engine::{Arithmetic, OnnxOptions, Provider, Wish},
     judge::{DriftOptions, PartRule, Unrated},
-    ledger::Retention,
+    ledger::{Retention, outbox::History},
+    mqtt::{self, Level},
     production::shift::Starts,
 };
 
@@ -74,6 +75,11 @@ const PICTURES_PER_SECOND_MAX: i64 = 30;
 /// More threads than any edge device has cores.
 const THREADS_MAX: i64 = 256;
 
+/// Below the least the client library refuses; the most is what the protocol has room for.
+const KEEP_ALIVE_SECS: (i64, i64) = (5, 65_535);
+/// The least holds the shortest form of a message, the most is a picture's size, and there are none.
+const PACKET_BYTES: (i64, i64) = (1_024, 1 << 20);
+
 /// Each has a thread and a queue.
 const CAMERAS_MAX: usize = 64;
 /// More are no list to choose from.
@@ -94,6 +100,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
     let ledger = ledger(raw.ledger, folder)?;
     let archive = archive(raw.archive, folder)?;
     let http = http(raw.http, folder)?;
+    let mqtt = mqtt(raw.mqtt, folder)?;
     let plc = plc::plc(&raw.plc)?;
     let shift = shift(raw.shift)?;
     let recipes = recipes(raw.recipe, folder)?;
@@ -121,6 +128,7 @@ pub(super) fn settings(raw: Raw, folder: &Path) -> Result<Settings, ConfigError>
         ledger,
         archive,
         http,
+        mqtt,
         plc,
         shift,
         recipes,
@@ -252,15 +260,12 @@ fn pictures_per_second(given: Option<i64>) -> Result<NonZeroU8, ConfigError> {
 }
 
 fn http(raw: RawHttp, folder: &Path) -> Result<Option<HttpSettings>, ConfigError> {
-    let kept = |text: String| match text.strip_prefix("credential:") {
-        Some(name) => Kept::Credential(name.into()),
-        None => Kept::File(folder.join(text)),
-    };
+    let kept = |text: String| kept(&text, folder);
     let pictures_per_second = pictures_per_second(raw.pictures_per_second)?;
     let Some(text) = raw.listen else {
         let has_more = raw.users.is_some() || raw.certificate.is_some() || raw.key.is_some();
         let has_more = has_more || raw.plain == Some(true) || !raw.hosts.is_empty();
-        return if has_more { Err(missing("listen")) } else { Ok(None) };
+        return if has_more { Err(missing("http", "listen")) } else { Ok(None) };
     };
     let expected = "it must be an address with a port, such as 127.0.0.1:9640 or [::1]:9640";
     let listen: SocketAddr =
@@ -269,8 +274,8 @@ fn http(raw: RawHttp, folder: &Path) -> Result<Option<HttpSettings>, ConfigError
     let tls = match (raw.certificate, raw.key) {
         (Some(certificate), Some(key)) => Some((kept(certificate), kept(key))),
         (None, None) => None,
-        (Some(_), None) => return Err(missing("key")),
-        (None, Some(_)) => return Err(missing("certificate")),
+        (Some(_), None) => return Err(missing("http", "key")),
+        (None, Some(_)) => return Err(missing("http", "certificate")),
     };
     let is_behind_proxy = raw.plain.unwrap_or(false);
     if is_behind_proxy && tls.is_some() {
@@ -293,11 +298,131 @@ fn http(raw: RawHttp, folder: &Path) -> Result<Option<HttpSettings>, ConfigError
     Ok(Some(HttpSettings { listen, users, tls, is_behind_proxy, hosts, pictures_per_second }))
 }
 
-fn missing(name: &'static str) -> ConfigError {
-    let meaning = keys::find("http", name).map_or("", |key| key.meaning);
+fn missing(table: &str, name: &str) -> ConfigError {
+    let meaning = keys::find(table, name).map_or("", |key| key.meaning);
     // A refusal is one line.
     let meaning = meaning.lines().next().unwrap_or_default();
-    ConfigError::Missing { path: format!("http.{name}"), meaning }
+    ConfigError::Missing { path: format!("{table}.{name}"), meaning }
+}
+
+/// Where something is kept, as it was typed.
+fn kept(text: &str, folder: &Path) -> Kept {
+    match text.strip_prefix("credential:") {
+        Some(name) => Kept::Credential(name.into()),
+        None => Kept::File(folder.join(text)),
+    }
+}
+
+fn mqtt(raw: RawMqtt, folder: &Path) -> Result<Option<MqttSettings>, ConfigError> {
+    let level = |name: &str, text: &str| {
+        Level::new(text).map_err(|expected| value(format!("mqtt.{name}"), &quoted(text), expected))
+    };
+    let site = level("site", raw.site.as_deref().unwrap_or("plant"))?;
+    let device = raw.device.as_deref().map(|text| level("device", text)).transpose()?;
+    let sparkplug_host =
+        raw.sparkplug_host.as_deref().map(|text| level("sparkplug_host", text)).transpose()?;
+    let prefix = raw.prefix.unwrap_or_else(|| "sightline".into());
+    if prefix.split('/').any(|text| Level::new(text).is_err()) || prefix.len() > NAME_CHARS_MAX {
+        let expected = "it is one or more levels parted by /, each without +, # and control characters, at most 64 characters";
+        return Err(value("mqtt.prefix", &quoted(&prefix), expected));
+    }
+    let format = match raw.format.as_deref() {
+        None | Some("json") => mqtt::Format::Json,
+        Some("sparkplug") => mqtt::Format::Sparkplug,
+        Some(other) => {
+            let expected = "expected \"json\" or \"sparkplug\"";
+            return Err(value("mqtt.format", &quoted(other), expected));
+        }
+    };
+    let history = match raw.history.as_deref() {
+        None | Some("new") => History::New,
+        Some("all") => History::All,
+        Some(other) => {
+            return Err(value("mqtt.history", &quoted(other), "expected \"new\" or \"all\""));
+        }
+    };
+    let (least, most) = KEEP_ALIVE_SECS;
+    let keep_alive = raw.keep_alive_secs.unwrap_or(30);
+    let keep_alive = within("mqtt.keep_alive_secs", keep_alive, least, most)?;
+    let (least, most) = PACKET_BYTES;
+    let packet_bytes_max = raw.packet_bytes_max.unwrap_or(65_536);
+    let packet_bytes_max = within("mqtt.packet_bytes_max", packet_bytes_max, least, most)?;
+    let Some(text) = raw.broker else {
+        let has_more = [&raw.user, &raw.password, &raw.ca_certificate, &raw.certificate, &raw.key];
+        let has_more = has_more.into_iter().any(Option::is_some) || device.is_some();
+        return if has_more { Err(missing("mqtt", "broker")) } else { Ok(None) };
+    };
+    let (host, port, is_tls) = broker(&text)?;
+    let identity = match (raw.certificate, raw.key) {
+        (Some(certificate), Some(key)) => Some((kept(&certificate, folder), kept(&key, folder))),
+        (None, None) => None,
+        (Some(_), None) => return Err(missing("mqtt", "key")),
+        (None, Some(_)) => return Err(missing("mqtt", "certificate")),
+    };
+    let ca = raw.ca_certificate.map(|text| kept(&text, folder));
+    if !is_tls && (ca.is_some() || identity.is_some()) {
+        let expected = "mqtt.ca_certificate, mqtt.certificate and mqtt.key want mqtts://";
+        return Err(value("mqtt.broker", &quoted(&text), expected));
+    }
+    let password = raw.password.map(|text| kept(&text, folder));
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_near =
+        host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback());
+    let is_allowed = raw.allow_plain_password.unwrap_or(false);
+    if password.is_some() && !is_tls && !is_near && !is_allowed {
+        let expected = "the password would be readable on the way: use mqtts://, or set mqtt.allow_plain_password = true";
+        return Err(value("mqtt.broker", &quoted(&text), expected));
+    }
+    let user = match (raw.user, password) {
+        (Some(user), password) => Some((user, password)),
+        (None, None) => None,
+        (None, Some(_)) => return Err(missing("mqtt", "user")),
+    };
+    Ok(Some(MqttSettings {
+        host,
+        port,
+        tls: is_tls.then_some(MqttTls { ca, identity }),
+        format,
+        site,
+        device,
+        prefix,
+        user,
+        keep_alive: Duration::from_secs(keep_alive as u64),
+        history,
+        has_events: raw.events.unwrap_or(true),
+        packet_bytes_max,
+        sparkplug_host,
+    }))
+}
+
+/// The broker's name, its port, and whether TLS is spoken.
+fn broker(text: &str) -> Result<(String, u16, bool), ConfigError> {
+    let expected = "it must be like mqtt://broker.plant.example, mqtts://192.168.1.5:8883 or mqtt://[::1]:1883; \
+                    user and password have keys of their own";
+    let wrong = || value("mqtt.broker", &quoted(text), expected);
+    let (rest, is_tls) = match (text.strip_prefix("mqtt://"), text.strip_prefix("mqtts://")) {
+        (Some(rest), _) => (rest, false),
+        (None, Some(rest)) => (rest, true),
+        (None, None) => return Err(wrong()),
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match rest.rsplit_once(':') {
+        // The colons of a bare IPv6 address part no port.
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    let port = match port {
+        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?,
+        None if is_tls => 8883,
+        None => 1883,
+    };
+    let host = self::host(host).map_err(|_other_key| wrong())?;
+    if is_tls && host.starts_with('[') {
+        let expected =
+            "a bare IPv6 address cannot be checked against a certificate here: name the broker";
+        return Err(value("mqtt.broker", &quoted(text), expected));
+    }
+    Ok((host, port, is_tls))
 }
 
 /// A name as a `Host` header has it, without the port.

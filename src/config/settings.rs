@@ -21,7 +21,8 @@ use crate::{
     channel::Overflow,
     engine::{OnnxOptions, Wish},
     judge::{Attention, DriftOptions, PartRule, Recipe, Unrated},
-    ledger::Retention,
+    ledger::{Retention, outbox::History},
+    mqtt::{self, Level},
     plc::{self, pairing, post::Safe, pusher},
     production::shift::Starts,
 };
@@ -43,6 +44,8 @@ pub struct Settings {
     pub archive: ArchiveSettings,
     /// Where HTTP is served; `None` for nowhere.
     pub http: Option<HttpSettings>,
+    /// Which broker is told; `None` for none.
+    pub mqtt: Option<MqttSettings>,
     /// The PLC; `None` where there is none.
     pub plc: Option<PlcSettings>,
     /// When shifts begin.
@@ -179,6 +182,46 @@ pub struct HttpSettings {
     pub hosts: Vec<String>,
     /// Pictures of each camera that the page shows.
     pub pictures_per_second: NonZeroU8,
+}
+
+/// Which broker is told of every frame, and how.
+#[derive(Clone, Debug)]
+pub struct MqttSettings {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// TLS; `None` for plain TCP.
+    pub tls: Option<MqttTls>,
+    /// The form of what is sent.
+    pub format: mqtt::Format,
+    /// The site's name.
+    pub site: Level,
+    /// The station's name; `None` for the machine's host name.
+    pub device: Option<Level>,
+    /// What topics of JSON begin with.
+    pub prefix: String,
+    /// Who the broker is told this is, and where the password is kept.
+    pub user: Option<(String, Option<Kept>)>,
+    /// How long the connection may be silent.
+    pub keep_alive: Duration,
+    /// Where sending begins.
+    pub history: History,
+    /// Events are sent as well.
+    pub has_events: bool,
+    /// No message is larger.
+    pub packet_bytes_max: usize,
+    /// The Sparkplug host that is waited for.
+    pub sparkplug_host: Option<Level>,
+}
+
+/// What TLS to the broker takes.
+#[derive(Clone, Debug)]
+pub struct MqttTls {
+    /// Who vouches for the broker; `None` for those that the system trusts.
+    pub ca: Option<Kept>,
+    /// The certificate that this station shows, and its key.
+    pub identity: Option<(Kept, Kept)>,
 }
 
 /// How the PLC is spoken to, and what it is promised.

@@ -52,6 +52,7 @@ use crate::{
     fault::Class,
     ledger::Account,
     live::Live,
+    mqtt,
     production::Production,
     state::{Board, Event, Mode},
     telemetry::{Judging, Telemetry},
@@ -83,6 +84,8 @@ pub struct Served {
     pub gate: Arc<Gate>,
     /// The archive's folder; `None` where no pictures are kept.
     pub archive: Option<Arc<Path>>,
+    /// How sending to a broker goes; `None` without one.
+    pub mqtt: Option<Arc<mqtt::Tally>>,
     /// Takes what people did into the audit trail.
     pub note: Arc<TakeNote>,
     /// What judges.

@@ -35,8 +35,25 @@ pub(super) struct StateBody {
     products: Vec<String>,
     /// Whether pictures of rejects are kept at full resolution.
     has_archive: bool,
+    /// The broker that is told; `null` without one.
+    broker: Option<BrokerBody>,
     /// Every camera.
     cameras: Vec<CameraBody>,
+}
+
+/// How a broker is told.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct BrokerBody {
+    /// Its address.
+    address: String,
+    /// Whether there is a connection.
+    is_connected: bool,
+    /// Why nothing is sent; `null` while something is.
+    trouble: Option<String>,
+    /// Frames that it has not acknowledged.
+    backlog_frames: u64,
+    /// How long the oldest of them has waited, in seconds.
+    oldest_secs: u64,
 }
 
 /// Something that is wrong.
@@ -160,6 +177,13 @@ pub(super) fn body(served: &Served) -> StateBody {
         troubles: condition.troubles.keys().map(ToString::to_string).collect(),
         alarms: condition.troubles.iter().map(alarm).collect(),
         has_archive: served.archive.is_some(),
+        broker: served.mqtt.as_ref().map(|tally| BrokerBody {
+            address: tally.broker().to_owned(),
+            is_connected: tally.is_connected(),
+            trouble: tally.trouble(),
+            backlog_frames: tally.backlog_frames(),
+            oldest_secs: tally.oldest_age(served.clock.wall()).as_secs(),
+        }),
         cameras: served.accounts.iter().map(camera).collect(),
         model: ModelBody {
             name: engine.model,

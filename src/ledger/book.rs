@@ -21,6 +21,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, param
 use super::{
     FaultReason, Unjudged,
     evidence::{Evidence, Missing},
+    outbox::{History, Marks},
     past::{FALSE_REJECT, MARKS_MAX},
     settled::Settled,
     triggers::TriggerRow,
@@ -83,6 +84,10 @@ pub struct Batch {
     pub triggers: Vec<TriggerRow>,
     /// From now on each refused frame of these lanes gets its evidence.
     pub begins_archive: bool,
+    /// From now on it is kept how far the rows were sent.
+    pub begins_outbox: Option<History>,
+    /// How far they were.
+    pub sent: Marks,
     /// Up to which number each lane may give them from now on.
     pub reserved_to: BTreeMap<usize, u64>,
 }
@@ -90,12 +95,17 @@ pub struct Batch {
 impl Batch {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Self { judged, unjudged, parts, events, evidence, triggers, .. } = self;
-        let Self { begins_archive, reserved_to, .. } = self;
-        let is_without_frames = judged.is_empty() && unjudged.is_empty() && reserved_to.is_empty();
-        let is_without_evidence = evidence.is_empty() && !begins_archive;
-        let is_without_parts = parts.is_empty() && triggers.is_empty();
-        is_without_frames && is_without_evidence && is_without_parts && events.is_empty()
+        let Self { evidence, triggers, begins_archive, .. } = self;
+        let Self { begins_outbox, sent, reserved_to, .. } = self;
+        let is_without_evidence = evidence.is_empty() && !begins_archive && triggers.is_empty();
+        let is_unsent = begins_outbox.is_none() && sent.is_empty();
+        !self.has_news() && is_without_evidence && is_unsent && reserved_to.is_empty()
+    }
+
+    /// Whether there is something that an outbox sends.
+    pub fn has_news(&self) -> bool {
+        let Self { judged, unjudged, parts, events, .. } = self;
+        !(judged.is_empty() && unjudged.is_empty() && parts.is_empty() && events.is_empty())
     }
 
     /// Adds a run of frames without verdict, to the one that it prolongs where that is among the last.
@@ -151,6 +161,8 @@ pub struct Book {
     lanes: Vec<Lane>,
     /// Each refused frame of these lanes gets its evidence.
     is_archived: bool,
+    /// It is kept how far the rows were sent: events up to this one.
+    outbox: Option<i64>,
     products: BTreeMap<Arc<str>, i64>,
     models: BTreeMap<String, i64>,
 }
@@ -163,6 +175,8 @@ struct Lane {
     epoch: u64,
     reserved_to: u64,
     settled: Settled,
+    /// Frames, and parts, up to these numbers were sent.
+    sent_to: [u64; 2],
     /// The last run of unjudged frames, which the next may prolong.
     last_run: Option<(RangeInclusive<u64>, Unjudged)>,
 }
@@ -187,6 +201,7 @@ impl Book {
             _lock: lock,
             lanes: Vec::new(),
             is_archived: false,
+            outbox: None,
             products: BTreeMap::new(),
             models: BTreeMap::new(),
         };
@@ -223,6 +238,7 @@ impl Book {
             epoch,
             reserved_to,
             settled: Settled::default(),
+            sent_to: [0; 2],
             last_run: None,
         });
         Ok((self.lanes.len() - 1, epoch))
@@ -242,6 +258,10 @@ impl Book {
         write(&transaction, batch, &mut lanes, &mut ids, now).doing("write")?;
         transaction.commit().doing("write")?;
         self.is_archived |= batch.begins_archive;
+        if batch.begins_outbox.is_some() {
+            self.outbox.get_or_insert(0);
+        }
+        self.outbox = self.outbox.map(|event| event.max(batch.sent.event));
         self.lanes = lanes;
         (self.products, self.models) = ids;
         Ok(())
@@ -299,12 +319,19 @@ impl Book {
         let moved = move_aside(&self.path, now)?;
         (self.connection, _) = Self::connect(&self.path, now)?;
         (self.products, self.models) = Default::default();
+        if self.outbox.is_some() {
+            // The new file's events are all to be sent.
+            rows::begin_outbox(&self.connection, History::All, &[], now).doing("write")?;
+            self.outbox = Some(0);
+        }
         for lane in &mut self.lanes {
             let forgotten = lane.settled.to();
-            let Lane { camera, epoch, reserved_to, .. } = &*lane;
-            lane.row =
+            let Lane { camera, epoch, reserved_to, sent_to, .. } = &*lane;
+            let row =
                 rows::insert_lane(&self.connection, camera, *epoch, *reserved_to, forgotten, now)
                     .doing("write")?;
+            rows::mark_sent(&self.connection, camera, *epoch, *sent_to).doing("write")?;
+            lane.row = row;
             lane.last_run = None;
             if self.is_archived {
                 rows::archive(&self.connection, lane.row).doing("write")?;
@@ -398,6 +425,21 @@ fn write(
     }
     if batch.begins_archive {
         lanes.iter().try_for_each(|lane| rows::archive(connection, lane.row))?;
+    }
+    if let Some(history) = batch.begins_outbox {
+        let ours: Vec<i64> = lanes.iter().map(|lane| lane.row).collect();
+        rows::begin_outbox(connection, history, &ours, now)?;
+    }
+    for ((camera, epoch), sent_to) in &batch.sent.lanes {
+        rows::mark_sent(connection, camera, *epoch, *sent_to)?;
+        let ours = lanes.iter_mut().find(|lane| lane.epoch == *epoch && *lane.camera == **camera);
+        if let Some(lane) = ours {
+            let [frames, parts] = lane.sent_to;
+            lane.sent_to = [frames.max(sent_to[0]), parts.max(sent_to[1])];
+        }
+    }
+    if batch.sent.event > 0 {
+        rows::mark_events_sent(connection, batch.sent.event)?;
     }
     for evidence in &batch.evidence {
         rows::put_evidence(connection, lanes, evidence, now)?;

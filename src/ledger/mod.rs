@@ -2,7 +2,8 @@
 //!
 //! `account` is one camera's handle: counters (`balance` is their equation) and, where there is a ledger file, the way
 //! into it. `writer` is the thread that commits, `book` the file itself, `settled` the arithmetic of numbers, `evidence`
-//! what is said of pictures, `triggers` of parts that a PLC announced, `audit` reads what is there. The file is SQLite: nothing else of Sightline knows SQL.
+//! what is said of pictures, `triggers` of parts that a PLC announced, `audit` reads what is there, `outbox` reads on from
+//! what was sent. The file is SQLite: nothing else of Sightline knows SQL.
 //!
 //! Invariants: every number ends in exactly one disposition, in memory and at each commit; numbers are reserved in the
 //! file before they are given, so that after `kill -9` the open ones are found and closed as faulted; whoever gives a
@@ -15,6 +16,7 @@ pub mod balance;
 pub mod book;
 mod counters;
 pub mod evidence;
+pub mod outbox;
 pub mod past;
 mod settled;
 pub mod triggers;

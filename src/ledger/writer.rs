@@ -23,6 +23,7 @@ use super::{
     account::{Journal, Shared},
     book::{Batch, Book, Event, Found, Retention},
     evidence::Evidence,
+    outbox::{History, Sent},
     triggers::TriggerRow,
 };
 use crate::{
@@ -74,6 +75,8 @@ pub(super) enum Entry {
     Trigger(TriggerRow),
     /// From now on each refused frame gets its evidence.
     Archive,
+    /// From now on it is kept how far the rows were sent.
+    Outbox(History),
     /// To say when everything before it is in the file.
     Tell(Sender<()>),
     Close,
@@ -84,6 +87,7 @@ pub(super) enum Entry {
 pub struct Ledger {
     entries: Sender<Entry>,
     health: Arc<Health>,
+    sent: Arc<Sent>,
     closing: Closing,
 }
 
@@ -122,8 +126,7 @@ impl EvidenceRows {
 
     /// Waits until what was put before is in the file; `false` when it is not there in time.
     pub fn is_written(&self, within: Duration) -> bool {
-        let (tell, told) = crossbeam_channel::bounded(1);
-        self.0.try_send(Entry::Tell(tell)).is_ok() && told.recv_timeout(within).is_ok()
+        is_written(&self.0, within)
     }
 }
 
@@ -136,6 +139,22 @@ impl TriggerRows {
     pub fn put(&self, row: TriggerRow) -> bool {
         self.0.try_send(Entry::Trigger(row)).is_ok()
     }
+}
+
+/// The way into the ledger for whoever sends its rows; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct OutboxRows(Sender<Entry>);
+
+impl OutboxRows {
+    /// Waits until what was put before is in the file; `false` when it is not there in time.
+    pub fn is_written(&self, within: Duration) -> bool {
+        is_written(&self.0, within)
+    }
+}
+
+fn is_written(entries: &Sender<Entry>, within: Duration) -> bool {
+    let (tell, told) = crossbeam_channel::bounded(1);
+    entries.try_send(Entry::Tell(tell)).is_ok() && told.recv_timeout(within).is_ok()
 }
 
 /// Whether the file takes rows.
@@ -174,11 +193,13 @@ impl Ledger {
             accounts.push(Account::recorded(camera.clone(), epoch, journal));
         }
         let health = Arc::new(Health::default());
+        let sent = Arc::new(Sent::default());
         let writer = Writer {
             book,
             queue,
             lanes,
             health: Arc::clone(&health),
+            sent: Arc::clone(&sent),
             retention: options.retention,
             last_forgotten: clock.monotonic(),
             clock,
@@ -195,7 +216,7 @@ impl Ledger {
             })
             .map_err(|cause| LedgerError::File { path: options.path, cause })?;
         let closing = Closing { ended, thread, health: Arc::clone(&health) };
-        Ok((Self { entries, health, closing }, accounts, found))
+        Ok((Self { entries, health, sent, closing }, accounts, found))
     }
 
     /// The way in for what happens beside the frames.
@@ -213,6 +234,12 @@ impl Ledger {
     /// The way in for parts that a PLC announced.
     pub fn triggers(&self) -> TriggerRows {
         TriggerRows(self.entries.clone())
+    }
+
+    /// Where it is said how far the rows were sent: from now on that is kept in the file.
+    pub fn outbox(&self, history: History) -> (OutboxRows, Arc<Sent>) {
+        let _taken = self.entries.try_send(Entry::Outbox(history));
+        (OutboxRows(self.entries.clone()), Arc::clone(&self.sent))
     }
 
     /// Whether the file takes rows.
@@ -307,6 +334,8 @@ struct Writer {
     queue: Receiver<Entry>,
     lanes: Vec<Reservation>,
     health: Arc<Health>,
+    /// How far the rows were sent, and who wants to hear of new ones.
+    sent: Arc<Sent>,
     clock: Arc<dyn Clock>,
     retention: Retention,
     last_forgotten: Duration,
@@ -386,6 +415,7 @@ impl Writer {
             Entry::Evidence(evidence) => self.batch.evidence.push(*evidence),
             Entry::Trigger(row) => self.batch.triggers.push(row),
             Entry::Archive => self.batch.begins_archive = true,
+            Entry::Outbox(history) => self.batch.begins_outbox = Some(history),
             Entry::Tell(tell) => {
                 // While the disk takes nothing they come again and again, and only the last still waits.
                 self.told.truncate(TOLD_MAX - 1);
@@ -419,6 +449,7 @@ impl Writer {
                 reserved.push((index, to, ahead));
             }
         }
+        self.batch.sent.merge(self.sent.take());
         if self.batch.is_empty() {
             self.tell();
             return true;
@@ -430,7 +461,9 @@ impl Writer {
         }
         match written {
             Ok(()) => {
-                self.batch = Batch::default();
+                if std::mem::take(&mut self.batch).has_news() {
+                    self.sent.wake();
+                }
                 for (index, to, ahead) in reserved {
                     self.lanes[index].shared.reserve(to, ahead);
                 }

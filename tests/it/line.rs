@@ -129,6 +129,7 @@ pub fn station_with(
             board: Arc::clone(&board),
             ledger: None,
             archive: None,
+            mqtt: None,
             judging: Arc::clone(&judging),
             live: None,
             plc: None,

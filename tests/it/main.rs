@@ -33,6 +33,7 @@ mod inspect;
 mod judging;
 mod ledger;
 mod live;
+mod mqtt;
 mod page;
 mod plc;
 mod precisions;

@@ -14,6 +14,7 @@ use crate::{
     ledger::{
         Unjudged,
         evidence::{Evidence, Missing, State},
+        outbox::History,
         triggers::{Ended, TriggerRow},
     },
     record::{ModelLabel, PartRecord, Record},
@@ -122,6 +123,57 @@ pub(super) fn put_trigger(
     Ok(())
 }
 
+/// From now on it is kept how far the rows were sent; a file that keeps it already goes on where it stopped.
+/// The numberings `ours` are this process's own, and always sent from their begin.
+pub(super) fn begin_outbox(
+    connection: &Connection,
+    history: History,
+    ours: &[i64],
+    now: SystemTime,
+) -> rusqlite::Result<()> {
+    let last = "SELECT coalesce(max(id), 0) FROM event";
+    let event: i64 = match history {
+        History::All => 0,
+        History::New => connection.query_row(last, [], |row| row.get(0))?,
+    };
+    let begin = "INSERT OR IGNORE INTO outbox (id, begun_us, event) VALUES (1, ?1, ?2)";
+    if connection.execute(begin, params![micros(now), event])? == 0 {
+        return Ok(());
+    }
+    // What was forgotten before is no gap of what was to be sent.
+    let skip = match history {
+        History::All => "UPDATE lane SET sent_to = forgotten_to, parts_sent_to = forgotten_to",
+        History::New => "UPDATE lane SET sent_to = settled_to, parts_sent_to = settled_to",
+    };
+    connection.execute(skip, [])?;
+    let anew = "UPDATE lane SET sent_to = forgotten_to, parts_sent_to = forgotten_to WHERE id = ?1";
+    ours.iter().try_for_each(|lane| connection.execute(anew, [lane]).map(drop))
+}
+
+/// Frames of a numbering up to the first of these numbers are acknowledged, and parts up to the second.
+pub(super) fn mark_sent(
+    connection: &Connection,
+    camera: &str,
+    epoch: u64,
+    [frames, parts]: [u64; 2],
+) -> rusqlite::Result<()> {
+    let mark = "UPDATE lane SET sent_to = max(sent_to, ?3), parts_sent_to = max(parts_sent_to, ?4)
+                WHERE camera = ?1 AND epoch = ?2";
+    connection.prepare_cached(mark)?.execute(params![
+        camera,
+        epoch.cast_signed(),
+        frames.cast_signed(),
+        parts.cast_signed()
+    ])?;
+    Ok(())
+}
+
+/// Events up to this one are acknowledged.
+pub(super) fn mark_events_sent(connection: &Connection, event: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE outbox SET event = max(event, ?1)")?.execute([event])?;
+    Ok(())
+}
+
 pub(super) fn put_evidence(
     connection: &Connection,
     lanes: &[Lane],
@@ -178,7 +230,11 @@ fn lane_of_pictures(
     }
     let number = id.number;
     let lane = insert_lane(connection, &id.camera.0, id.epoch, number, number, time)?;
-    connection.execute("UPDATE lane SET closed_to = reserved_to WHERE id = ?1", [lane])?;
+    // It never had rows that could have been sent.
+    connection.execute(
+        "UPDATE lane SET closed_to = reserved_to, sent_to = reserved_to WHERE id = ?1",
+        [lane],
+    )?;
     Ok(lane)
 }
 

@@ -65,6 +65,7 @@ proptest! {
             board: Arc::new(Board::new(0)),
             ledger: None,
             archive: None,
+            mqtt: None,
             judging: Arc::new(Mutex::new(Judging { engine, deviation: Deviations::default() })),
             live: None,
 plc: None,

@@ -93,7 +93,16 @@ function showState(state) {
   showCameras(state);
   if (state.shift) showShift(state.shift);
   const model = state.model;
-  say(the("about"), model ? `Model ${model.name} ${model.version}, on ${(state.providers ?? []).join(", ")}.` : "");
+  const judged = model ? `Model ${model.name} ${model.version}, on ${(state.providers ?? []).join(", ")}.` : "";
+  say(the("about"), [judged, brokerLine(state.broker)].filter(Boolean).join(" "));
+}
+
+/** How a broker is told, in a sentence; `null` without one. */
+function brokerLine(broker) {
+  if (!broker) return null;
+  const waiting = broker.backlog_frames > 0 ? `, ${whole(broker.backlog_frames)} frames wait` : "";
+  if (broker.trouble) return `Broker ${broker.address}${waiting}: ${sentence(broker.trouble)}`;
+  return `Broker ${broker.address}: ${broker.is_connected ? "connected" : "not connected"}${waiting}.`;
 }
 
 /** What is wrong, in a few words: the alarms themselves stand below in full. `null` when nothing is. */
