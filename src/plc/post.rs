@@ -704,6 +704,32 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever is written wherever, as often and as late as one likes: nothing passes that nobody judged.
+        #[test]
+        fn registers_alone_never_make_a_pass(
+            writes in prop::collection::vec(
+                (0_u16..120, prop::collection::vec(any::<u16>(), 0..12), 0_u64..120, any::<bool>()),
+                0..80,
+            ),
+        ) {
+            let mut post = post(rule());
+            let mut written = crate::plc::map::Written::new(crate::plc::map::WordOrder::Little, 1);
+            let mut now = ms(0);
+            for (frame, (address, words, wait, sees)) in (0_u64..).zip(writes) {
+                now += ms(wait);
+                if let Ok((_, commands)) = written.write(address, &words) {
+                    post.command(commands, now);
+                }
+                if sees && post.frame(frame, now) == Wanted::Yes {
+                    post.lost(frame, now);
+                }
+                post.advance(now);
+                let outputs = post.status(now, State::Running).outputs;
+                prop_assert!(outputs.shown.is_none_or(|shown| shown.end.outcome != Outcome::Pass));
+                prop_assert!(outputs.waiting <= PARTS_MAX && post.ties.len() <= 2 * PARTS_MAX + 1);
+            }
+        }
+
         /// From triggers to results, with frames lost, dropped, doubled and judged too late: what the PLC is told of a
         /// part is that part's own, and whatever went wrong is no pass. Each part that is not passed is struck, no other is.
         #[test]

@@ -288,7 +288,9 @@ def one(port, *steps):
             tell(step=step)
         elif name == "crowd":
             side.crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(int(value))]
-            time.sleep(0.3)
+            for _ in range(30):
+                assert not plc.cycle(side).safe
+                time.sleep(0.01)
             closed = 0
             for raw in side.crowd:
                 raw.setblocking(False)
@@ -301,6 +303,24 @@ def one(port, *steps):
             tell(step=step, closed=closed)
             for raw in side.crowd:
                 raw.close()
+        elif name == "storm":
+            # Bytes of any kind, some of which look like requests, from one connection after another.
+            chance = random.Random(int(value))
+            for _ in range(int(value)):
+                with socket.create_connection(("127.0.0.1", port)) as raw:
+                    body = chance.randbytes(chance.randrange(1, 250))
+                    head = bytes([0, 1, 0, 0, 0, len(body) + 1 if len(body) < 250 else 9, 1])
+                    try:
+                        raw.sendall(chance.choice([b"", head]) + body + chance.choice([b"", head]))
+                        raw.shutdown(socket.SHUT_WR)
+                        raw.settimeout(5)
+                        while raw.recv(4096):
+                            pass
+                    except OSError:
+                        pass
+                # What others send costs this PLC nothing.
+                assert not plc.cycle(side).safe
+            tell(step=step)
         elif name == "state":
             status = plc.until(side, lambda status: status.state == int(value))
             tell(step=step, ready=status.ready, safe=status.safe)
