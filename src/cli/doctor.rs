@@ -16,7 +16,7 @@ use crate::{
     config::{CameraSettings, EngineSettings, ModelSettings, Settings},
     doctor::{
         Area, Facts, Finding, Level, Root, Wanted, examine, gather,
-        gather::{FILES_WITHIN, WantedCamera, in_time},
+        gather::{LIBRARIES_WITHIN, WantedCamera, in_time},
         worst,
     },
     engine::OnnxOptions,
@@ -127,21 +127,28 @@ fn folder(path: &Path) -> PathBuf {
 }
 
 fn camera(settings: &CameraSettings) -> WantedCamera {
-    let device = || {
-        let preset = Preset::find(&settings.preset, Platform::here()).ok()?;
-        let filled = preset.with(&settings.parameters).ok()?;
-        filled.value("device").map(Into::into)
-    };
-    WantedCamera { name: settings.name.clone(), preset: settings.preset.clone(), device: device() }
+    let found = Preset::find(&settings.preset, Platform::here()).ok();
+    let filled = found.as_ref().and_then(|preset| preset.with(&settings.parameters).ok());
+    let value = |name| filled.as_ref().and_then(|filled| filled.value(name)).map(Into::into);
+    WantedCamera {
+        name: settings.name.clone(),
+        preset: settings.preset.clone(),
+        elements: found.as_ref().map_or_else(Vec::new, Preset::elements),
+        location: value("location"),
+        device: value("device"),
+    }
 }
 
 /// Whether the model file can be read; what it computes is for `prepare` and `check`.
 fn model(settings: ModelSettings) -> Finding {
     let path = settings.path.display().to_string();
-    let (level, what, remedy) = match in_time(FILES_WITHIN, move || load::Model::read(&settings)) {
+    let (level, what, remedy) = match in_time(LIBRARIES_WITHIN, move || {
+        load::Model::read(&settings)
+    }) {
         None => {
-            let what = format!("model {path} cannot be read within {} s", FILES_WITHIN.as_secs());
-            let remedy = "is it on a network share that is away? Keep it on this machine's disk";
+            let secs = LIBRARIES_WITHIN.as_secs();
+            let what = format!("model {path} cannot be read within {secs} s");
+            let remedy = "is it on a network share that is away, or is the disk slow or busy? Keep it on a fast disk of this machine";
             (Level::Bad, what, Some(remedy.to_owned()))
         }
         Some(Ok(model)) => {

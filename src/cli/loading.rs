@@ -1,9 +1,13 @@
 //! Loads an engine on a thread of its own, for neither loading nor building can be interrupted: who asks for the end is
 //! not kept waiting for minutes, and people hear how far it is.
 //!
-//! Owns that thread and the waiting. What is told to whom is the caller's: a service manager, a terminal.
+//! Owns that thread, the waiting, and for how long the service manager is asked for more time. What else is told to whom
+//! is the caller's.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crossbeam_channel::{Receiver, select};
 
@@ -12,8 +16,13 @@ use crate::{
     config::EngineSettings,
     engine::{Built, Runtime},
     fault::{Class, Fault},
+    service::Manager,
     shutdown::StopRequested,
 };
+
+/// The slowest board builds the largest network in a quarter of an hour, and may try three precisions. What is not
+/// there by then hangs, and the manager's patience ends.
+const LOADED_WITHIN: Duration = Duration::from_hours(1);
 
 /// How the waiting goes.
 #[derive(Clone, Copy, Debug)]
@@ -26,14 +35,15 @@ pub(super) struct Patience {
 }
 
 /// The engine and how long it took, or `None` when the stop was asked for meanwhile. `tick` hears how far the building
-/// is, or that nothing is being built.
+/// is, or that nothing is being built; the manager waits meanwhile.
 pub(super) fn engine(
     model: &Arc<Model>,
     runtime: &Runtime,
     settings: &EngineSettings,
     stop: &Receiver<StopRequested>,
     patience: Patience,
-    mut tick: impl FnMut(Option<String>),
+    manager: &mut Manager,
+    mut tick: impl FnMut(&mut Manager, Option<String>),
 ) -> Result<Option<(Built, Took)>, Fault> {
     let building = Arc::new(Building::default());
     let (done, built) = crossbeam_channel::bounded(1);
@@ -48,7 +58,13 @@ pub(super) fn engine(
     std::thread::Builder::new().name("loading".into()).spawn(work).map_err(|error| {
         Fault::new(Class::Engine, format!("a thread cannot be started: {error}"))
     })?;
-    let built = unless_stopped(&built, stop, patience, || tick(building.how_far()))?;
+    let began = Instant::now();
+    let built = unless_stopped(&built, stop, patience, || {
+        if began.elapsed() < LOADED_WITHIN {
+            manager.extend();
+        }
+        tick(manager, building.how_far());
+    })?;
     Ok(built.map(|built| (built, building.took())))
 }
 

@@ -56,8 +56,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let runtime = load::runtime(global, &settings.engine)?;
     let mut progress = Progress::start();
     let patience = Patience { tick_every: TICK_EVERY, after_stop: AFTER_STOP };
-    let tick = |text| progress.tick(text);
-    let built = loading::engine(&model, &runtime, &settings.engine, &stop, patience, tick);
+    let mut manager = Manager::from_environment();
+    let tick = |_manager: &mut Manager, text| progress.tick(text);
+    let engine = &settings.engine;
+    let built = loading::engine(&model, &runtime, engine, &stop, patience, &mut manager, tick);
     progress.end();
     let Some((mut built, took)) = built? else {
         let line =
@@ -129,7 +131,6 @@ fn per_frame(model: &load::Model, built: &mut Built) -> Result<Duration, Fault> 
 /// How far it is, for the person at the terminal, or for a log.
 struct Progress {
     bar: Option<ProgressBar>,
-    manager: Manager,
     told: Instant,
 }
 
@@ -143,11 +144,10 @@ impl Progress {
             bar.enable_steady_tick(TICK_EVERY / 4);
             bar
         });
-        Self { bar, manager: Manager::from_environment(), told: Instant::now() }
+        Self { bar, told: Instant::now() }
     }
 
     fn tick(&mut self, text: Option<String>) {
-        self.manager.extend();
         let text = text.map_or("loading the engine".into(), |text| format!("building {text}"));
         if let Some(bar) = &self.bar {
             bar.set_message(text);

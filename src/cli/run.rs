@@ -69,8 +69,6 @@ pub(super) struct Arguments {
 const LEDGER_CLOSED_WITHIN: Duration = Duration::from_secs(5);
 /// How often people and the service manager hear how far the engine is.
 const HOW_FAR_EVERY: Duration = Duration::from_secs(5);
-/// The slowest board builds the largest network in a quarter of an hour, and may try three precisions.
-const LOADED_WITHIN: Duration = Duration::from_hours(1);
 /// Commands that may wait for the engine's thread.
 const COMMANDS: usize = 4;
 
@@ -225,12 +223,7 @@ fn engine(
     board: &Board,
     stop: &Receiver<StopRequested>,
 ) -> Result<Option<Built>, Fault> {
-    let began = std::time::Instant::now();
-    let tick = |text: Option<String>| {
-        // What hangs is not waited for any longer: the manager's patience ends.
-        if began.elapsed() < LOADED_WITHIN {
-            manager.extend();
-        }
+    let tick = |manager: &mut Manager, text: Option<String>| {
         board.post(Event::Building(text.clone().unwrap_or_default()));
         if let Some(text) = text {
             manager.status(&format!("building {text}"));
@@ -238,7 +231,7 @@ fn engine(
     };
     let patience = Patience { tick_every: HOW_FAR_EVERY, after_stop: Station::DRAIN_WITHIN };
     let Some((built, _took)) =
-        loading::engine(model, runtime, &settings.engine, stop, patience, tick)?
+        loading::engine(model, runtime, &settings.engine, stop, patience, manager, tick)?
     else {
         manager.stopping();
         return Ok(None);

@@ -87,8 +87,12 @@ pub struct Library {
     pub providers: Vec<String>,
     /// The libraries of NVIDIA's that its providers were linked with, such as `libnvinfer.so.10`.
     pub linked: Vec<String>,
+    /// Those of them that the loader does not find here.
+    pub linked_missing: Vec<String>,
     /// Providers' own files beside it that are missing.
     pub files_missing: Vec<String>,
+    /// Whether it is not known in which folder it lies: nothing was seen of its providers' files.
+    pub is_folder_unknown: bool,
 }
 
 /// What plays the cameras.
@@ -148,6 +152,8 @@ pub struct Configured {
     pub camera: String,
     /// Its preset.
     pub preset: String,
+    /// Whether its frames come from the Jetson's camera service.
+    pub is_argus: bool,
     /// The device that it names.
     pub device: Option<String>,
     /// Whether that is there; `None` where it names none.
@@ -157,7 +163,7 @@ pub struct Configured {
 /// What cameras come in by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Network {
-    /// Whether a camera of the configuration comes by GigE Vision.
+    /// Whether a camera of the configuration comes by GigE Vision: its preset has Aravis's source.
     pub is_wanted: bool,
     /// Wired interfaces that are up.
     pub interfaces: Vec<Interface>,
@@ -220,6 +226,8 @@ pub struct Place {
     pub what: String,
     /// The folder, or the nearest one above it that is there.
     pub path: String,
+    /// Whether it did not answer in time: nothing else of it is known.
+    pub is_late: bool,
     /// The kind of its file system, such as ext4.
     pub kind: Option<String>,
     /// What is free to this user.

@@ -37,6 +37,21 @@ pub fn installed(status: &str, is_wanted: impl Fn(&str) -> bool) -> BTreeMap<Str
     packages
 }
 
+/// The release of L4T in a version of a package nvidia-l4t-*: `36.4.3-20250107174145`, whose end is when it was built,
+/// or the kernel's `5.15.148-tegra-36.4.3-20250107174145`.
+pub fn l4t_package(version: &str) -> &str {
+    let release = version.split_once("-tegra-").map_or(version, |(_kernel, release)| release);
+    release.split('-').next().unwrap_or(release)
+}
+
+/// The file of that name, whatever stands behind it, that /proc/self/maps has in memory.
+pub fn mapped<'a>(maps: &'a str, name: &str) -> Option<&'a str> {
+    maps.lines().find_map(|line| {
+        let path = &line[line.find('/')?..];
+        path.rsplit('/').next()?.starts_with(name).then_some(path)
+    })
+}
+
 /// The modes of /etc/nvpmodel.conf: `< POWER_MODEL ID=0 NAME=15W >`.
 pub fn power_modes(text: &str) -> Vec<Mode> {
     let modes = text.lines().filter_map(|line| {
@@ -178,6 +193,24 @@ mod tests {
     }
 
     #[test]
+    fn the_kernels_packages_are_of_a_release_of_l4t_too() {
+        assert_eq!(l4t_package("36.4.3-20250107174145"), "36.4.3");
+        assert_eq!(l4t_package("5.15.148-tegra-36.4.3-20250107174145"), "36.4.3");
+        assert_eq!(l4t_package("36.4.3"), "36.4.3");
+    }
+
+    #[test]
+    fn a_library_in_memory_is_found_by_its_name() {
+        let maps = "7f00-7f01 r--p 00000000 08:01 131 /usr/lib/libonnx.so.1\n7f02-7f03 rw-p 00000000 00:00 0\n\
+                    7f04-7f05 r-xp 00000000 08:01 132 /usr/lib/a b/libonnxruntime.so.1.23.2\n";
+        assert_eq!(
+            mapped(maps, "libonnxruntime.so"),
+            Some("/usr/lib/a b/libonnxruntime.so.1.23.2")
+        );
+        assert_eq!(mapped(maps, "libnone.so"), None);
+    }
+
+    #[test]
     fn users_and_groups_are_found_by_name_and_number() {
         let passwd = "root:x:0:0:root:/root:/bin/bash\nsightline:x:998:997::/:/usr/sbin/nologin\n";
         let group = "root:x:0:\nvideo:x:44:ada,sightline\ngpio:x:999:ada\n";
@@ -213,6 +246,8 @@ mod tests {
             l4t(&text);
             os_release(&text, &name);
             installed(&text, |_| true);
+            l4t_package(&text);
+            mapped(&text, &name);
             power_modes(&text);
             power_mode_id(&text);
             user(&text, &name);

@@ -73,6 +73,11 @@ impl Gpu {
     }
 }
 
+/// Whether the loader finds and loads a library of that name or path, with all that it needs itself.
+pub fn loads(name: &str) -> bool {
+    open(&[name.to_owned()]).is_some()
+}
+
 fn open(names: &[String]) -> Option<Library> {
     // SAFETY: loading runs the library's constructors; the system's own libraries are trusted like the executable.
     names.iter().find_map(|name| unsafe { Library::new(name) }.ok())

@@ -79,10 +79,18 @@ fn cameras_and_a_pause_have_their_cost() {
 #[test]
 fn people_get_tables_and_mistakes_a_line() {
     let scratch = Scratch::new();
+    let own = ["--quick", "--only", "own", "--threads", "2"];
     let run = |more: &[&str]| {
-        scratch
-            .run(&[&["bench", "--model", "model.onnx", "--quick", "--only", "own"], more].concat())
+        scratch.run(&[&["bench", "--model", "model.onnx"], &own[..], more].concat())
     };
+    // With the model, engine and judge of a line.
+    scratch.write(
+        "line.toml",
+        "[model]\npath = \"model.onnx\"\n[judge]\nfalse_reject_rate = 0.02\n\
+         [[camera]]\nname = \"top\"\npreset = \"test\"\n",
+    );
+    let line = scratch.run(&[&["bench", "line.toml"], &own[..]].concat());
+    assert!(stdout(&line).contains("\nown: "), "{}{}", stdout(&line), stderr(&line));
     let text = stdout(&run(&[]));
     assert!(text.contains("\nown: ") && text.contains("at most 1: "), "{text}");
     let markdown = stdout(&run(&["--markdown"]));

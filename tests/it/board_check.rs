@@ -102,8 +102,10 @@ fn a_machine_that_is_no_jetson_runs_what_it_can() {
 fn stand_in(scratch: &Scratch, prepare: &str) -> String {
     let script = format!(
         "#!/bin/sh\ncase $1 in\n--version) echo sightline 0 ;;\n\
-         doctor) printf '    \"providers\": [\\n      \"tensorrt\"\\n    ],\\n' ;;\n\
+         doctor) echo \"$*\" >>asked; printf '    \"providers\": [\\n      \"tensorrt\"\\n    ],\\n' ;;\n\
          prepare) cache=$(sed -n 's/^cache = \"\\(.*\\)\"/\\1/p' \"$2\"); mkdir -p \"$cache\"; {prepare} ;;\n\
+         check) echo \"playing $(sed -n 's/^parameters = //p' \"$3\")\" ;;\n\
+         capture) echo \"recording $*\"; exit 8 ;;\n\
          ledger) echo adds up; exit 7 ;;\n\
          bench) echo '| slope | 30 bytes/frame | 25 to 35 | |'; echo '| whole station | 1 | | at least 2: missed |' ;;\n\
          *) echo done ;;\nesac\n"
@@ -130,15 +132,50 @@ fn what_is_wrong_on_a_board_is_found() {
         assert_eq!(results["latency"].1, "beyond its target: whole station");
         assert_eq!(results["memory"].1, "memory grows by at least 25 bytes a frame");
     };
+    // The second time it is there; each precision's is in a cache of its own.
+    let build =
+        "test -s $cache/a.engine && how='already built, loaded in 1.0 s from' || how='built in";
+    let fast = format!("{build} 9.5 s, kept in'; echo x > $cache/a.engine");
     check(
-        "echo x >> $cache/engine; echo ready: already built",
-        &[("engine-build", "PASS", "ready"), ("engine-cache", "PASS", "already built")],
+        &format!("{fast}; echo \"ready: tensorrt+cuda+cpu in fp16; $how $cache\""),
+        &[
+            ("engine-build", "PASS", "built in 9.5 s"),
+            ("engine-cache", "PASS", "already built"),
+            ("golden-int8", "PASS", "built in"),
+        ],
     );
+    let slow = format!("{build} 29.5 s, kept in'; echo x > $cache/a.engine");
+    let ready = "echo \"ready: tensorrt in fp16; $how $cache\"";
+    check(&format!("{slow}; {ready}"), &[("engine-build", "FAIL", "without a word of progress")]);
     check(
-        "touch $cache/$$; echo ready: already built",
-        &[("engine-cache", "FAIL", "files appeared")],
+        &format!("{slow}; echo building tensorrt in fp16 for 20 s; {ready}"),
+        &[("engine-build", "PASS", "built in 29.5 s")],
     );
-    check("echo ready: built in 9 s", &[("engine-cache", "FAIL", "built again")]);
+    // Whatever it says: another provider, no engine file or an empty one is no engine of TensorRT's.
+    check(
+        &format!("{fast}; echo 'ready: cuda+cpu; built in 9.5 s'"),
+        &[
+            ("engine-build", "FAIL", "another provider"),
+            ("golden-fp16", "FAIL", "another provider"),
+        ],
+    );
+    for nothing in ["true", ": > $cache/a.engine"] {
+        check(
+            &format!("{nothing}; echo 'ready: tensorrt in fp16; built in 9.5 s'"),
+            &[
+                ("engine-build", "FAIL", "no engine file"),
+                ("golden-fp16", "FAIL", "no engine file"),
+                ("engine-cache", "FAIL", "built again"),
+            ],
+        );
+    }
+    check(
+        "echo x > $cache/$$.engine; echo 'ready: tensorrt in fp16; already built'",
+        &[
+            ("engine-build", "FAIL", "nothing was built"),
+            ("engine-cache", "FAIL", "files appeared"),
+        ],
+    );
     check(
         "echo no int8 in this file; exit 3",
         &[("golden-int8", "NOT RUN", "cannot be computed"), ("engine-build", "FAIL", "no int8")],
@@ -147,6 +184,32 @@ fn what_is_wrong_on_a_board_is_found() {
         "echo golden frames disagree; exit 4",
         &[("golden-fp16", "FAIL", "disagree"), ("engine-cpu", "FAIL", "disagree")],
     );
+}
+
+#[test]
+fn a_cameras_password_is_in_no_report_and_the_installed_line_is_looked_at() {
+    let scratch = Scratch::new();
+    let program = stand_in(&scratch, "echo ready: cpu; exit 5");
+    scratch.write("line.toml", "");
+    let camera = "rtsp://ada:s3cr3t/@t@127.0.0.1:9/line";
+    let more = ["--quick", "--rtsp", camera, "--config", "line.toml"];
+    let output = board_check(&scratch, &program, &more);
+    let rtsp = &results(&scratch)["rtsp"];
+    assert!(rtsp.0 == "FAIL" && rtsp.1.contains("rtsp://***@127.0.0.1:9/line"), "{rtsp:?}");
+    let logs = std::fs::read_dir(scratch.path("report/logs")).unwrap();
+    let logs = logs.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    let told = [
+        std::fs::read_to_string(scratch.path("report/report.md")).unwrap(),
+        stderr(&output),
+        logs.collect(),
+    ]
+    .concat();
+    assert!(told.contains("playing") && told.contains("recording"), "{told}");
+    assert!(!told.contains("s3cr3t") && !told.contains("@t"), "{told}");
+    // Doctor is asked what that line needs, each time.
+    let asked = std::fs::read_to_string(scratch.path("asked")).unwrap();
+    assert!(asked.lines().count() == 2, "{asked}");
+    assert!(asked.lines().all(|line| line.ends_with("line.toml")), "{asked}");
 }
 
 #[test]

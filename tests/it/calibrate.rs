@@ -175,9 +175,11 @@ fn a_folder_of_good_parts_is_measured_too_and_more_can_be_added() {
     assert_eq!(both.collected["wave"].sessions.len(), 2);
     // The camera gives the very same values as the folder that it plays.
     std::fs::remove_file(scratch.path("parts/broken.png")).unwrap();
-    let output = calibrate(&scratch, &[]);
+    let output = calibrate(&scratch, &["--every", "1"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(file(&scratch).classes["wave"].scores(), first.classes["wave"].scores());
+    let show = scratch.run(&["calibrate", "show", "model.calibration.json"]);
+    assert!(stdout(&show).contains("wave"), "{}{}", stdout(&show), stderr(&show));
 }
 
 #[test]

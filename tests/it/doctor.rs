@@ -5,8 +5,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use sightline::doctor::{
-    Area, Facts, Finding, Level, Root, Wanted, examine, gather, gather::WantedCamera, worst,
+use sightline::{
+    camera::{Platform, Preset},
+    doctor::{
+        Area, Facts, Finding, Level, Root, Wanted, examine, gather, gather::WantedCamera, worst,
+    },
 };
 
 use crate::support::{Scratch, stderr, stdout};
@@ -62,6 +65,8 @@ fn orin_nano() -> Planted {
             "var/lib/dpkg/status",
             "Package: nvidia-l4t-core\nStatus: install ok installed\nVersion: 36.4.3-20250107174145\n\n\
              Package: nvidia-l4t-cuda\nStatus: install ok installed\nVersion: 36.4.3-20250107174145\n\n\
+             Package: nvidia-l4t-kernel\nStatus: install ok installed\nVersion: 5.15.148-tegra-36.4.3-20250107174145\n\n\
+             Package: nvidia-l4t-kernel-dtbs\nStatus: install ok installed\nVersion: 5.15.148-tegra-36.4.3-20250107174145\n\n\
              Package: libc6\nStatus: install ok installed\nVersion: 2.35-0ubuntu3.8\n",
         ),
         (
@@ -105,6 +110,8 @@ fn a_jetson_orin_nano_is_recognised_with_all_that_is_on_it() {
     let camera = |name: &str, preset: &str, device: Option<&str>| WantedCamera {
         name: name.into(),
         preset: preset.into(),
+        elements: Preset::find(preset, Platform::Any).unwrap().elements(),
+        location: None,
         device: device.map(Into::into),
     };
     let cameras = vec![
@@ -118,7 +125,7 @@ fn a_jetson_orin_nano_is_recognised_with_all_that_is_on_it() {
     assert_eq!(facts.late, [""; 0]);
     let findings = examine(&facts);
     let machine = of(&findings, Area::Machine);
-    assert!(machine.contains(&(Level::Ok, "packages of L4T: 2 of 36.4.3")), "{machine:?}");
+    assert!(machine.contains(&(Level::Ok, "packages of L4T: 4 of 36.4.3")), "{machine:?}");
     let board = "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super, JetPack 6.2 (L4T 36.4.3)";
     assert!(machine.contains(&(Level::Ok, board)), "{machine:?}");
     let power = of(&findings, Area::Power);
@@ -153,6 +160,46 @@ fn a_jetson_orin_nano_is_recognised_with_all_that_is_on_it() {
     let closed: Vec<_> =
         facts.permissions.closed.iter().map(|(device, _)| device.as_str()).collect();
     assert_eq!((facts.permissions.user.as_str(), &closed[..]), ("sightline", &["/dev/video0"][..]));
+}
+
+#[test]
+fn the_devices_of_a_gpu_ask_for_what_they_give_their_group() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let planted = orin_nano();
+    std::fs::remove_file(planted.0.path().join("dev/video0")).unwrap();
+    for (path, mode) in [
+        ("dev/nvmap", 0o440),
+        ("dev/dri/renderD128", 0o660),
+        ("dev/nvgpu/igpu0/ctrl", 0o660),
+        // What the driver keeps for root.
+        ("dev/nvgpu/igpu0/power", 0o600),
+        ("dev/gpiochip0", 0o600),
+    ] {
+        planted.write(path, b"");
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(planted.0.path().join(path), mode).unwrap();
+    }
+    planted.link("dev/dri/by-path/pci-render", "../renderD128");
+    let owner = std::fs::metadata(planted.0.path().join("dev/nvmap")).unwrap().gid();
+    let permissions = |members: &str| {
+        planted.write("etc/group", format!("render:x:{owner}:{members}\n").as_bytes());
+        let wanted = Wanted { user: Some("sightline".into()), ..Wanted::default() };
+        planted.facts(&wanted).permissions
+    };
+    let of_gpu = ["/dev/dri/renderD128", "/dev/nvgpu/igpu0/ctrl", "/dev/nvmap"];
+    let paths = |closed: &[(String, String)]| -> Vec<String> {
+        let mut paths: Vec<_> = closed.iter().map(|(path, _)| path.clone()).collect();
+        paths.sort();
+        paths
+    };
+    let stranger = permissions("ada");
+    let (gpio, of_group): (Vec<_>, Vec<_>) =
+        stranger.closed.iter().cloned().partition(|(path, _)| path.contains("gpiochip"));
+    assert_eq!((gpio.len(), paths(&of_group)), (1, of_gpu.map(String::from).to_vec()));
+    assert!(of_group.iter().all(|(_, group)| group == "render"), "{of_group:?}");
+    let member = permissions("ada,sightline");
+    assert_eq!(paths(&member.closed), ["/dev/gpiochip0"], "nobody's group may open that");
+    assert_eq!(member.opens.len(), 3, "{:?}", member.opens);
 }
 
 #[test]

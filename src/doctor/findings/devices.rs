@@ -89,7 +89,7 @@ pub(super) fn cameras(cameras: &Cameras) -> Vec<Finding> {
                 Finding::bad(AREA, format!("{what} is not there"), remedy)
             });
         }
-        if camera.preset == "csi" && !cameras.has_argus {
+        if camera.is_argus && !cameras.has_argus {
             let what = format!("camera {name}: nvargus-daemon has no socket in /tmp");
             let remedy = "`sudo systemctl restart nvargus-daemon`; a unit with PrivateTmp does not see the socket";
             findings.push(Finding::bad(AREA, what, remedy));
@@ -242,12 +242,14 @@ mod tests {
             Configured {
                 camera: "top".into(),
                 preset: "usb".into(),
+                is_argus: false,
                 device: Some("serial:1".into()),
                 is_there: Some(false),
             },
             Configured {
                 camera: "side".into(),
-                preset: "csi".into(),
+                preset: "copied.toml".into(),
+                is_argus: true,
                 device: None,
                 is_there: None,
             },

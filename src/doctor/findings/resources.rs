@@ -105,6 +105,13 @@ fn of_place(place: &Place) -> Vec<Finding> {
     let Place { what, path, .. } = place;
     let kind = place.kind.as_deref().unwrap_or("unknown");
     let told = |trouble: &str| format!("{what} on {path} ({kind}): {trouble}");
+    if place.is_late {
+        return vec![Finding::bad(
+            AREA,
+            format!("{what} on {path}: the file system does not answer"),
+            "is that on a network share that is away, or on a disk that fails? `dmesg` may tell",
+        )];
+    }
     let mut findings = Vec::new();
     if place.is_read_only {
         findings.push(Finding::bad(
@@ -235,6 +242,7 @@ mod tests {
         let disk = Place {
             what: "ledger".into(),
             path: "/var/lib/sightline".into(),
+            is_late: false,
             kind: Some("ext4".into()),
             free_bytes: Some(50 << 30),
             size_bytes: Some(100 << 30),
@@ -250,6 +258,7 @@ mod tests {
         check(disk.clone(), Level::Ok, "51200 MB");
         check(Place { kind: Some("nfs4".into()), ..disk.clone() }, Level::Bad, "SQLite");
         check(Place { kind: Some("tmpfs".into()), ..disk.clone() }, Level::Warn, "power cut");
+        check(Place { is_late: true, ..disk.clone() }, Level::Bad, "does not answer");
         check(Place { is_read_only: true, ..disk.clone() }, Level::Bad, "read-only");
         check(Place { is_writable: false, ..disk.clone() }, Level::Bad, "may not write");
         check(Place { free_bytes: Some(500 << 20), ..disk.clone() }, Level::Warn, "500 MB");

@@ -13,6 +13,8 @@ const DEVICES: &str = "/sys/class/video4linux";
 const LINKS: [&str; 2] = ["/dev/v4l/by-id", "/dev/v4l/by-path"];
 /// Where nvargus-daemon listens.
 const ARGUS: &str = "/tmp/argus_socket";
+/// The source that asks it for frames.
+const ARGUS_SOURCE: &str = "nvarguscamerasrc";
 /// Formats that are told of a device.
 const FORMATS_MAX: usize = 12;
 
@@ -39,6 +41,7 @@ pub(super) fn look(root: &Root, wanted: &Wanted) -> Cameras {
     let configured = wanted.cameras.iter().map(|camera| Configured {
         camera: camera.name.clone(),
         preset: camera.preset.clone(),
+        is_argus: camera.has(ARGUS_SOURCE),
         is_there: camera.device.as_deref().map(|device| match inventory::device(device) {
             Some(resolved) => resolved.is_ok_and(|path| root.has(&path)),
             None => root.has(device),

@@ -2,7 +2,7 @@
 
 use super::Wanted;
 use crate::{
-    camera::inventory,
+    camera::inventory::{self, Used},
     doctor::facts::{Gstreamer, Need},
 };
 
@@ -13,9 +13,13 @@ pub(super) fn look(wanted: &Wanted) -> Gstreamer {
             return Gstreamer { failure: Some(error.to_string()), ..Gstreamer::default() };
         }
     };
-    let used: Vec<_> = wanted.cameras.iter().map(|camera| camera.preset.as_str()).collect();
+    let used = wanted
+        .cameras
+        .iter()
+        .map(|camera| Used { preset: &camera.preset, location: camera.location.as_deref() });
+    let used: Vec<_> = used.collect();
     let needs = inventory::needs(&used).into_iter().map(|need| Need {
-        is_used: used.contains(&need.preset.as_str()),
+        is_used: used.iter().any(|used| used.preset == need.preset),
         preset: need.preset,
         found: need.elements.iter().find(|element| inventory::has(element)).cloned(),
         remedy: need.elements.first().map_or_else(String::new, |first| inventory::remedy(first)),

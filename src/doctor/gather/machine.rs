@@ -13,9 +13,7 @@ pub(super) fn look(root: &Root) -> System {
     let installed = parse::installed(&status, is_wanted);
     let mut l4t_packages = BTreeMap::new();
     for (_, version) in installed.iter().filter(|(name, _)| name.starts_with(L4T_PACKAGES)) {
-        // What follows the release is when the package was built.
-        let release = version.split('-').next().unwrap_or(version);
-        *l4t_packages.entry(release.to_owned()).or_default() += 1;
+        *l4t_packages.entry(parse::l4t_package(version).to_owned()).or_default() += 1;
     }
     System {
         architecture: std::env::consts::ARCH.to_owned(),

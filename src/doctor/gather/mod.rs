@@ -15,18 +15,18 @@ mod power;
 mod root;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 pub use self::root::Root;
-use super::facts::Facts;
+use super::facts::{Facts, Place};
 use crate::engine::{Provider, library::Search};
 
 /// Reading files takes milliseconds; a disk that is away takes for ever.
 pub const FILES_WITHIN: Duration = Duration::from_secs(5);
 /// GStreamer reads all its plugins at its first start on a machine, and a GPU takes seconds to wake up.
-const LIBRARIES_WITHIN: Duration = Duration::from_mins(1);
+pub const LIBRARIES_WITHIN: Duration = Duration::from_mins(1);
 
 /// What the machine is wanted for.
 #[derive(Clone, Debug, Default)]
@@ -50,8 +50,18 @@ pub struct WantedCamera {
     pub name: String,
     /// Its preset's name or file.
     pub preset: String,
+    /// Its preset's elements: they say what a copied preset plays, too.
+    pub elements: Vec<String>,
+    /// Its file or address, where it has one.
+    pub location: Option<String>,
     /// Its device, where it has one.
     pub device: Option<String>,
+}
+
+impl WantedCamera {
+    fn has(&self, element: &str) -> bool {
+        self.elements.iter().any(|it| it == element)
+    }
 }
 
 /// Everything that can be seen of the machine below that root.
@@ -63,7 +73,7 @@ pub fn gather(root: &Root, wanted: &Wanted, now: SystemTime) -> Facts {
         }),
         power: look("power", FILES_WITHIN, &mut late, root, wanted, |root, _| power::look(root)),
         network: look("network", FILES_WITHIN, &mut late, root, wanted, network::look),
-        places: look("disk", FILES_WITHIN, &mut late, root, wanted, places::look),
+        places: places(root, wanted, FILES_WITHIN, places::look),
         clock: look("clock", FILES_WITHIN, &mut late, root, wanted, move |root, _| {
             clock::look(root, now)
         }),
@@ -77,6 +87,27 @@ pub fn gather(root: &Root, wanted: &Wanted, now: SystemTime) -> Facts {
     };
     facts.late = late;
     facts
+}
+
+/// Each place in a look of its own: a share that is away hides nothing of the others.
+fn places(
+    root: &Root,
+    wanted: &Wanted,
+    within: Duration,
+    look: fn(&Root, &Wanted, String, &Path) -> Option<Place>,
+) -> Vec<Place> {
+    let each = wanted.places.iter().filter_map(|(what, path)| {
+        let work = {
+            let (root, wanted, what, path) =
+                (root.clone(), wanted.clone(), what.clone(), path.clone());
+            move || look(&root, &wanted, what, &path)
+        };
+        in_time(within, work).unwrap_or_else(|| {
+            let (what, path) = (what.clone(), path.display().to_string());
+            Some(Place { what, path, is_late: true, ..Place::default() })
+        })
+    });
+    each.collect()
 }
 
 /// What a look comes to, or nothing when it does not come back in time.
@@ -126,5 +157,26 @@ mod tests {
         assert_eq!((seen, &late[..]), (0, &["disk"][..]));
         let seen = look("clock", Duration::from_mins(1), &mut late, &root, &wanted, |_, _| 7);
         assert_eq!((seen, late.len()), (7, 1));
+    }
+
+    #[test]
+    fn a_place_that_is_away_hides_no_other() {
+        let places = ["ledger", "archive", "engines"].map(|it| (it.to_owned(), PathBuf::from("/")));
+        let wanted = Wanted { places: places.into(), ..Wanted::default() };
+        // The archive's is away for as long as this test is there to see it.
+        let seen = super::places(
+            &Root::system(),
+            &wanted,
+            Duration::from_millis(500),
+            |root, wanted, what, path| {
+                if what == "archive" {
+                    std::thread::sleep(Duration::from_mins(10));
+                }
+                places::look(root, wanted, what, path)
+            },
+        );
+        let late: Vec<_> = seen.iter().map(|place| (&*place.what, place.is_late)).collect();
+        assert_eq!(late, [("ledger", false), ("archive", true), ("engines", false)]);
+        assert!(seen[2].size_bytes.is_some() && seen[1].size_bytes.is_none(), "{seen:?}");
     }
 }

@@ -6,8 +6,8 @@ use crate::doctor::facts::{Interface, Network};
 const INTERFACES: &str = "/sys/class/net";
 /// Ethernet, in Linux's numbers of link layers (`ARPHRD_ETHER`).
 const ETHERNET: u64 = 1;
-/// The preset whose cameras come by GigE Vision.
-const GIGE: &str = "gige";
+/// The source of cameras that come by GigE Vision.
+const GIGE: &str = "aravissrc";
 
 pub(super) fn look(root: &Root, wanted: &Wanted) -> Network {
     let interfaces = root.names(INTERFACES).into_iter().filter_map(|name| {
@@ -26,7 +26,7 @@ pub(super) fn look(root: &Root, wanted: &Wanted) -> Network {
         Some(Interface { name, mtu_bytes, speed_mbit })
     });
     Network {
-        is_wanted: wanted.cameras.iter().any(|camera| camera.preset == GIGE),
+        is_wanted: wanted.cameras.iter().any(|camera| camera.has(GIGE)),
         interfaces: interfaces.collect(),
         receive_buffer_max_bytes: root.number("/proc/sys/net/core/rmem_max"),
     }
