@@ -85,6 +85,7 @@ fn record(number: u64, epoch: u64, model: &Arc<ModelLabel>) -> Record {
         Recognition { product: "bottle_cap".into(), distance: 0.0312, radius: Some(0.0871) };
     Record {
         origin: Origin {
+            plc_part: None,
             camera: "top".into(),
             epoch,
             frame: number,
