@@ -24,13 +24,15 @@ pub enum Class {
     Output,
     /// A GPU that only a new process can use again.
     Gpu,
+    /// An address to listen at that another program holds, or that this machine does not have (yet).
+    Address,
     /// A bug in Sightline.
     Bug,
 }
 
 impl Class {
     /// Every class, in the order of the exit codes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Rejected,
         Self::Usage,
         Self::Configuration,
@@ -40,6 +42,7 @@ impl Class {
         Self::Data,
         Self::Output,
         Self::Gpu,
+        Self::Address,
         Self::Bug,
     ];
 
@@ -56,6 +59,7 @@ impl Class {
             Self::Output => 8,
             // 9 is the trainer's.
             Self::Gpu => 10,
+            Self::Address => 11,
             // EX_SOFTWARE of sysexits.h.
             Self::Bug => 70,
         }
@@ -73,6 +77,7 @@ impl Class {
             Self::Data => "data",
             Self::Output => "output",
             Self::Gpu => "gpu",
+            Self::Address => "address",
             Self::Bug => "bug",
         }
     }

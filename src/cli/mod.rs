@@ -9,6 +9,8 @@ mod calibrate;
 mod capture;
 mod check;
 mod control;
+#[cfg(test)]
+mod pages;
 mod inspect;
 mod evidence;
 mod ledger;

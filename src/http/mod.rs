@@ -286,9 +286,12 @@ fn status_of(class: Class) -> StatusCode {
         Class::Usage | Class::Configuration | Class::Model | Class::Data | Class::Rejected => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        Class::Output | Class::Engine | Class::Gpu | Class::Camera | Class::Bug => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        Class::Output
+        | Class::Engine
+        | Class::Gpu
+        | Class::Camera
+        | Class::Address
+        | Class::Bug => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -40,5 +40,6 @@ mod rtsp;
 mod service;
 mod tidy;
 mod triggers;
+mod units;
 mod views;
 mod way_of_a_frame;
