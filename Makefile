@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # A rustup of this user need not be on the PATH; one on the PATH comes first.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: run test check-style docs book soak bench bench-report install-run install-test build
+.PHONY: run test check-style docs book soak bench bench-report deb-amd64 deb-arm64 install-run install-test build
 
 ## run: the demo line, once, in real time, with its page; `make run ARGS=--loop` until Ctrl-C
 run: build
@@ -44,6 +44,10 @@ bench: install-run
 ## bench-report: everything that docs/performance.md shows, on a machine that does nothing else
 bench-report: install-test
 	tools/bench-report
+
+## deb-amd64, deb-arm64: Debian packages of the inspector, in target/debian
+deb-amd64 deb-arm64: deb-%:
+	cross/package $*
 
 install-run:
 	@tools/install-packages run

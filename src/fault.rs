@@ -24,6 +24,8 @@ pub enum Class {
     Output,
     /// A GPU that only a new process can use again.
     Gpu,
+    /// An address to listen at that another program holds, or that this machine does not have (yet).
+    Address,
     /// The machine lacks something that an inspector needs.
     Machine,
     /// A bug in Sightline.
@@ -32,7 +34,7 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of the exit codes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Rejected,
         Self::Usage,
         Self::Configuration,
@@ -42,6 +44,7 @@ impl Class {
         Self::Data,
         Self::Output,
         Self::Gpu,
+        Self::Address,
         Self::Machine,
         Self::Bug,
     ];
@@ -59,6 +62,7 @@ impl Class {
             Self::Output => 8,
             // 9 is the trainer's.
             Self::Gpu => 10,
+            Self::Address => 11,
             Self::Machine => 12,
             // EX_SOFTWARE of sysexits.h.
             Self::Bug => 70,
@@ -77,6 +81,7 @@ impl Class {
             Self::Data => "data",
             Self::Output => "output",
             Self::Gpu => "gpu",
+            Self::Address => "address",
             Self::Machine => "machine",
             Self::Bug => "bug",
         }

@@ -22,11 +22,10 @@ as_root() {
     fi
 }
 
-# Downloads the wheels of a pinned requirements file into $2, for this machine's architecture, and verifies their hashes.
+# Downloads the wheels of a pinned requirements file into $2, for this machine's processor or $3, and verifies their hashes.
 # The wheels are only unpacked, never imported: the Python version in their names is no matter.
 fetch_wheels() {
-    local requirements=$1 into=$2 machine platforms=() generation
-    machine=$(uname -m)
+    local requirements=$1 into=$2 machine=${3:-$(uname -m)} platforms=() generation
     for generation in 2014 _2_17 _2_25 _2_27 _2_28; do
         platforms+=(--platform "manylinux${generation}_${machine}")
     done

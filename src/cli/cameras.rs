@@ -24,6 +24,9 @@ use crate::{
 /// How far above the executable a checkout's `models` may lie: `target/release/sightline` is two levels down.
 const LEVELS_UP: usize = 4;
 
+/// Where the Debian package puts `models`.
+const INSTALLED: &str = "/usr/share/sightline";
+
 /// What systemd allows all credentials of a unit together.
 const CREDENTIAL_BYTES_MAX: u64 = 1 << 20;
 
@@ -41,17 +44,18 @@ pub(super) fn read(path: &Path) -> Result<Settings, Fault> {
         .map_err(|error| Fault::new(Class::Configuration, format!("{shown}: {error}")))
 }
 
-/// The demo line of this checkout.
+/// The demo line of this checkout, or of the package.
 pub(super) fn demo() -> Result<Settings, Fault> {
     let here = PathBuf::from(".");
     let above = std::env::current_exe().ok();
     let above = above.iter().flat_map(|path| path.ancestors().skip(1).take(LEVELS_UP));
     let folder = std::iter::once(here.as_path())
         .chain(above)
+        .chain([Path::new(INSTALLED)])
         .find(|folder| folder.join("models/demo.onnx").is_file())
         .ok_or_else(|| {
             let line = "the demo line's models/demo.onnx is not here: run in Sightline's checkout, \
-                        or name a configuration (sightline.example.toml shows every key)";
+                        install the package sightline, or name a configuration (sightline.example.toml shows every key)";
             Fault::new(Class::Configuration, line)
         })?;
     config::demo(folder).map_err(|error| Fault::new(Class::Bug, format!("the demo line: {error}")))

@@ -181,9 +181,10 @@ impl Control {
                 let started = listener.and_then(|listener| http::start(listener, served));
                 Some(started.map_err(|error| {
                     let line = format!(
-                        "http.listen {address}: {error}; choose another port, or end what holds it"
+                        "http.listen {address}: {error}; choose another address or port, or end what holds it"
                     );
-                    Fault::new(Class::Configuration, line)
+                    // Not the configuration's fault alone: after a power cut the network may come later than we do.
+                    Fault::new(Class::Address, line)
                 })?)
             }
             None => None,

@@ -37,6 +37,14 @@ use crate::{
     telemetry::EngineLabels,
 };
 
+/// Where wheels of ONNX Runtime that were installed for the whole machine put its library.
+const PYTHON_PACKAGES: [&str; 2] = [
+    "/usr/local/lib/python3*/dist-packages/onnxruntime/capi",
+    "/usr/lib/python3*/dist-packages/onnxruntime/capi",
+];
+/// Where the Debian package `sightline-onnxruntime` puts it.
+const INSTALLED: &str = "/usr/lib/sightline";
+
 /// Ours first, then the one that `ort` itself would read.
 const LIBRARY_VARIABLES: [&str; 2] = ["SIGHTLINE_ONNXRUNTIME", "ORT_DYLIB_PATH"];
 
@@ -412,7 +420,14 @@ pub(super) fn search(global: &Global, settings: &EngineSettings) -> Search {
         environment,
         folders: beside.into_iter().chain([PathBuf::from(".deps/onnxruntime")]).collect(),
         system: true,
+        last: python_packages().chain([PathBuf::from(INSTALLED)]).collect(),
     }
+}
+
+/// Folders of the machine's Python that may hold the library: JetPack's builds come as wheels.
+fn python_packages() -> impl Iterator<Item = PathBuf> {
+    let found = PYTHON_PACKAGES.iter().filter_map(|pattern| glob::glob(pattern).ok());
+    found.flatten().filter_map(Result::ok)
 }
 
 fn calibration_path(settings: &ModelSettings) -> Option<PathBuf> {

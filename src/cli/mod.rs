@@ -10,6 +10,8 @@ mod capture;
 mod check;
 mod control;
 mod doctor;
+#[cfg(test)]
+mod pages;
 mod inspect;
 mod evidence;
 mod ledger;

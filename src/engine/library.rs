@@ -33,8 +33,10 @@ pub struct Search {
     pub environment: Option<(String, PathBuf)>,
     /// Folders that may hold the library: beside the executable, `.deps/onnxruntime`.
     pub folders: Vec<PathBuf>,
-    /// Whether the system's library path is the last resort.
+    /// Whether the system's library path comes next.
     pub system: bool,
+    /// Folders for when nothing else has it: of Python's packages, and of the package `sightline-onnxruntime`.
+    pub last: Vec<PathBuf>,
 }
 
 /// A version of ONNX Runtime.
@@ -76,7 +78,7 @@ impl fmt::Display for Version {
 pub enum LibraryError {
     /// Nothing was named and nothing was found.
     #[error(
-        "ONNX Runtime's library was not found (looked in {looked}); `make run` fetches it, or name it with --onnxruntime FILE"
+        "ONNX Runtime's library was not found (looked in {looked}); `make run` fetches it, the package sightline-onnxruntime has it, or name it with --onnxruntime FILE"
     )]
     NotFound {
         /// The places, joined by commas.
@@ -163,6 +165,7 @@ impl Search {
         if self.system {
             looked.push("the system's library path".into());
         }
+        looked.extend(self.last.iter().map(|folder| folder.display().to_string()));
         looked.join(", ")
     }
 }
@@ -183,6 +186,9 @@ fn find(search: &Search) -> Result<PathBuf, LibraryError> {
         if let Some(name) = SYSTEM_NAMES.into_iter().find(|name| loads(name)) {
             return Ok(PathBuf::from(name));
         }
+    }
+    if let Some(path) = search.last.iter().find_map(|folder| in_folder(folder)) {
+        return Ok(path);
     }
     Err(LibraryError::NotFound { looked: search.places() })
 }

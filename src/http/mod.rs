@@ -294,6 +294,7 @@ fn status_of(class: Class) -> StatusCode {
         | Class::Gpu
         | Class::Machine
         | Class::Camera
+        | Class::Address
         | Class::Bug => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

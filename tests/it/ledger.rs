@@ -324,7 +324,7 @@ fn a_run_that_never_began_leaves_nothing_to_recover() {
     let listen = format!("[http]\nlisten = \"{held}\"\n");
     for (bad, code) in [
         // A port that another program holds, and a pipeline that cannot be built.
-        (format!("{listen}{good}"), 3),
+        (format!("{listen}{good}"), 11),
         (good.replace("pattern = \"ball\"", "shape = \"ball\""), 3),
     ] {
         scratch.write("line.toml", bad);

@@ -46,5 +46,6 @@ mod rtsp;
 mod service;
 mod tidy;
 mod triggers;
+mod units;
 mod views;
 mod way_of_a_frame;

@@ -1,0 +1,34 @@
+# Shared by the scripts of this folder: sourced, never run, with the architecture (amd64 or arm64) in $1.
+# Owns what an architecture is called by whom, and where its sysroot and its builds lie.
+. "$(dirname "${BASH_SOURCE[0]}")/../tools/common.sh"
+
+arch=${1-}
+case "$arch" in
+    amd64) cpu=x86_64 ;;
+    arm64) cpu=aarch64 ;;
+    *) stop "usage: ${0##*/} amd64|arm64" ;;
+esac
+# shellcheck disable=SC2034 # Whoever sources this uses them.
+{
+    triple=$cpu-unknown-linux-gnu
+    gnu=$cpu-linux-gnu
+    sysroot=$DEPS/sysroot-$arch
+    # Not cargo's own target/: other compilers and flags would throw away what lies there.
+    built=$PWD/target/cross
+}
+
+# Debian's compilers: rustup's, where it has the target, wins.
+choose_rust() {
+    local found
+    PATH="$PATH:$HOME/.cargo/bin"
+    found=$(rustc --print sysroot 2>/dev/null) || found=
+    rust_flags=()
+    if [ -n "$found" ] && [ -d "$found/lib/rustlib/$triple/lib" ]; then
+        cargo=cargo RUSTC=rustc
+    else
+        # A rustup without the target shadows Debian's, which has it as a package.
+        cargo=/usr/bin/cargo RUSTC=/usr/bin/rustc
+        [ -d "/usr/lib/rustlib/$triple/lib" ] || rust_flags+=("--sysroot=$sysroot/usr")
+    fi
+    export RUSTC
+}
