@@ -24,7 +24,10 @@ use super::{
     past::{FALSE_REJECT, MARKS_MAX},
     settled::Settled,
 };
-use crate::record::{PartRecord, Record};
+use crate::{
+    fault::why_unwritable,
+    record::{PartRecord, Record},
+};
 
 /// "Sght": tells a ledger from any other SQLite file.
 const APPLICATION_ID: i32 = 0x5367_6874;
@@ -627,7 +630,7 @@ pub enum LedgerError {
         known: usize,
     },
     /// A file beside it.
-    #[error("{} cannot be written: {cause}", path.display())]
+    #[error("{} cannot be written: {}", path.display(), why_unwritable(cause))]
     File {
         /// Which one.
         path: PathBuf,
