@@ -17,7 +17,7 @@ esac
     built=$PWD/target/cross
 }
 
-# Two builds of one checkout would make the same things under each other's hands. Held until this script ends.
+# Two builds of one checkout would make the same things in each other's way. Held until the script ends.
 one_at_a_time() {
     mkdir -p "$DEPS"
     exec 9>"$DEPS/lock"
