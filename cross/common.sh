@@ -17,6 +17,14 @@ esac
     built=$PWD/target/cross
 }
 
+# Two builds of one checkout would make the same things in each other's way. Held until the script ends.
+one_at_a_time() {
+    mkdir -p "$DEPS"
+    exec 9>"$DEPS/lock"
+    flock --nonblock 9 || say "Waiting for another build of this checkout"
+    flock --timeout 1800 9 || stop "another build of this checkout has held $DEPS/lock for half an hour: end it, then repeat"
+}
+
 # Debian's compilers: rustup's, where it has the target, wins.
 choose_rust() {
     local found
@@ -27,8 +35,20 @@ choose_rust() {
         cargo=cargo RUSTC=rustc
     else
         # A rustup without the target shadows Debian's, which has it as a package.
+        # Only those of rustc-web and cargo-web: the packages rustc and cargo of Debian 12 are too old.
         cargo=/usr/bin/cargo RUSTC=/usr/bin/rustc
         [ -d "/usr/lib/rustlib/$triple/lib" ] || rust_flags+=("--sysroot=$sysroot/usr")
     fi
     export RUSTC
+}
+
+# The version of an installed package; nothing where it is not installed.
+version_of() {
+    dpkg-query --show --showformat='${db:Status-Status} ${source:Version}' "$1" 2>/dev/null | sed -n 's/^installed //p' || true
+}
+
+# Or upgrades it: the library of the sysroot comes from the archive as it is today.
+install_debians_rust() {
+    as_root apt-get update --quiet --quiet &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet --no-install-recommends rustc-web cargo-web >/dev/null
 }

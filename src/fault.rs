@@ -159,6 +159,16 @@ pub fn one_line(error: &dyn std::error::Error) -> String {
     line.replace('\n', " ")
 }
 
+/// Why a file or folder cannot be written, with the remedy that a service's sandbox calls for.
+pub fn why_unwritable(cause: &std::io::Error) -> String {
+    if cause.kind() == std::io::ErrorKind::ReadOnlyFilesystem {
+        return format!(
+            "{cause}; a service writes only what its unit names, add the folder by ReadWritePaths= (docs/deploy.md)"
+        );
+    }
+    cause.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +192,13 @@ mod tests {
         check("a\nb\r\0\u{1b}[31mü", "a b\\r\\u{0}\\u{1b}[31mü");
         let long = Fault::new(Class::Usage, "ü".repeat(1 << 20)).to_string();
         assert_eq!(long.chars().count(), LINE_CHARS_MAX + 1);
+    }
+
+    #[test]
+    fn a_read_only_file_system_has_a_remedy() {
+        let why = |kind: std::io::ErrorKind| why_unwritable(&kind.into());
+        assert!(why(std::io::ErrorKind::ReadOnlyFilesystem).contains("ReadWritePaths="));
+        assert!(!why(std::io::ErrorKind::PermissionDenied).contains("ReadWritePaths="));
     }
 
     #[test]

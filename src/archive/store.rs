@@ -18,7 +18,10 @@ use super::{
     names::{self, File, Named},
     pictures::bytes_on_disk,
 };
-use crate::frame::{CameraId, FrameId};
+use crate::{
+    fault::why_unwritable,
+    frame::{CameraId, FrameId},
+};
 
 /// What is written to find out whether the disk takes anything.
 const PROBE: &str = "probe.tmp";
@@ -250,7 +253,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The folder.
-    #[error("archive {} cannot be written: {cause}", path.display())]
+    #[error("archive {} cannot be written: {}", path.display(), why_unwritable(cause))]
     Folder {
         /// Which.
         path: PathBuf,

@@ -35,7 +35,8 @@ pub struct Search {
     pub folders: Vec<PathBuf>,
     /// Whether the system's library path comes next.
     pub system: bool,
-    /// Folders for when nothing else has it: of Python's packages, and of the package `sightline-onnxruntime`.
+    /// Folders for when nothing else has it, the first whose library fits: of Python's packages, and of the package
+    /// `sightline-onnxruntime`.
     pub last: Vec<PathBuf>,
 }
 
@@ -150,7 +151,13 @@ pub struct Probed {
 pub fn probe(search: &Search) -> Result<Probed, LibraryError> {
     let search = search.clone();
     let places = search.places();
-    within(PROBE_TIMEOUT, &places, move || load(&find(&search)?))
+    within(PROBE_TIMEOUT, &places, move || match find(&search) {
+        Err(LibraryError::NotFound { looked }) => {
+            let candidates = search.last.iter().filter_map(|folder| in_folder(folder));
+            first_fit(candidates, load).unwrap_or(Err(LibraryError::NotFound { looked }))
+        }
+        found => load(&found?),
+    })
 }
 
 impl Search {
@@ -170,6 +177,28 @@ impl Search {
     }
 }
 
+/// The first of the candidates that fits: nobody chose them, so that one which does not fit must not hide the next.
+/// The first one's error where none does; `None` without candidates.
+fn first_fit<T>(
+    candidates: impl Iterator<Item = PathBuf>,
+    load: impl Fn(&Path) -> Result<T, LibraryError>,
+) -> Option<Result<T, LibraryError>> {
+    let mut first = None;
+    for candidate in candidates {
+        match load(&candidate) {
+            Ok(fit) => {
+                if let Some(why) = first {
+                    tracing::warn!("passed over: {why}; {} is used", candidate.display());
+                }
+                return Some(Ok(fit));
+            }
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    first.map(Err)
+}
+
+/// Where somebody named it, or where it is looked for before the last folders.
 fn find(search: &Search) -> Result<PathBuf, LibraryError> {
     if let Some(path) = &search.named {
         return named(path, "named by --onnxruntime or engine.library");
@@ -186,9 +215,6 @@ fn find(search: &Search) -> Result<PathBuf, LibraryError> {
         if let Some(name) = SYSTEM_NAMES.into_iter().find(|name| loads(name)) {
             return Ok(PathBuf::from(name));
         }
-    }
-    if let Some(path) = search.last.iter().find_map(|folder| in_folder(folder)) {
-        return Ok(path);
     }
     Err(LibraryError::NotFound { looked: search.places() })
 }
@@ -316,6 +342,49 @@ mod tests {
         let stuck = within(Duration::from_millis(20), "slow.so", asleep).unwrap_err();
         assert!(matches!(stuck, LibraryError::Stuck { .. }));
         assert!(stuck.to_string().contains("slow.so"), "{stuck}");
+    }
+
+    #[test]
+    fn a_library_that_does_not_fit_hides_none_that_does() {
+        let check = |candidates: &[&str], expected: Option<Result<&str, &str>>| {
+            let load = |path: &Path| match path.to_str() {
+                Some("old") => Err(LibraryError::TooOld {
+                    path: path.into(),
+                    version: Version { major: 1, minor: 16, patch: 3 },
+                }),
+                Some("broken") => {
+                    Err(LibraryError::NotALibrary { path: path.into(), cause: "garbage".into() })
+                }
+                _ => Ok(path.to_path_buf()),
+            };
+            match (first_fit(candidates.iter().map(PathBuf::from), load), expected) {
+                (None, None) => {}
+                (Some(Ok(path)), Some(Ok(fit))) => assert_eq!(path, Path::new(fit)),
+                (Some(Err(error)), Some(Err(told))) => {
+                    assert!(error.to_string().contains(told), "{error}");
+                }
+                (found, _) => panic!("{candidates:?}: {found:?}"),
+            }
+        };
+        check(&[], None);
+        check(&["fit", "old"], Some(Ok("fit")));
+        check(&["old", "broken", "fit", "fit too"], Some(Ok("fit")));
+        check(&["old", "broken"], Some(Err("old is ONNX Runtime 1.16.3")));
+        check(&["broken", "old"], Some(Err("garbage")));
+    }
+
+    #[test]
+    fn the_last_folders_are_tried_one_after_another() {
+        let (unfit, empty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(unfit.path().join("libonnxruntime.so"), "no library").unwrap();
+        let folders = |last: &[&Path]| Search {
+            last: last.iter().map(|folder| folder.to_path_buf()).collect(),
+            ..Search::default()
+        };
+        let refused = probe(&folders(&[empty.path(), unfit.path()])).unwrap_err();
+        assert!(matches!(refused, LibraryError::NotALibrary { .. }), "{refused}");
+        let absent = probe(&folders(&[empty.path()])).unwrap_err();
+        assert!(matches!(absent, LibraryError::NotFound { .. }), "{absent}");
     }
 
     #[test]

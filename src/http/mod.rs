@@ -1,11 +1,12 @@
 //! HTTP: metrics, health, state, and what people want.
 //!
-//! Owns the routes and what they take and give. `server` listens and bounds connections, `gate` knows who may come in,
+//! Owns the routes and what they take and give. `bind` takes the address, `server` listens and bounds connections, `gate` knows who may come in,
 //! `guard` is what every request passes, `login` lets people in and out, `tls` encrypts. Reads what others keep; the
 //! engine's thread never waits for a client. Beside `plc` the only place with `tokio`.
 
 mod actions;
 mod aside;
+mod bind;
 mod calibration;
 mod evidence;
 mod gate;
@@ -39,6 +40,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::actions::{Choosing, Chosen, Line, NotChosen, Offered};
 use self::aside::aside;
+pub use self::bind::{Listening, listener};
 
 use self::guard::{at_least, lives_long, read_first};
 pub use self::{

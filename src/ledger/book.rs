@@ -26,7 +26,10 @@ use super::{
     settled::Settled,
     triggers::TriggerRow,
 };
-use crate::record::{PartRecord, Record};
+use crate::{
+    fault::why_unwritable,
+    record::{PartRecord, Record},
+};
 
 /// "Sght": tells a ledger from any other SQLite file.
 const APPLICATION_ID: i32 = 0x5367_6874;
@@ -683,7 +686,7 @@ pub enum LedgerError {
         known: usize,
     },
     /// A file beside it.
-    #[error("{} cannot be written: {cause}", path.display())]
+    #[error("{} cannot be written: {}", path.display(), why_unwritable(cause))]
     File {
         /// Which one.
         path: PathBuf,

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto:
 
 use crate::{
     service::Running,
-    support::{Scratch, stderr, stdout},
+    support::{Scratch, json_lines, stderr, stdout},
 };
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -490,6 +490,23 @@ fn judged(client: &Client, token: &str) -> u64 {
     let name = "sightline_frames_judged_total{camera=\"top\"} ";
     let value = answer.body.lines().find_map(|line| line.strip_prefix(name));
     value.unwrap_or_else(|| panic!("{answer:?}")).parse().unwrap()
+}
+
+#[test]
+fn a_line_inspects_without_the_address_of_its_page() {
+    let scratch = Scratch::new();
+    user(&scratch, "ada", "engineer");
+    // Of the range that is for documentation alone: no machine has it.
+    line(&scratch, "listen = \"192.0.2.7:0\"\nusers = \"users.toml\"\nplain = true");
+    let endless = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
+    scratch.write(
+        "line.toml",
+        endless.replace("pattern = \"ball\"", "pattern = \"ball\", frames = 3"),
+    );
+    let output = scratch.run(&["run", "line.toml"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(json_lines(&output).len(), 3);
+    assert!(stderr(&output).contains("does not have that address (yet)"), "{}", stderr(&output));
 }
 
 #[test]
