@@ -14,7 +14,12 @@ use std::{
 use crate::support::library;
 
 /// Blocks that nothing runs, with the reason: this list is to stay short.
-const NOT_RUN: [(&str, &str); 3] = [
+const NOT_RUN: [(&str, &str); 4] = [
+    (
+        "deploy.md",
+        "as root on the machine that is deployed to; \
+         tests/install-packages and tests/boot-debian install the packages on such",
+    ),
     (
         "jetson.md",
         "ONNX Runtime is built for hours, on a machine with the board's CUDA and TensorRT",
