@@ -65,7 +65,9 @@ pub fn text(trouble: &Trouble) -> String {
             "The ledger cannot be written: verdicts are given, but not kept on disk.".into()
         }
         Trouble::Archive => "Pictures of rejects cannot be kept: verdicts go on.".into(),
-        Trouble::Plc => "The PLC does not answer: no part is passed to it.".into(),
+        Trouble::Plc => {
+            "The PLC, or a line to it, does not answer: no part is passed to it.".into()
+        }
         Trouble::Drift { camera, product, figure } => format!(
             "Good parts of {product} no longer look as they did at camera {camera}: {figure} has changed."
         ),

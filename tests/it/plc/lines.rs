@@ -91,8 +91,16 @@ fn lines_show_what_becomes_of_parts_and_are_safe_before_and_after() {
     let ms = Duration::from_millis;
     let rule = Rule {
         pairing: pairing::Rule { frames: pairing::Frames::First, delay: ms(0), within: ms(200) },
-        handshake: handshake::Rule { verdict_within: ms(300), acknowledged_within: None },
-        pusher: Some(pusher::Rule { place: pusher::Place::After(REJECT_AFTER), pulse: PULSE }),
+        handshake: handshake::Rule {
+            verdict_within: ms(300),
+            acknowledged_within: None,
+            is_alone: true,
+        },
+        pusher: Some(pusher::Rule {
+            place: pusher::Place::After(REJECT_AFTER),
+            pulse: PULSE,
+            is_held: false,
+        }),
         safe: Safe::Reject,
         encoder: None,
         watchdog: None,
@@ -112,8 +120,10 @@ fn lines_show_what_becomes_of_parts_and_are_safe_before_and_after() {
     };
     let seen = Seen::default();
     let (edges, inputs) = mpsc::channel(16);
-    let lines =
-        (Box::new(seen.clone()) as Box<dyn Lines>, Inputs { edges: Some(inputs), belt: None });
+    let lines = (
+        Box::new(seen.clone()) as Box<dyn Lines>,
+        Inputs { edges: Some(inputs), ..Inputs::default() },
+    );
     let plc = sightline::plc::start(exchange, means, Some(lines)).unwrap();
     // Nothing runs yet: everything would be struck.
     let unsafe_levels = Levels { reject: true, ..Levels::default() };

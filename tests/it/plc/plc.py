@@ -55,6 +55,9 @@ class Side:
                 tell(error=f"two results for part {state.part}")
             self.results[state.part] = state
             self.acknowledged = state.count
+        elif state.safe and not state.valid:
+            # It gives nothing until it is known that what was shown is not waited for any more.
+            self.acknowledged = state.count
         return state
 
 
@@ -247,7 +250,6 @@ def one(port, *steps):
                 assert time.monotonic() - began < 60
                 time.sleep(0.005)
             tell(step=step, after_ms=round((time.monotonic() - began) * 1000), valid=status.valid, ready=status.ready)
-            side.acknowledged = status.count
         elif name == "silent":
             # Reads, as a panel would, and says nothing; how long until everything is safe.
             began = time.monotonic()
@@ -302,6 +304,8 @@ def one(port, *steps):
             for raw in side.crowd:
                 raw.close()
         elif name == "state":
+            # Two writes, or it would not be in step yet: what it counts up to by then is no part.
+            plc.cycle(side)
             status = plc.until(side, lambda status: status.state == int(value))
             tell(step=step, ready=status.ready, safe=status.safe)
         else:
