@@ -97,7 +97,7 @@ pub fn remedy(trouble: &Trouble) -> &'static str {
             "The line may go on. Make room on the disk, or have it replaced; until then rejects are shown, and not kept at full resolution."
         }
         Trouble::Plc => {
-            "Check that the PLC runs, and the cable to it. Inspection goes on, and results are given again as soon as it answers."
+            "Check that the PLC runs, and the cable or the lines to it. Inspection goes on, and results are given again as soon as it answers."
         }
         Trouble::Drift { .. } => {
             "Look at light, lens and focus: clean what is dirty, tighten what is loose. If the parts themselves have \

@@ -513,7 +513,15 @@ impl Desk {
 
     /// The PLC reads registers.
     pub(super) fn read(&self, address: u16, words: u16) -> Result<Vec<u16>, map::Refused> {
-        lock(&self.written).read(address, words, |camera| self.status(camera))
+        let words = lock(&self.written).read(address, words, |camera| self.status(camera))?;
+        for camera in 0..self.lanes.len() {
+            let flags = camera * usize::from(map::BLOCK) + usize::from(map::FLAGS_AT);
+            let place = flags.checked_sub(usize::from(address));
+            if let Some(flags) = place.and_then(|place| words.get(place)) {
+                self.was_read(camera, *flags);
+            }
+        }
+        Ok(words)
     }
 
     /// What the PLC reads of a camera.
@@ -522,7 +530,17 @@ impl Desk {
         let state = self.board.condition().state();
         let mut post = lock(&lane.post);
         let now = self.clock.monotonic();
-        map::encode(&post.read(now, state), self.order)
+        // A deadline that has passed is seen by whoever reads.
+        post.advance(now);
+        map::encode(&post.status(now, state), self.order)
+    }
+
+    /// The PLC has those flags.
+    pub(super) fn was_read(&self, camera: usize, flags: u16) {
+        if let Some(lane) = self.lanes.get(camera).filter(|_| map::strikes(flags)) {
+            let mut post = lock(&lane.post);
+            post.was_read(self.clock.monotonic());
+        }
     }
 
     /// The bits of the flags of a camera.
@@ -532,7 +550,8 @@ impl Desk {
         if camera >= self.lanes.len() || bits == 0 || end > u16::BITS {
             return Err(map::Refused::Address);
         }
-        let flags = self.status(camera)[3];
+        let flags = self.status(camera)[usize::from(map::FLAGS_AT - map::STATUS_AT)];
+        self.was_read(camera, flags);
         Ok((u32::from(first)..end).map(|bit| flags >> bit & 1 == 1).collect())
     }
 }

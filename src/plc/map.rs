@@ -12,6 +12,8 @@ use crate::state::State;
 pub const BLOCK: u16 = 100;
 /// Where in a block the PLC reads.
 pub const STATUS_AT: u16 = 50;
+/// Where in a block its flags are.
+pub const FLAGS_AT: u16 = 53;
 /// This map's version.
 pub const VERSION: u16 = 1;
 /// Registers that the PLC writes.
@@ -299,6 +301,11 @@ pub fn flags(outputs: &Outputs, strikes: bool) -> u16 {
     bits.iter().rev().fold(0, |flags, bit| flags << 1 | u16::from(*bit))
 }
 
+/// Whether the PLC that reads these flags learns from them that the pusher strikes.
+pub fn strikes(flags: u16) -> bool {
+    flags >> 5 & 1 == 1
+}
+
 fn state_code(state: State) -> u16 {
     let place = State::ALL.iter().position(|one| *one == state);
     place.and_then(|place| u16::try_from(place).ok()).unwrap_or(u16::MAX)
@@ -374,6 +381,7 @@ mod tests {
         let expected =
             [1, 77, 2, 0b10_1101, 3, 9, 1, 0xe240, 3, 6, 7, 3, 0xd090, 125, 2, 0, 5, 0, 0, 0];
         assert_eq!(words, expected);
+        assert!(strikes(words[3]) && !strikes(0b01_1111));
         words = encode(&status(), WordOrder::Little);
         assert_eq!((words[6], words[7]), (0xe240, 1));
         let outputs = Outputs { shown: None, ..status().outputs };

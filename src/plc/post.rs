@@ -508,15 +508,11 @@ impl Post {
         parts.into_iter().flatten().min()
     }
 
-    /// The PLC reads.
-    pub fn read(&mut self, now: Duration, state: State) -> Status {
-        // A deadline that has passed is seen by whoever reads.
-        self.advance(now);
-        let status = self.status(now, state);
+    /// The PLC has read that the pusher strikes, where no line shows it.
+    pub fn was_read(&mut self, now: Duration) {
         if self.is_held() {
             self.struck(now);
         }
-        status
     }
 
     /// Whether the PLC's registers tell where the belt is.
