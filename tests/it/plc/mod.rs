@@ -217,6 +217,9 @@ fn a_plc_that_leaves_is_slow_or_talks_garbage_gets_nothing_and_inspection_goes_o
     assert_eq!((&seen[3]["valid"], &seen[5]["result"]), (&false.into(), &1.into()), "{seen:?}");
 
     // Garbage ends its own connection and no other; the PLC beside it goes on.
+    // The program before has ended, which is a loss of its own, or two, however long the next one takes to begin.
+    station.running.until("the PLC is missed", |it| it.get("/readyz").1.contains("PLC"));
+    std::thread::sleep(Duration::from_millis(200));
     let before = station.counter("plc_losses_total");
     let seen = station.steps(&[
         "ready",
