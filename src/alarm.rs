@@ -69,7 +69,9 @@ pub fn text(trouble: &Trouble) -> String {
             "Results do not reach the broker: they are kept here, and verdicts go on.".into()
         }
         Trouble::Archive => "Pictures of rejects cannot be kept: verdicts go on.".into(),
-        Trouble::Plc => "The PLC does not answer: no part is passed to it.".into(),
+        Trouble::Plc => {
+            "The PLC, or a line to it, does not answer: no part is passed to it.".into()
+        }
         Trouble::Drift { camera, product, figure } => format!(
             "Good parts of {product} no longer look as they did at camera {camera}: {figure} has changed."
         ),
@@ -99,7 +101,7 @@ pub fn remedy(trouble: &Trouble) -> &'static str {
             "The line may go on. Make room on the disk, or have it replaced; until then rejects are shown, and not kept at full resolution."
         }
         Trouble::Plc => {
-            "Check that the PLC runs, and the cable to it. Inspection goes on, and results are given again as soon as it answers."
+            "Check that the PLC runs, and the cable or the lines to it. Inspection goes on, and results are given again as soon as it answers."
         }
         Trouble::Broker => {
             "The line may go on: everything is sent as soon as the broker takes it. Check the network; the page and sightline check say why it does not."

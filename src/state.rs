@@ -86,7 +86,7 @@ impl fmt::Display for Trouble {
             Self::Ledger => f.write_str("the ledger cannot be written"),
             Self::Archive => f.write_str("the archive takes no pictures"),
             Self::Broker => f.write_str("the broker is not told"),
-            Self::Plc => f.write_str("the PLC does not answer"),
+            Self::Plc => f.write_str("the PLC, or a line to it, does not answer"),
             Self::Drift { camera, product, figure } => {
                 write!(f, "drift at camera {camera}: {figure} of {product}")
             }

@@ -18,7 +18,9 @@ use gstreamer::{self as gst, prelude::*};
 use gstreamer_app::{AppSink, AppSinkCallbacks};
 
 use super::{
-    CameraError, pipeline,
+    CameraError,
+    lag::Lag,
+    pipeline,
     pixels::{FullBuffer, MappedFrame},
     stills::Notes,
     trigger::{Cells, This, Trigger},
@@ -48,6 +50,8 @@ pub(super) struct Capture {
     pub(super) trigger: Option<Trigger>,
     /// Where a PLC announces parts; frames that no part asked for are dropped.
     pub(super) plc: Option<Way>,
+    /// Where frames of a live camera are told apart by their time; `None` for all others.
+    pub(super) lag: Option<Lag>,
     /// Shows the part best so far.
     pub(super) held: Option<Frame>,
     /// The last frame's time in the stream.
@@ -186,10 +190,14 @@ impl Capture {
         // First of all: from here on this frame exists.
         let id = self.numbering.give();
         self.account.captured(id.number);
+        let age = self.lag.is_some().then(|| age(sink, &sample)).flatten();
         let pts = sample.buffer().and_then(gst::BufferRef::pts);
         self.look_for_gap(pts, sample.caps().and_then(pipeline::frame_duration));
         let pts = pts.map(Duration::from);
         let stamp = Stamp { monotonic: self.clock.monotonic(), wall: self.clock.wall(), pts };
+        // When it would have come, had nothing held it up on its way.
+        let excess = self.lag.as_mut().zip(age).map(|(lag, age)| lag.excess(age, stamp.monotonic));
+        let taken = stamp.monotonic.saturating_sub(excess.unwrap_or_default());
         let note = self.notes.as_ref().and_then(Notes::take);
         let (origin, unreadable) =
             note.map_or((None, None), |note| (Some(note.origin), note.unreadable));
@@ -218,7 +226,7 @@ impl Capture {
             let sample = latest.lock().unwrap_or_else(PoisonError::into_inner).take()?;
             Some(Arc::new(FullBuffer { sample }) as Arc<dyn FullResolution>)
         });
-        self.choose(Frame { id, stamp, origin, picture, full })
+        self.choose(Frame { id, stamp, origin, picture, full }, taken)
     }
 
     fn look_for_gap(&mut self, pts: Option<gst::ClockTime>, frame: Option<gst::ClockTime>) {
@@ -236,9 +244,13 @@ impl Capture {
     }
 
     /// Asks the trigger, where there is one, whether the frame is handed over.
-    fn choose(&mut self, frame: Frame) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn choose(
+        &mut self,
+        frame: Frame,
+        taken: Duration,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
         if let Some(plc) = &self.plc
-            && plc.frame(frame.id.number, frame.stamp.monotonic) == Wanted::No
+            && plc.frame(frame.id.number, taken) == Wanted::No
         {
             self.account.dropped(frame.id.number, DropReason::NoPart);
             return Ok(gst::FlowSuccess::Ok);
@@ -333,6 +345,14 @@ impl Capture {
             }
         }
     }
+}
+
+/// How long ago a frame was stamped, as far as the pipeline's clock tells.
+fn age(sink: &AppSink, sample: &gst::Sample) -> Option<Duration> {
+    let now = sink.current_running_time()?;
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    let at = segment.to_running_time(sample.buffer()?.pts()?)?;
+    Some(Duration::from(now.saturating_sub(at)))
 }
 
 /// Whether the decoder, or the driver, marked the buffer as incomplete.

@@ -14,6 +14,7 @@ mod capture;
 pub mod clip;
 mod crop;
 pub mod inventory;
+mod lag;
 mod packages;
 mod packets;
 mod pipeline;

@@ -23,6 +23,7 @@ use super::{
     CameraError, CameraEvent, CameraOptions,
     blueprint::{Blueprint, Built},
     capture::{Capture, Signs},
+    lag::Lag,
     packets::Packets,
     pipeline::{self, Pipeline},
     reconnect::{Next, Policy, Reconnect},
@@ -162,6 +163,7 @@ impl Parts {
             signs: Arc::clone(&signs),
             trigger: options.trigger.map(Trigger::new),
             plc: options.plc.clone(),
+            lag: (options.plc.is_some() && options.preset.live).then(Lag::default),
             held: None,
             last_pts: None,
         }));

@@ -11,6 +11,7 @@ use std::{
 
 use super::{cameras, load, print};
 use crate::{
+    channel::Overflow,
     clock::Clock,
     config::{CameraPlc, CameraSettings, EncoderFrom, PlcSettings, Settings},
     fault::{Class, Fault},
@@ -25,6 +26,9 @@ use crate::{
     },
     state::Board,
 };
+
+/// Between the last moment of a verdict and the pusher: a look of the thread, and a machine that is busy.
+const PUSHER_AFTER: Duration = Duration::from_millis(50);
 
 fn wrong(line: impl Into<String>) -> Fault {
     Fault::new(Class::Configuration, line.into())
@@ -68,11 +72,12 @@ fn together(plc: &PlcSettings, cameras: usize) -> Result<(), Fault> {
     let has = |task| options.lines.as_ref().is_some_and(|it| it.lines.contains_key(&task));
     if let Some(pusher) = pusher {
         match (pusher.place, encoder) {
-            (Place::After(after), _) if after < *verdict_within => {
+            (Place::After(after), _) if after < *verdict_within + PUSHER_AFTER => {
                 return Err(wrong(format!(
-                    "plc.reject_after is {} ms, but a verdict may take plc.verdict_within_ms = {}: the part would have passed",
+                    "plc.reject_after is {} ms, but a verdict may take plc.verdict_within_ms = {}: the part would have passed; it must be {} ms or more",
                     after.as_millis(),
-                    verdict_within.as_millis()
+                    verdict_within.as_millis(),
+                    (*verdict_within + PUSHER_AFTER).as_millis()
                 )));
             }
             (Place::Counts(_), None) => {
@@ -95,12 +100,23 @@ fn together(plc: &PlcSettings, cameras: usize) -> Result<(), Fault> {
             "plc.gpio_lines has no trigger, and plc.address is not there: nothing announces parts";
         return Err(wrong(line));
     }
+    if options.modbus.is_some() && has(Task::Trigger) {
+        let line = "plc.gpio_lines has a trigger, and plc.address is there: both would announce parts; leave one of them out";
+        return Err(wrong(line));
+    }
     if options.lines.is_some() && cameras > 1 {
         return Err(wrong(format!(
             "plc.gpio_lines serve one camera, but {cameras} have plc: give the others Modbus alone, in a process of their own"
         )));
     }
-    if let Some(Role::Client { address, .. }) = options.modbus.as_ref().map(|it| &it.role) {
+    if let Some(Role::Client { address, every, .. }) = options.modbus.as_ref().map(|it| &it.role) {
+        if let Some(pusher) = pusher.filter(|it| it.is_held && it.pulse < *every * 2) {
+            return Err(wrong(format!(
+                "plc.reject_pulse_ms is {}, but the PLC is told of it every plc.poll_ms = {}: it must be twice as much or more",
+                pusher.pulse.as_millis(),
+                every.as_millis()
+            )));
+        }
         let end = usize::from(*address) + cameras * usize::from(map::BLOCK);
         if end > 1 << 16 {
             return Err(wrong(format!(
@@ -134,6 +150,20 @@ fn alone(
             plc.verdict_within.as_millis()
         )));
     }
+    if camera.overflow == Overflow::Every {
+        return Err(wrong(format!(
+            "camera {name}: plc and overflow = \"every\" are there, but frames that wait in front of the queue have lost their time, and whose they are is told by time: leave overflow out"
+        )));
+    }
+    if let Some(Role::Client { every, .. }) = plc.options.modbus.as_ref().map(|it| &it.role)
+        && *every >= own.pairing.within
+    {
+        return Err(wrong(format!(
+            "camera {name}: plc.frame_within_ms is {}, but the PLC is asked every plc.poll_ms = {}: no trigger's time would be certain",
+            own.pairing.within.as_millis(),
+            every.as_millis()
+        )));
+    }
     if let Some(unknown) = own.products.values().find(|product| !known.contains(product.as_str())) {
         let known: Vec<_> = known.iter().copied().collect();
         return Err(wrong(format!(
@@ -146,12 +176,14 @@ fn alone(
 
 fn rule(plc: &PlcSettings, own: &CameraPlc) -> Rule {
     let has_modbus = plc.options.modbus.is_some();
+    let has_ok = plc.options.lines.as_ref().is_some_and(|it| it.lines.contains_key(&Task::Ok));
     let watchdog = has_modbus.then_some(plc.options.watchdog);
     Rule {
         pairing: own.pairing,
         handshake: handshake::Rule {
             verdict_within: plc.verdict_within,
             acknowledged_within: watchdog,
+            is_alone: !has_modbus && has_ok,
         },
         pusher: plc.pusher,
         safe: plc.safe,
@@ -187,7 +219,7 @@ pub(super) fn start(
         clock: Arc::clone(clock),
     };
     let lines = options.and_then(|options| options.lines.as_ref());
-    let lines = lines.map(|lines| gpio::open(lines, Arc::clone(clock))).transpose();
+    let lines = lines.map(|lines| gpio::open(lines, &**clock)).transpose();
     let lines = lines.map_err(|error| wrong(format!("plc.gpio_lines: {error}")))?;
     let address = options.and_then(|options| options.modbus.as_ref()).map(|modbus| &modbus.role);
     let plc = plc::start(exchange, means, lines).map_err(|error| match address {

@@ -42,10 +42,6 @@ pub(super) fn plc(raw: &RawPlc) -> Result<Option<PlcSettings>, ConfigError> {
     let verdict_within =
         millis("plc.verdict_within_ms", raw.verdict_within_ms.unwrap_or(500), least, most)?;
     let pulse = millis("plc.reject_pulse_ms", raw.reject_pulse_ms.unwrap_or(50), 1, PULSE_MS_MAX)?;
-    let pusher = match raw.reject_after.as_deref() {
-        Some(text) => Some(pusher::Rule { place: place(text)?, pulse }),
-        None => None,
-    };
     let safe = match raw.safe.as_deref() {
         None | Some("reject") => Safe::Reject,
         Some("stop") => Safe::Stop,
@@ -64,6 +60,11 @@ pub(super) fn plc(raw: &RawPlc) -> Result<Option<PlcSettings>, ConfigError> {
         }
     };
     let lines = lines(raw)?;
+    let has_reject = lines.as_ref().is_some_and(|it| it.lines.contains_key(&Task::Reject));
+    let pusher = match raw.reject_after.as_deref() {
+        Some(text) => Some(pusher::Rule { place: place(text)?, pulse, is_held: !has_reject }),
+        None => None,
+    };
     let modbus = modbus(raw)?;
     if modbus.is_none() && lines.is_none() {
         return Ok(None);

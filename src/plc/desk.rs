@@ -9,7 +9,10 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicI64, AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed},
+        },
     },
     thread::JoinHandle,
     time::{Duration, SystemTime},
@@ -90,7 +93,28 @@ pub(super) struct Desk {
     is_troubled: Mutex<bool>,
     /// Lines that announce parts have failed.
     is_blind: AtomicBool,
+    /// Lines that show results could not be set.
+    is_mute: AtomicBool,
     started: Duration,
+}
+
+/// What lines tell beside parts.
+#[derive(Default)]
+struct Told {
+    belt: Option<Arc<AtomicI64>>,
+    is_lost: Arc<AtomicBool>,
+}
+
+impl Told {
+    fn into(&self, post: &mut Post, now: Duration) {
+        if let Some(belt) = &self.belt {
+            post.belt(belt.load(Acquire), now);
+        }
+        // After the belt: whoever sees it where it cannot be sees why.
+        if self.is_lost.swap(false, AcqRel) {
+            post.edges_lost(now);
+        }
+    }
 }
 
 /// The engine's end of the thread `plc`.
@@ -127,8 +151,9 @@ pub fn start(
     };
     let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let order = options.modbus.as_ref().map_or(map::WordOrder::Big, |modbus| modbus.order);
+    let has_encoder = lanes.iter().any(|lane| lock(&lane.post).has_encoder());
     let desk = Desk {
-        written: Mutex::new(Written::new(order, lanes.len())),
+        written: Mutex::new(Written::new(order, lanes.len(), has_encoder)),
         order,
         started: clock.monotonic(),
         lanes,
@@ -144,6 +169,7 @@ pub fn start(
         bursts: Mutex::default(),
         is_troubled: Mutex::default(),
         is_blind: AtomicBool::new(false),
+        is_mute: AtomicBool::new(false),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stop, stopped) = oneshot::channel();
@@ -182,18 +208,22 @@ async fn serve(
 impl Desk {
     /// Looks at everything again and again.
     async fn attend(&self, lines: &mut Option<Box<dyn Lines>>, inputs: Option<Inputs>) {
-        let (mut edges, belt) = inputs.map_or((None, None), |Inputs { edges, belt }| (edges, belt));
+        let inputs = inputs.unwrap_or_default();
+        let Inputs { mut edges, belt, .. } = inputs;
+        let told = Told { belt, is_lost: inputs.is_lost };
         let mut before = None;
         loop {
-            let now = self.round(belt.as_deref());
+            let now = self.round(&told);
             self.set(lines, &mut before, now);
-            let look = if belt.is_some() && self.is_struck_soon() {
+            let look = if told.belt.is_some() && self.is_struck_soon() {
                 LOOK_AT_BELT_EVERY
             } else {
                 LOOK_EVERY
             };
             let dues = self.lanes.iter().filter_map(|lane| lock(&lane.post).next_due());
-            let due = dues.min().map_or(look, |due| due.saturating_sub(now).min(look));
+            // Something may be due that waits for something else: that is no reason to spin.
+            let due = dues.min().map_or(look, |due| due.saturating_sub(now));
+            let due = due.clamp(LOOK_AT_BELT_EVERY, look);
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(due) => {}
@@ -216,13 +246,14 @@ impl Desk {
     }
 
     /// What came since, and what time has done; what is told of it.
-    fn round(&self, belt: Option<&AtomicI64>) -> Duration {
+    fn round(&self, inputs: &Told) -> Duration {
         let condition = self.board.condition();
         let mut without_plc = condition.clone();
         without_plc.troubles.remove(&Trouble::Plc);
         let is_beating = self.board.since_beat(self.clock.monotonic()) < BEAT_WITHIN;
         let is_trusted = is_beating
             && !self.is_blind.load(Relaxed)
+            && !self.is_mute.load(Relaxed)
             && match without_plc.state() {
                 state::State::Running => true,
                 state::State::Degraded => self.options.trusts_degraded,
@@ -250,11 +281,11 @@ impl Desk {
             let (now, facts, lost) = {
                 let mut post = lock(&lane.post);
                 let now = self.clock.monotonic();
-                if let Some(belt) = belt.filter(|_| index == 0) {
-                    post.belt(belt.load(Relaxed));
+                if index == 0 {
+                    inputs.into(&mut post, now);
                 }
                 post.trust(is_trusted, now);
-                post.advance(now);
+                post.drive(now);
                 are_connected &= post.is_connected();
                 let (facts, lost) = post.take_facts();
                 (now, facts, lost)
@@ -291,7 +322,8 @@ impl Desk {
             counters.is_safe.store(outputs.safe, Relaxed);
         }
         let since_start = self.clock.monotonic().saturating_sub(self.started);
-        let is_missed = !are_connected && since_start > self.options.watchdog;
+        let are_bad = self.is_blind.load(Relaxed) || self.is_mute.load(Relaxed);
+        let is_missed = are_bad || !are_connected && since_start > self.options.watchdog;
         let was_missed = std::mem::replace(&mut *lock(&self.is_troubled), is_missed);
         match (was_missed, is_missed) {
             (false, true) => drop(self.board.post(state::Event::Begins(Trouble::Plc))),
@@ -303,19 +335,23 @@ impl Desk {
     fn set(&self, lines: &mut Option<Box<dyn Lines>>, before: &mut Option<Levels>, now: Duration) {
         let (Some(lines), Some(lane)) = (lines, self.lanes.first()) else { return };
         let levels = lock(&lane.post).levels(now);
-        if *before == Some(levels) {
-            return;
+        if *before != Some(levels)
+            && let Err(error) = lines.set(levels)
+        {
+            // Tried again at the next look, with nothing trusted until then: nobody knows what they show.
+            *before = None;
+            self.is_mute.store(true, Relaxed);
+            lock(&lane.post).not_shown();
+            return self.tell("lines-refused", "gpio", error.to_string());
         }
-        match lines.set(levels) {
-            Ok(()) => *before = Some(levels),
-            // Tried again at the next look; the PLC sees that nothing is ready by its own deadline.
-            Err(error) => self.tell("lines-refused", "gpio", error.to_string()),
-        }
+        *before = Some(levels);
+        self.is_mute.store(false, Relaxed);
+        lock(&lane.post).shown(self.clock.monotonic());
     }
 
     /// The station ends: nothing may pass any more.
     fn end(&self, lines: &mut Option<Box<dyn Lines>>) {
-        self.round(None);
+        self.round(&Told::default());
         for lane in &self.lanes {
             let (now, facts) = {
                 let mut post = lock(&lane.post);
@@ -352,7 +388,7 @@ impl Desk {
             Fact::Struck(_) => count(&counters.struck),
             Fact::PulseMissed(trigger) => {
                 count(&counters.pulses_missed);
-                let text = format!("trigger {trigger}: it had passed the pusher before its result");
+                let text = format!("trigger {trigger}: it was not struck in its place");
                 self.tell("pulse-missed", camera, text);
             }
             Fact::VerdictLate { frame, number } => {
@@ -368,6 +404,17 @@ impl Desk {
                 let text = format!("{triggers} triggers were never seen: the count jumped");
                 self.tell("triggers-skipped", camera, text);
             }
+            Fact::Changed => {
+                self.tell("plc-changed", camera, "another connection gives the commands".into());
+            }
+            Fact::EdgesLost => {
+                let text = "parts came, or the belt moved, unseen: open parts are refused";
+                self.tell("edges-lost", camera, text.into());
+            }
+            Fact::EncoderJumped(counts) => {
+                let text = format!("by {counts} counts at once: open parts are refused");
+                self.tell("encoder-jumped", camera, text);
+            }
         }
     }
 
@@ -377,7 +424,7 @@ impl Desk {
         }
         let kind = match end.why {
             Why::Verdict => None,
-            Why::NoFrame | Why::Crowded | Why::TooMany => {
+            Why::NoFrame | Why::Crowded | Why::TooMany | Why::Undated => {
                 count(&self.counters.missed);
                 Some("trigger-missed")
             }
@@ -438,8 +485,20 @@ impl Desk {
     /// The PLC writes registers.
     pub(super) fn write(&self, address: u16, words: &[u16]) -> Result<(), map::Refused> {
         let (camera, commands) = lock(&self.written).write(address, words)?;
-        self.command(camera, commands);
+        if let Some(commands) = commands {
+            self.command(camera, commands);
+        }
         Ok(())
+    }
+
+    /// Another one gives commands from now on.
+    pub(super) fn resync(&self) {
+        lock(&self.written).forget();
+        for lane in &self.lanes {
+            let mut post = lock(&lane.post);
+            post.resync(self.clock.monotonic());
+        }
+        self.wake.notify_one();
     }
 
     /// That is what the PLC says.
@@ -454,7 +513,15 @@ impl Desk {
 
     /// The PLC reads registers.
     pub(super) fn read(&self, address: u16, words: u16) -> Result<Vec<u16>, map::Refused> {
-        lock(&self.written).read(address, words, |camera| self.status(camera))
+        let words = lock(&self.written).read(address, words, |camera| self.status(camera))?;
+        for camera in 0..self.lanes.len() {
+            let flags = camera * usize::from(map::BLOCK) + usize::from(map::FLAGS_AT);
+            let place = flags.checked_sub(usize::from(address));
+            if let Some(flags) = place.and_then(|place| words.get(place)) {
+                self.was_read(camera, *flags);
+            }
+        }
+        Ok(words)
     }
 
     /// What the PLC reads of a camera.
@@ -468,6 +535,14 @@ impl Desk {
         map::encode(&post.status(now, state), self.order)
     }
 
+    /// The PLC has those flags.
+    pub(super) fn was_read(&self, camera: usize, flags: u16) {
+        if let Some(lane) = self.lanes.get(camera).filter(|_| map::strikes(flags)) {
+            let mut post = lock(&lane.post);
+            post.was_read(self.clock.monotonic());
+        }
+    }
+
     /// The bits of the flags of a camera.
     pub(super) fn bits(&self, address: u16, bits: u16) -> Result<Vec<bool>, map::Refused> {
         let (camera, first) = (usize::from(address / map::BLOCK), address % map::BLOCK);
@@ -475,7 +550,8 @@ impl Desk {
         if camera >= self.lanes.len() || bits == 0 || end > u16::BITS {
             return Err(map::Refused::Address);
         }
-        let flags = self.status(camera)[3];
+        let flags = self.status(camera)[usize::from(map::FLAGS_AT - map::STATUS_AT)];
+        self.was_read(camera, flags);
         Ok((u32::from(first)..end).map(|bit| flags >> bit & 1 == 1).collect())
     }
 }

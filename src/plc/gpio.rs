@@ -11,7 +11,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, Ordering::Release},
     },
     time::Duration,
 };
@@ -112,12 +112,14 @@ pub struct Edge {
 }
 
 /// What lines tell.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Inputs {
     /// Parts; `None` where no line announces them.
     pub edges: Option<mpsc::Receiver<Edge>>,
     /// The belt's position, where an encoder tells it.
     pub belt: Option<Arc<AtomicI64>>,
+    /// Set when more came than was told.
+    pub is_lost: Arc<AtomicBool>,
 }
 
 /// Why a line cannot be used.
@@ -150,7 +152,7 @@ pub enum LineError {
 /// Requests the lines: the outputs, inactive, and the inputs with a thread that reads them.
 pub fn open(
     options: &LineOptions,
-    clock: Arc<dyn Clock>,
+    clock: &dyn Clock,
 ) -> Result<(Box<dyn Lines>, Inputs), LineError> {
     let chip = Chip::from_path(&options.chip).map_err(|error| LineError::Chip {
         chip: options.chip.display().to_string(),
@@ -227,12 +229,12 @@ fn level(task: Task, levels: Levels) -> bool {
 fn read(
     options: &LineOptions,
     inputs: &BTreeMap<Task, Offset>,
-    clock: Arc<dyn Clock>,
+    clock: &dyn Clock,
 ) -> Result<Inputs, LineError> {
     let (send, edges) = mpsc::channel(EDGES_MAX);
     let belt = inputs.contains_key(&Task::EncoderA).then(Arc::default);
     if inputs.is_empty() {
-        return Ok(Inputs { edges: None, belt });
+        return Ok(Inputs::default());
     }
     let mut builder = Request::builder();
     builder.on_chip(&options.chip).with_consumer("sightline");
@@ -261,6 +263,7 @@ fn read(
         is_active(of(Task::EncoderA)),
         of(Task::EncoderB).map(|b| is_active(Some(b))),
     );
+    let is_lost: Arc<AtomicBool> = Arc::default();
     let reader = Reader {
         trigger: of(Task::Trigger),
         encoder_a: of(Task::EncoderA),
@@ -269,11 +272,26 @@ fn read(
         quadrature,
         belt: belt.clone(),
         send,
-        clock,
+        zero: Zero { station: clock.monotonic(), machine: machine_monotonic() },
+        seen: BTreeMap::new(),
+        is_lost: Arc::clone(&is_lost),
     };
     let thread = std::thread::Builder::new().name("gpio".into());
     thread.spawn(move || reader.run()).map_err(LineError::Thread)?;
-    Ok(Inputs { edges: Some(edges), belt })
+    Ok(Inputs { edges: Some(edges), belt, is_lost })
+}
+
+/// The same moment on both clocks, which run alike from different beginnings.
+#[derive(Clone, Copy, Debug)]
+struct Zero {
+    station: Duration,
+    machine: Duration,
+}
+
+impl Zero {
+    fn on_station(self, machine: Duration) -> Duration {
+        (self.station + machine).saturating_sub(self.machine)
+    }
 }
 
 struct Reader {
@@ -284,7 +302,10 @@ struct Reader {
     quadrature: Quadrature,
     belt: Option<Arc<AtomicI64>>,
     send: mpsc::Sender<Edge>,
-    clock: Arc<dyn Clock>,
+    zero: Zero,
+    /// The running number of each line's last edge.
+    seen: BTreeMap<Offset, u32>,
+    is_lost: Arc<AtomicBool>,
 }
 
 impl Reader {
@@ -294,16 +315,29 @@ impl Reader {
             match self.request.wait_edge_event(LOOK_UP_EVERY) {
                 Ok(false) => continue,
                 Ok(true) => {}
+                Err(_again) if is_interrupted() => continue,
                 Err(error) => return tracing::error!("gpio: {error}"),
             }
             match self.request.read_edge_event() {
                 Ok(event) => {
                     let at = Duration::from_nanos(event.timestamp_ns);
+                    if is_gap(self.seen.insert(event.offset, event.line_seqno), event.line_seqno) {
+                        self.lost("the kernel kept no more of a line's edges");
+                    }
                     self.edge(event.offset, event.kind, at);
                 }
+                Err(_again) if is_interrupted() => {}
                 Err(error) => return tracing::error!("gpio: {error}"),
             }
         }
+    }
+
+    /// Told before anything that follows from it.
+    fn lost(&mut self, why: &str) {
+        tracing::error!("gpio: {why}");
+        self.is_lost.store(true, Release);
+        // Where the belt was before says nothing of where it is.
+        self.quadrature.position += super::pusher::LEAP;
     }
 
     fn edge(&mut self, offset: Offset, kind: EdgeKind, kernel: Duration) {
@@ -315,17 +349,25 @@ impl Reader {
         }
         let position = self.quadrature.position;
         if let Some(belt) = &self.belt {
-            belt.store(position, Relaxed);
+            belt.store(position, Release);
         }
         if Some(offset) == self.trigger && is_active {
-            // The kernel's clock and the station's run alike, from different beginnings.
-            let age = machine_monotonic().saturating_sub(kernel);
-            let at = self.clock.monotonic().saturating_sub(age);
+            let at = self.zero.on_station(kernel);
             if self.send.try_send(Edge { at, position }).is_err() {
-                tracing::error!("gpio: a part's edge found no room");
+                self.lost("a part's edge found no room");
             }
         }
     }
+}
+
+/// Whether edges are missing between two numbers of one line; numbers begin at 1.
+fn is_gap(before: Option<u32>, number: u32) -> bool {
+    before.map_or(number > 1, |before| before.wrapping_add(1) != number)
+}
+
+/// Asked right after the call that failed: the crate's own error does not say it.
+fn is_interrupted() -> bool {
+    std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted
 }
 
 fn machine_monotonic() -> Duration {
@@ -399,6 +441,23 @@ mod tests {
     }
 
     #[test]
+    fn edges_that_the_kernel_did_not_keep_are_seen_by_their_numbers() {
+        let numbers = [(None, 1), (Some(1), 2), (Some(u32::MAX), 0)];
+        assert!(numbers.iter().all(|(before, number)| !is_gap(*before, *number)));
+        let gaps = [(None, 2), (Some(1), 3), (Some(5), 5), (Some(5), 1)];
+        assert!(gaps.iter().all(|(before, number)| is_gap(*before, *number)));
+    }
+
+    #[test]
+    fn a_moment_of_the_kernels_clock_is_one_of_the_stations() {
+        let ms = Duration::from_millis;
+        let zero = Zero { station: ms(50), machine: ms(7_000) };
+        assert_eq!([7_000, 7_030, 6_990].map(|at| zero.on_station(ms(at))), [50, 80, 40].map(ms));
+        // Before the station's clock began.
+        assert_eq!(zero.on_station(ms(10)), ms(0));
+    }
+
+    #[test]
     fn a_chip_that_is_not_there_is_told_with_a_remedy() {
         let options = LineOptions {
             chip: "/dev/gpiochip-of-no-board".into(),
@@ -406,8 +465,7 @@ mod tests {
             active_low: Vec::new(),
             debounce: Duration::ZERO,
         };
-        let clock = Arc::new(SystemClock::start());
-        let error = open(&options, clock).err().unwrap().to_string();
+        let error = open(&options, &SystemClock::start()).err().unwrap().to_string();
         assert!(error.contains("gpiochip-of-no-board") && error.contains("group gpio"), "{error}");
     }
 
@@ -423,8 +481,8 @@ mod tests {
             active_low: Vec::new(),
             debounce: Duration::ZERO,
         };
-        let clock = Arc::new(SystemClock::start());
-        let (mut lines, inputs) = open(&options, Arc::<SystemClock>::clone(&clock)).unwrap();
+        let clock = SystemClock::start();
+        let (mut lines, inputs) = open(&options, &clock).unwrap();
         let before = clock.monotonic();
         lines.set(Levels { reject: true, ..Levels::default() }).unwrap();
         let edge = inputs.edges.unwrap().blocking_recv().unwrap();

@@ -87,11 +87,13 @@ pub enum Why {
     Deadline,
     /// More parts are on their way than can be.
     TooMany,
+    /// It cannot be said when it came, or others came unseen.
+    Undated,
 }
 
 impl Why {
     /// All of them, in the order of their codes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Verdict,
         Self::State,
         Self::Plc,
@@ -102,6 +104,7 @@ impl Why {
         Self::UnknownHint,
         Self::Deadline,
         Self::TooMany,
+        Self::Undated,
     ];
 
     /// The words for it.
@@ -117,6 +120,7 @@ impl Why {
             Self::UnknownHint => "unknown product code",
             Self::Deadline => "no verdict in time",
             Self::TooMany => "too many parts at once",
+            Self::Undated => "its time is not certain",
         }
     }
 
@@ -168,6 +172,8 @@ pub struct Rule {
     pub verdict_within: Duration,
     /// From a result to its acknowledgement; `None` where nobody acknowledges, as on lines.
     pub acknowledged_within: Option<Duration>,
+    /// Whether a part must be alone from its trigger to its end, for what says its result names no part.
+    pub is_alone: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -245,13 +251,18 @@ impl Handshake {
                 let end = End::unjudged(Outcome::Fault, Why::TooMany);
                 return vec![Told::Ended(part, end), Told::Withdrawn(part, end.outcome)];
             }
+            (true, true) if self.rule.is_alone && self.outputs().busy => Some(Why::Crowded),
             (true, true) => None,
             (false, _) => Some(Why::State),
             (true, false) => Some(Why::Plc),
         };
+        let mut told = Vec::new();
+        if why == Some(Why::Crowded) {
+            self.end_open(Why::Crowded, &mut told);
+        }
         let end = why.map(|why| End::unjudged(Outcome::Fault, why));
         self.open.push_back(Open { part, end });
-        let mut told: Vec<Told> = end.map(|end| Told::Ended(part, end)).into_iter().collect();
+        told.extend(end.map(|end| Told::Ended(part, end)));
         self.go_on(part.at, &mut told);
         told
     }
@@ -269,6 +280,14 @@ impl Handshake {
             open.end = Some(end);
             told.push(Told::Ended(open.part, end));
         }
+        self.go_on(at, &mut told);
+        told
+    }
+
+    /// Nobody knows any more which parts those are that are open.
+    pub fn refuse(&mut self, why: Why, at: Duration) -> Vec<Told> {
+        let mut told = self.advance(at);
+        self.end_open(why, &mut told);
         self.go_on(at, &mut told);
         told
     }
@@ -423,6 +442,7 @@ mod tests {
     const RULE: Rule = Rule {
         verdict_within: Duration::from_millis(100),
         acknowledged_within: Some(Duration::from_millis(50)),
+        is_alone: false,
     };
 
     fn ms(millis: u64) -> Duration {
@@ -552,6 +572,27 @@ mod tests {
         it.trigger(part(2, 5));
         it.end(2, judged(Outcome::Fail), ms(6));
         assert_eq!(seen(&it), "R... 2 2:fail +0");
+    }
+
+    #[test]
+    fn where_results_name_no_part_two_at_once_are_both_faults() {
+        let mut it = Handshake::new(Rule { acknowledged_within: None, is_alone: true, ..RULE });
+        it.trust(true, ms(0));
+        it.trigger(part(1, 0));
+        it.end(1, judged(Outcome::Pass), ms(4));
+        assert_eq!(seen(&it), "R.C. 1 1:pass +0");
+        it.trigger(part(2, 5));
+        let told = it.trigger(part(3, 6));
+        let crowded = End::unjudged(Outcome::Fault, Why::Crowded);
+        for trigger in [2, 3] {
+            let at = trigger + 3;
+            assert!(told.contains(&Told::Ended(part(trigger, at), crowded)), "{told:?}");
+        }
+        assert!(it.end(2, judged(Outcome::Pass), ms(7)).is_empty());
+        assert_eq!(seen(&it), "R.C. 3 3:fault +0");
+        it.trigger(part(4, 8));
+        it.end(4, judged(Outcome::Pass), ms(9));
+        assert_eq!(seen(&it), "R... 4 4:pass +0");
     }
 
     #[derive(Clone, Debug)]

@@ -12,6 +12,8 @@ use crate::state::State;
 pub const BLOCK: u16 = 100;
 /// Where in a block the PLC reads.
 pub const STATUS_AT: u16 = 50;
+/// Where in a block its flags are.
+pub const FLAGS_AT: u16 = 53;
 /// This map's version.
 pub const VERSION: u16 = 1;
 /// Registers that the PLC writes.
@@ -115,7 +117,7 @@ pub const STATUS: [Field; 15] = [
         1,
         "why",
         "0 the verdict says it, 1 station does not run, 2 PLC was not there, 3 no frame in time, 4 two parts too close, \
-         5 frame lost, 6 another product than announced, 7 unknown product code, 8 no verdict in time, 9 too many parts at once",
+         5 frame lost, 6 another product than announced, 7 unknown product code, 8 no verdict in time, 9 too many parts at once, 10 its time is not certain",
     ),
     field(
         60,
@@ -183,23 +185,44 @@ pub enum Refused {
 pub struct Written {
     order: WordOrder,
     blocks: Vec<[u16; COMMAND_WORDS as usize]>,
+    /// Which registers of each block somebody has written, a bit each.
+    seen: Vec<u16>,
+    /// Those without which nothing is known.
+    needed: u16,
 }
 
 impl Written {
-    /// Nothing, for so many cameras.
-    pub fn new(order: WordOrder, cameras: usize) -> Self {
-        Self { order, blocks: vec![[0; COMMAND_WORDS as usize]; cameras] }
+    /// Nothing, for so many cameras; whether the encoder's registers count.
+    pub fn new(order: WordOrder, cameras: usize, has_encoder: bool) -> Self {
+        let needed = if has_encoder { 0xff } else { 0x3f };
+        let blocks = vec![[0; COMMAND_WORDS as usize]; cameras];
+        Self { order, blocks, seen: vec![0; cameras], needed }
     }
 
-    /// Takes registers from that address on, all or none; the camera whose block they are in.
-    pub fn write(&mut self, address: u16, words: &[u16]) -> Result<(usize, Commands), Refused> {
+    /// Another one writes from now on: what stands there is not its.
+    pub fn forget(&mut self) {
+        self.seen.fill(0);
+    }
+
+    /// Takes registers from that address on, all or none; the camera whose block they are in, and what they say together
+    /// as soon as each has been written once.
+    pub fn write(
+        &mut self,
+        address: u16,
+        words: &[u16],
+    ) -> Result<(usize, Option<Commands>), Refused> {
         let camera = usize::from(address / BLOCK);
         let first = usize::from(address % BLOCK);
         let block = self.blocks.get_mut(camera).ok_or(Refused::Address)?;
         let range = first..first.saturating_add(words.len());
         let place = block.get_mut(range).filter(|place| !place.is_empty());
         place.ok_or(Refused::Address)?.copy_from_slice(words);
-        Ok((camera, Commands::decode(block, self.order)))
+        let commands = Commands::decode(block, self.order);
+        let seen = self.seen.get_mut(camera).ok_or(Refused::Address)?;
+        // The range lies in the block, which is shorter than a word has bits.
+        *seen |= (first..first + words.len()).fold(0, |bits, place| bits | 1 << place);
+        let is_whole = *seen & self.needed == self.needed;
+        Ok((camera, is_whole.then_some(commands)))
     }
 
     /// So many registers from that address on; those that are nobody's say 0.
@@ -278,6 +301,11 @@ pub fn flags(outputs: &Outputs, strikes: bool) -> u16 {
     bits.iter().rev().fold(0, |flags, bit| flags << 1 | u16::from(*bit))
 }
 
+/// Whether the PLC that reads these flags learns from them that the pusher strikes.
+pub fn strikes(flags: u16) -> bool {
+    flags >> 5 & 1 == 1
+}
+
 fn state_code(state: State) -> u16 {
     let place = State::ALL.iter().position(|one| *one == state);
     place.and_then(|place| u16::try_from(place).ok()).unwrap_or(u16::MAX)
@@ -353,6 +381,7 @@ mod tests {
         let expected =
             [1, 77, 2, 0b10_1101, 3, 9, 1, 0xe240, 3, 6, 7, 3, 0xd090, 125, 2, 0, 5, 0, 0, 0];
         assert_eq!(words, expected);
+        assert!(strikes(words[3]) && !strikes(0b01_1111));
         words = encode(&status(), WordOrder::Little);
         assert_eq!((words[6], words[7]), (0xe240, 1));
         let outputs = Outputs { shown: None, ..status().outputs };
@@ -377,10 +406,16 @@ mod tests {
 
     #[test]
     fn only_what_is_the_plcs_can_be_written() {
-        let mut written = Written::new(WordOrder::Big, 2);
-        let (camera, commands) = written.write(100, &[5, 6, 0, 7]).unwrap();
+        let mut written = Written::new(WordOrder::Big, 2, false);
+        assert_eq!(written.write(100, &[5, 6, 0, 7]), Ok((1, None)));
         let expected = Commands { heartbeat: 5, trigger_count: 6, part: 7, ..Commands::default() };
-        assert_eq!((camera, commands), (1, expected));
+        assert_eq!(written.write(104, &[0, 0]), Ok((1, Some(expected))));
+        // The next one who writes says each of them anew.
+        written.forget();
+        assert_eq!(written.write(100, &[5]), Ok((1, None)));
+        let mut with_encoder = Written::new(WordOrder::Big, 1, true);
+        assert_eq!(with_encoder.write(0, &[5, 6, 0, 7, 0, 0]), Ok((0, None)));
+        assert_eq!(with_encoder.write(6, &[0, 0]), Ok((0, Some(expected))));
         for (address, len) in
             [(7, 3), (9, 1), (50, 1), (109, 1), (200, 1), (65_535, 1), (0, 0), (0, 123)]
         {

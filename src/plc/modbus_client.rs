@@ -66,6 +66,7 @@ async fn once(desk: &Desk, context: &mut Context, address: u16) -> Result<(), St
         let wrote = context.write_multiple_registers(at, &status).await;
         let wrote = wrote.map_err(|error| error.to_string())?;
         wrote.map_err(|exception| format!("write registers {at}: {exception}"))?;
+        desk.was_read(camera, status[usize::from(map::FLAGS_AT - map::STATUS_AT)]);
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const READ_WORDS_MAX: u16 = 125;
 /// What follows a head: the unit, and 253 bytes of a request at most.
 const REQUEST_BYTES_MAX: u16 = 254;
-/// Out of descriptors, most likely: others will close theirs.
+/// Out of descriptors, most likely. The server ends with it, and every connection as well, which is told: each comes anew.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What connections share.
@@ -47,8 +47,8 @@ struct Shared {
     unit: u8,
     places: Arc<Semaphore>,
     connections: AtomicU64,
-    /// The connection that gives commands, and when it last did.
-    commander: Mutex<Option<(u64, Duration)>>,
+    /// The connection that gives commands or last gave them, and when it did; no time where it has ended.
+    commander: Mutex<Option<(u64, Option<Duration>)>>,
     /// Whose connection ended last.
     ended: Mutex<Option<IpAddr>>,
 }
@@ -85,7 +85,8 @@ pub(super) async fn serve(desk: &Arc<Desk>, listener: TcpListener) {
         let told = Arc::clone(&shared);
         let on_error = move |error: io::Error| told.failed(&error);
         if let Err(error) = server.serve(&on_connected, on_error).await {
-            shared.desk.tell("plc-refused", "modbus", error.to_string());
+            let text = format!("every connection: {error}");
+            shared.desk.tell("plc-broke-off", "modbus", text);
         }
         tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
     }
@@ -204,14 +205,19 @@ impl Connection {
         let desk = &self.shared.desk;
         let now = desk.clock.monotonic();
         {
-            let commander = lock(&self.shared.commander);
+            let commander = *lock(&self.shared.commander);
             let within = desk.options.watchdog;
             // Two that give commands would undo one another's.
-            let is_taken = |(id, at): &(u64, Duration)| *id != self.id && *at + within >= now;
-            if commander.as_ref().is_some_and(is_taken) {
+            let is_other = commander.is_none_or(|(id, _)| id != self.id);
+            let at = commander.and_then(|(_, at)| at);
+            if is_other && at.is_some_and(|at| at + within >= now) {
                 let text = format!("{}: another connection gives the commands", self.peer);
                 desk.tell("plc-turned-away", "modbus", text);
                 return Err(ExceptionCode::ServerDeviceBusy);
+            }
+            if is_other {
+                // What stands in the registers is the other's, and no word of this one.
+                desk.resync();
             }
         }
         if let Err(refused) = desk.write(address, words) {
@@ -220,7 +226,7 @@ impl Connection {
             desk.tell("plc-garbage", "modbus", text);
             return Err(exception(refused));
         }
-        *lock(&self.shared.commander) = Some((self.id, now));
+        *lock(&self.shared.commander) = Some((self.id, Some(now)));
         Ok(())
     }
 }
@@ -228,8 +234,8 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let mut commander = lock(&self.shared.commander);
-        if commander.is_some_and(|(id, _)| id == self.id) {
-            *commander = None;
+        if let Some((_, at)) = commander.as_mut().filter(|(id, _)| *id == self.id) {
+            *at = None;
         }
         *lock(&self.shared.ended) = Some(self.peer);
     }

@@ -116,7 +116,9 @@ impl Pairing {
         if self.triggers.len() >= PARTS_MAX {
             return vec![Settled::Missed { trigger, why: Missed::TooMany }];
         }
-        self.triggers.push_back((trigger, expected));
+        // One whose telling was held up belongs before those that came after it.
+        let place = self.triggers.partition_point(|(_, other)| *other <= expected);
+        self.triggers.insert(place, (trigger, expected));
         Vec::new()
     }
 
@@ -203,7 +205,7 @@ impl Pairing {
                 }
             }
         }
-        self.triggers.make_contiguous().sort_unstable();
+        self.triggers.make_contiguous().sort_unstable_by_key(|(trigger, at)| (*at, *trigger));
         // Frames that no trigger is near: none can come any more, for a trigger is expected after it came.
         let near = |at: Duration, (_, expected): &Placed| expected.abs_diff(at) <= within;
         let triggers = &self.triggers;
@@ -287,6 +289,8 @@ mod tests {
         check("t0 f10 f60", "1=2");
         check("t0 f10 f61", "1:NoFrame");
         check("f100 t100 f110 f133", "1=3");
+        // Two are told in the wrong order: each has its own frame all the same.
+        check("t50 t0 f30 f80", "2=1 1=2");
         // A trigger that is told after its frame has been let go has none.
         check("f200 t180", "1:NoFrame");
         // Both would be shown by one frame.

@@ -25,7 +25,7 @@ use crate::{
 /// Facts that may wait to be told; what is beyond is counted.
 const FACTS_MAX: usize = 1_024;
 /// A trigger count that jumps by more is no count of triggers any more, but another program's.
-const SKIPPED_MAX: u16 = 1_000;
+const STEPS_MAX: u16 = 1_000;
 
 /// What the lines do where nothing may be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub enum Fact {
     Withdrawn(Part),
     /// It was struck.
     Struck(u64),
-    /// It was to be struck, and its place had gone by.
+    /// It was to be struck, and was not in its place.
     PulseMissed(u64),
     /// A verdict came after its part's end.
     VerdictLate {
@@ -83,6 +83,12 @@ pub enum Fact {
     Lost(&'static str),
     /// So many of its triggers were never seen.
     Skipped(u16),
+    /// Another connection gives the commands.
+    Changed,
+    /// Lines told of fewer parts than came.
+    EdgesLost,
+    /// The encoder went by so much at once that it says nothing of the belt.
+    EncoderJumped(u64),
 }
 
 /// What is known of a frame that a part has, or may have.
@@ -138,7 +144,7 @@ pub struct Status {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a line of its own")]
 pub struct Levels {
-    /// The last part passed; until the next one ends.
+    /// The last part passed, and none has come since.
     pub ok: bool,
     /// The part at the pusher is to go.
     pub reject: bool,
@@ -165,9 +171,18 @@ pub struct Post {
     judged: BTreeMap<u64, Result<Judged, Why>>,
     /// What the PLC wrote last; `None` until it is in step.
     commands: Option<Commands>,
+    /// When it last wrote, whatever that was; `None` until it is in step.
+    wrote: Option<Duration>,
+    /// The last trigger count that parts are known up to.
+    counted: Option<u16>,
     /// When it last gave a sign of life.
     heard: Option<Duration>,
     is_lost: bool,
+    /// Parts may have come that nobody saw, and lie between sensor and pusher.
+    is_unseen: bool,
+    /// When the belt's position was last read, and the last reading that the pusher has looked at.
+    read_at: Duration,
+    looked: Duration,
     facts: VecDeque<Fact>,
     facts_lost: u64,
 }
@@ -185,8 +200,13 @@ impl Post {
             ties: BTreeMap::new(),
             judged: BTreeMap::new(),
             commands: None,
+            wrote: None,
+            counted: None,
             heard: None,
             is_lost: true,
+            is_unseen: true,
+            read_at: Duration::ZERO,
+            looked: Duration::ZERO,
             facts: VecDeque::new(),
             facts_lost: 0,
             rule,
@@ -195,40 +215,159 @@ impl Post {
 
     /// The PLC wrote its registers.
     pub fn command(&mut self, commands: Commands, at: Duration) {
-        if let Some(encoder) = &mut self.encoder {
-            self.position = encoder.see(commands.encoder);
-        }
         // First of all: a deadline that has passed is not saved by a write that comes after it.
         self.advance(at);
-        let Some(before) = self.commands.replace(commands) else { return };
+        let since = Origin { at: self.wrote.replace(at).unwrap_or(at), position: self.position };
+        self.see_encoder(commands.encoder, at);
+        let Some(before) = self.commands.replace(commands) else {
+            self.counted.get_or_insert(commands.trigger_count);
+            return;
+        };
         let is_alive = (before.heartbeat, before.trigger_count, before.acknowledged)
             != (commands.heartbeat, commands.trigger_count, commands.acknowledged);
         if is_alive {
             self.heard = Some(at);
         }
         if self.is_lost {
-            // Where it is when it begins to live: a trigger from before is not a part that comes now.
             if is_alive {
-                self.is_lost = false;
-                self.handshake.connect(commands.acknowledged);
-                self.tell(Fact::Connected);
+                self.connect(commands, at);
             }
             return;
         }
         let told = self.handshake.acknowledge(commands.acknowledged, at);
         self.take(told, at);
-        let is_new = commands.trigger_count != before.trigger_count && commands.trigger_count != 0;
-        if is_new {
-            let skipped = skipped(before.trigger_count, commands.trigger_count);
-            if skipped > 0 {
-                self.tell(Fact::Skipped(skipped));
-            }
-            self.trigger(commands.part, commands.hint, at);
+        if commands.trigger_count != before.trigger_count {
+            self.counted = Some(commands.trigger_count);
+            self.count_to(&before, &commands, since, at);
+        }
+        self.begin(at);
+    }
+
+    /// Where the PLC is when it begins to live: a trigger from before is not a part that comes now.
+    fn connect(&mut self, commands: Commands, at: Duration) {
+        self.is_lost = false;
+        self.handshake.connect(commands.acknowledged);
+        self.tell(Fact::Connected);
+        let counted = self.counted.replace(commands.trigger_count);
+        let unseen = counted.and_then(|counted| steps(counted, commands.trigger_count));
+        if let Some(unseen) = unseen.filter(|unseen| *unseen > 0) {
+            self.tell(Fact::Skipped(unseen));
+        }
+        self.lose_positions();
+        self.is_unseen = true;
+        self.begin(at);
+    }
+
+    /// The trigger's count is another one than at the last write.
+    fn count_to(&mut self, before: &Commands, now: &Commands, since: Origin, at: Duration) {
+        if now.trigger_count == 0 {
+            // It counts anew: what came meanwhile nobody knows.
+            self.is_unseen = true;
+            return;
+        }
+        // 0 is none: it begins to count.
+        let steps = if before.trigger_count == 0 {
+            Some(1)
+        } else {
+            steps(before.trigger_count, now.trigger_count)
+        };
+        let skipped = steps.map_or(0, |steps| steps.saturating_sub(1));
+        if skipped > 0 {
+            self.tell(Fact::Skipped(skipped));
+        }
+        // It came since the last write: the longer ago that is, the more frames could be its.
+        let is_late = since.at + self.rule.pairing.within < at;
+        let is_doubtful = is_late || skipped > 0 || steps.is_none();
+        if is_doubtful {
+            let here = Origin { at, position: self.position };
+            let has_room = self.pusher.as_mut().is_none_or(|it| it.strike_between(since, here));
+            self.is_unseen |= !has_room || steps.is_none();
+        }
+        self.arrive(now.part, now.hint, at, is_doubtful);
+    }
+
+    /// Another one gives commands from now on, whose registers are to be learned first.
+    pub fn resync(&mut self, at: Duration) {
+        self.advance(at);
+        self.commands = None;
+        self.wrote = None;
+        self.heard = None;
+        if !self.is_lost {
+            self.disconnect(at);
+            self.tell(Fact::Changed);
+        }
+    }
+
+    fn disconnect(&mut self, at: Duration) {
+        self.is_lost = true;
+        let told = self.handshake.disconnect();
+        self.take(told, at);
+        self.lose_positions();
+        self.is_unseen = true;
+    }
+
+    /// The belt's counter says so.
+    fn see_encoder(&mut self, raw: u32, at: Duration) {
+        let Some(encoder) = &mut self.encoder else { return };
+        let before = encoder.position();
+        let position = encoder.see(raw);
+        self.read_at = at;
+        let place = self.rule.pusher.map(|pusher| pusher.place);
+        let moved = position.abs_diff(before);
+        if let Some(pusher::Place::Counts(counts)) = place
+            && moved > u64::from(counts)
+        {
+            // From a sensor to the pusher and further between two looks: that is no belt.
+            self.tell(Fact::EncoderJumped(moved));
+            let told = self.handshake.refuse(Why::Undated, at);
+            self.take(told, at);
+            self.lose_positions();
+            self.is_unseen = true;
+        } else {
+            self.position = position;
+        }
+    }
+
+    /// Nothing is known any more of where parts are by the encoder.
+    fn lose_positions(&mut self) {
+        if let Some(encoder) = &mut self.encoder {
+            self.position = encoder.restart();
+        }
+        let missed = self.pusher.as_mut().map(Pusher::lose_positions).unwrap_or_default();
+        for told in missed {
+            self.pulse(told);
+        }
+    }
+
+    /// Lines told of fewer parts than came.
+    pub fn edges_lost(&mut self, at: Duration) {
+        self.tell(Fact::EdgesLost);
+        let told = self.handshake.refuse(Why::Undated, at);
+        self.take(told, at);
+        self.lose_positions();
+        self.is_unseen = true;
+        self.begin(at);
+    }
+
+    /// As soon as all is trusted again, whatever lies between sensor and pusher is struck: parts may be among it that
+    /// nobody saw, and what comes from now on is behind them.
+    fn begin(&mut self, at: Duration) {
+        if !self.is_unseen || self.handshake.outputs().safe {
+            return;
+        }
+        self.is_unseen = false;
+        let here = Origin { at, position: self.position };
+        if let Some(pusher) = &mut self.pusher {
+            pusher.strike_all(here);
         }
     }
 
     /// A part came, by that number.
     pub fn trigger(&mut self, number: u32, hint: u16, at: Duration) {
+        self.arrive(number, hint, at, false);
+    }
+
+    fn arrive(&mut self, number: u32, hint: u16, at: Duration, is_doubtful: bool) {
         self.advance(at);
         self.triggers += 1;
         let part = Part { trigger: self.triggers, number, hint, at, position: self.position };
@@ -236,6 +375,13 @@ impl Post {
         self.tell(Fact::Triggered(part));
         let told = self.handshake.trigger(part);
         self.take(told, at);
+        let origin = Origin { at, position: part.position };
+        let is_struck = self.pusher.as_ref().is_some_and(|it| it.is_struck_anyway(origin));
+        if is_doubtful || is_struck {
+            let why = if is_doubtful { Why::Undated } else { Why::Crowded };
+            let told = self.handshake.end(part.trigger, End::unjudged(Outcome::Fault, why), at);
+            self.take(told, at);
+        }
         // Even one that has ended: a frame in its time may be its, and not the next part's.
         let settled = self.pairing.trigger(part.trigger, at);
         self.settle(settled, at);
@@ -250,8 +396,9 @@ impl Post {
     }
 
     /// The belt's encoder on lines says so.
-    pub fn belt(&mut self, position: i64) {
+    pub fn belt(&mut self, position: i64, at: Duration) {
         self.position = position;
+        self.read_at = at;
     }
 
     /// A frame was captured; whether a part asked for it.
@@ -294,9 +441,10 @@ impl Post {
     pub fn trust(&mut self, is_trusted: bool, at: Duration) {
         let told = self.handshake.trust(is_trusted, at);
         self.take(told, at);
+        self.begin(at);
     }
 
-    /// Time goes by.
+    /// Time goes by: deadlines.
     pub fn advance(&mut self, now: Duration) {
         let settled = self.pairing.advance(now);
         self.settle(settled, now);
@@ -310,13 +458,42 @@ impl Post {
         }
         let is_silent = |within| self.heard.is_some_and(|heard| heard + within < now);
         if !self.is_lost && self.rule.watchdog.is_some_and(is_silent) {
-            self.is_lost = true;
-            let told = self.handshake.disconnect();
-            self.take(told, now);
+            self.disconnect(now);
             self.tell(Fact::Lost("no sign of life"));
         }
+        self.begin(now);
+    }
+
+    /// The pusher's turn, by whoever sets the lines next: [`Self::shown`] is to follow.
+    pub fn drive(&mut self, now: Duration) {
+        self.advance(now);
         let here = Origin { at: now, position: self.position };
-        let struck = self.pusher.as_mut().map(|pusher| pusher.advance(here)).unwrap_or_default();
+        let looked = std::mem::replace(&mut self.looked, self.read_at);
+        let pusher = self.pusher.as_mut();
+        let missed = pusher.map(|pusher| pusher.advance(here, looked)).unwrap_or_default();
+        for told in missed {
+            self.pulse(told);
+        }
+    }
+
+    /// The lines are as [`Self::levels`] says: what is struck is struck.
+    pub fn shown(&mut self, now: Duration) {
+        if !self.is_held() {
+            self.struck(now);
+        }
+    }
+
+    /// What lines should have shown they may not have shown.
+    pub fn not_shown(&mut self) {
+        self.is_unseen = true;
+    }
+
+    fn is_held(&self) -> bool {
+        self.rule.pusher.is_some_and(|pusher| pusher.is_held)
+    }
+
+    fn struck(&mut self, now: Duration) {
+        let struck = self.pusher.as_mut().map(|pusher| pusher.shown(now)).unwrap_or_default();
         for told in struck {
             self.pulse(told);
         }
@@ -329,6 +506,18 @@ impl Post {
         let pusher = self.pusher.as_ref().and_then(Pusher::next_due);
         let parts = [self.pairing.next_due(), self.handshake.next_due(), pusher, silent];
         parts.into_iter().flatten().min()
+    }
+
+    /// The PLC has read that the pusher strikes, where no line shows it.
+    pub fn was_read(&mut self, now: Duration) {
+        if self.is_held() {
+            self.struck(now);
+        }
+    }
+
+    /// Whether the PLC's registers tell where the belt is.
+    pub fn has_encoder(&self) -> bool {
+        self.encoder.is_some()
     }
 
     /// What the PLC reads.
@@ -348,7 +537,7 @@ impl Post {
         let outputs = self.handshake.outputs();
         let passed = outputs.shown.is_some_and(|shown| shown.end.outcome == Outcome::Pass);
         Levels {
-            ok: passed && !outputs.safe,
+            ok: passed && !outputs.safe && !outputs.busy && outputs.waiting == 0,
             reject: self.strikes(now, &outputs),
             busy: outputs.busy,
             ready: outputs.ready,
@@ -487,8 +676,11 @@ impl Post {
     fn strike(&mut self, part: Part, at: Duration) {
         let origin = Origin { at: part.at, position: part.position };
         let here = Origin { at, position: self.position };
-        let told =
-            self.pusher.as_mut().and_then(|pusher| pusher.reject(part.trigger, origin, here));
+        let Some(pusher) = &mut self.pusher else { return };
+        let is_full = pusher.is_full();
+        let told = pusher.reject(part.trigger, origin, here);
+        // Whichever it is that found no place: all go.
+        self.is_unseen |= is_full;
         if let Some(told) = told {
             self.pulse(told);
         }
@@ -513,15 +705,13 @@ impl Post {
     }
 }
 
-/// Triggers between two counts, of which 0 is none.
-fn skipped(before: u16, now: u16) -> u16 {
-    if before == 0 {
-        // It begins to count.
-        return 0;
+/// From one count to another, of which 0 is none; `None` where they are not of one row.
+fn steps(before: u16, now: u16) -> Option<u16> {
+    if now == 0 && before != 0 {
+        return None;
     }
-    let steps = if now > before { now - before } else { now.saturating_add(u16::MAX - before) };
-    let skipped = steps.saturating_sub(1);
-    if skipped > SKIPPED_MAX { 0 } else { skipped }
+    let steps = if now >= before { now - before } else { now.saturating_add(u16::MAX - before) };
+    (steps <= STEPS_MAX).then_some(steps)
 }
 
 #[cfg(test)]
@@ -541,8 +731,13 @@ mod tests {
             handshake: handshake::Rule {
                 verdict_within: ms(100),
                 acknowledged_within: Some(ms(200)),
+                is_alone: false,
             },
-            pusher: Some(pusher::Rule { place: pusher::Place::After(ms(300)), pulse: ms(20) }),
+            pusher: Some(pusher::Rule {
+                place: pusher::Place::After(ms(300)),
+                pulse: ms(20),
+                is_held: false,
+            }),
             safe: Safe::Reject,
             encoder: None,
             watchdog: Some(ms(200)),
@@ -554,12 +749,14 @@ mod tests {
         Judged { outcome, product: Some(product.into()), score: Some(0.1), p_value: Some(0.5) }
     }
 
-    /// A post whose PLC has said its first words at 0.
+    /// A post whose PLC has said its first words at 0, and on whose belt nothing is left from before.
     fn post(rule: Rule) -> Post {
+        let pusher = rule.pusher.map(Pusher::new);
         let mut post = Post::new(rule);
         post.trust(true, ms(0));
         post.command(commands(99, 0, 0), ms(0));
         post.command(Commands::default(), ms(0));
+        post.pusher = pusher;
         post
     }
 
@@ -609,8 +806,9 @@ mod tests {
         let (facts, _) = post.take_facts();
         assert!(facts.contains(&Fact::Skipped(1)), "{facts:?}");
         assert_eq!(
-            [(0, 9), (65_535, 1), (65_534, 1), (57, 1), (3, 4)].map(|(a, b)| skipped(a, b)),
-            [0, 0, 1, 0, 0]
+            [(0, 9), (65_535, 1), (65_534, 1), (57, 1), (3, 4), (3, 0), (7, 7)]
+                .map(|(a, b)| steps(a, b)),
+            [Some(9), Some(1), Some(2), None, Some(1), None, Some(0)]
         );
     }
 
@@ -633,17 +831,18 @@ mod tests {
             facts.iter().any(|fact| matches!(fact, Fact::Withdrawn(part) if part.number == 501));
         assert!(withdrawn, "{facts:?}");
         // Its pass was taken back: it is struck at its place.
-        post.advance(ms(301));
+        post.drive(ms(301));
+        post.shown(ms(301));
         assert!(post.take_facts().0.contains(&Fact::Struck(1)));
         assert!(post.levels(ms(302)).reject);
-        post.advance(ms(500));
+        post.drive(ms(500));
         assert_eq!(post.levels(ms(500)), Levels { reject: true, ..Levels::default() });
     }
 
     #[test]
     fn a_part_is_struck_where_the_belts_counter_says_that_it_is() {
         let place = pusher::Place::Counts(100);
-        let pusher = Some(pusher::Rule { place, pulse: ms(20) });
+        let pusher = Some(pusher::Rule { place, pulse: ms(20), is_held: false });
         let mut post = post(Rule { pusher, encoder: Some(Width::Bits16), ..rule() });
         let mut at = |beat: u16, encoder: u32, trigger_count: u16| {
             let now = u64::from(beat) * 10;
@@ -653,7 +852,7 @@ mod tests {
                 assert_eq!(post.frame(1, ms(now)), Wanted::Yes);
                 post.verdict(1, judged(Outcome::Fail, "cap"), ms(now));
             }
-            post.advance(ms(now));
+            post.drive(ms(now));
             post.levels(ms(now)).reject
         };
         // The counter wraps on the way, and the belt stands still for a while before the place.
@@ -675,6 +874,127 @@ mod tests {
         let shown = post.status(ms(104), State::Running).outputs.shown.unwrap();
         assert_eq!(shown.end.outcome, Outcome::Late);
         assert_eq!(post.part_of(3), None);
+    }
+
+    #[test]
+    fn what_lay_on_the_belt_at_the_start_is_struck_until_it_has_gone_by() {
+        let mut post = Post::new(rule());
+        post.trust(true, ms(0));
+        post.command(commands(1, 5, 0), ms(90));
+        post.command(commands(2, 7, 0), ms(100));
+        // Two came before it was in step.
+        assert!(post.take_facts().0.contains(&Fact::Skipped(2)));
+        for at in 100..600 {
+            if at % 10 == 0 {
+                post.command(commands(u16::try_from(at).unwrap(), 7, 0), ms(at));
+            }
+            post.drive(ms(at));
+            post.shown(ms(at));
+            assert_eq!(post.levels(ms(at)).reject, at < 420, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_trigger_that_comes_late_is_a_fault_and_takes_no_other_parts_frame() {
+        let mut post = post(rule());
+        // The PLC did not write for longer than a frame may take: whose frame comes next nobody knows.
+        post.command(commands(1, 1, 0), ms(51));
+        post.frame(1, ms(60));
+        post.verdict(1, judged(Outcome::Pass, "cap"), ms(61));
+        let shown = post.status(ms(62), State::Running).outputs.shown.unwrap();
+        assert_eq!((shown.end.outcome, shown.end.why), (Outcome::Fault, Why::Undated));
+        let count = post.status(ms(62), State::Running).outputs.count;
+        post.command(Commands { acknowledged: count, ..commands(2, 1, 0) }, ms(70));
+        post.command(Commands { acknowledged: count, ..commands(3, 2, 0) }, ms(80));
+        post.frame(2, ms(90));
+        post.verdict(2, judged(Outcome::Pass, "cap"), ms(91));
+        let shown = post.status(ms(92), State::Running).outputs.shown.unwrap();
+        assert_eq!((shown.part.number, shown.end.outcome), (502, Outcome::Pass));
+        // Wherever between the two writes the late one came, it is struck there.
+        for at in 92..600 {
+            if at % 10 == 0 {
+                let beat = u16::try_from(at).unwrap();
+                post.command(Commands { acknowledged: count + 1, ..commands(beat, 2, 0) }, ms(at));
+            }
+            post.drive(ms(at));
+            assert_eq!(post.levels(ms(at)).reject, (300..371).contains(&at), "{at}");
+        }
+    }
+
+    #[test]
+    fn another_connections_registers_are_no_part() {
+        let mut post = post(rule());
+        post.command(commands(1, 1, 0), ms(1));
+        post.take_facts();
+        post.resync(ms(5));
+        let (facts, _) = post.take_facts();
+        assert!(facts.contains(&Fact::Changed) && !post.is_connected(), "{facts:?}");
+        // The first words say where it is, the second that it lives.
+        post.command(commands(9, 44, 0), ms(6));
+        assert!(!post.is_connected());
+        post.command(commands(10, 44, 0), ms(7));
+        assert!(post.is_connected());
+        let (facts, _) = post.take_facts();
+        assert!(!facts.iter().any(|fact| matches!(fact, Fact::Triggered(_))), "{facts:?}");
+    }
+
+    #[test]
+    fn an_encoder_that_jumps_says_nothing_of_parts_on_the_belt() {
+        let place = pusher::Place::Counts(100);
+        let pusher = Some(pusher::Rule { place, pulse: ms(20), is_held: false });
+        let mut post = post(Rule { pusher, encoder: Some(Width::Bits32), ..rule() });
+        let mut at = |beat: u16, encoder: u32, trigger_count: u16| {
+            let now = u64::from(beat) * 10;
+            let commands = Commands { encoder, ..commands(beat, trigger_count, 0) };
+            post.command(commands, ms(now));
+            if beat == 2 {
+                post.frame(1, ms(now));
+                post.verdict(1, judged(Outcome::Fail, "cap"), ms(now));
+            }
+            post.drive(ms(now));
+            post.shown(ms(now));
+            (post.levels(ms(now)).reject, post.take_facts().0)
+        };
+        assert!(!at(1, 10, 1).0 && !at(2, 20, 1).0);
+        let (is_struck, facts) = at(3, 5_000, 1);
+        assert!(facts.contains(&Fact::PulseMissed(1)), "{facts:?}");
+        assert!(facts.contains(&Fact::EncoderJumped(4_980)) && is_struck, "{facts:?}");
+        // All that may lie there is struck, until a whole way has gone by.
+        assert!(at(4, 5_001, 1).0 && at(5, 5_099, 1).0 && at(6, 5_102, 1).0);
+        assert!(at(7, 5_110, 1).0 && !at(8, 5_120, 1).0);
+    }
+
+    #[test]
+    fn edges_that_were_lost_make_faults_of_open_parts() {
+        let handshake = handshake::Rule { acknowledged_within: None, ..rule().handshake };
+        let mut post = Post::new(Rule { handshake, watchdog: None, ..rule() });
+        post.trust(true, ms(0));
+        post.pusher = rule().pusher.map(Pusher::new);
+        post.edge(0, ms(1));
+        assert!(!post.levels(ms(2)).ok && post.levels(ms(2)).busy);
+        post.edges_lost(ms(3));
+        let (facts, _) = post.take_facts();
+        let is_refused =
+            |fact: &Fact| matches!(fact, Fact::Ended(_, end, _) if end.why == Why::Undated);
+        assert!(facts.iter().any(is_refused) && facts.contains(&Fact::EdgesLost), "{facts:?}");
+        post.drive(ms(4));
+        assert!(post.levels(ms(4)).reject && post.levels(ms(322)).reject);
+    }
+
+    #[test]
+    fn the_line_ok_is_active_only_while_no_other_part_is_there() {
+        let handshake = handshake::Rule { acknowledged_within: None, ..rule().handshake };
+        let mut post = Post::new(Rule { handshake, watchdog: None, pusher: None, ..rule() });
+        post.trust(true, ms(0));
+        post.edge(0, ms(1));
+        post.frame(1, ms(2));
+        post.verdict(1, judged(Outcome::Pass, "cap"), ms(3));
+        assert!(post.levels(ms(3)).ok);
+        post.edge(0, ms(4));
+        assert!(!post.levels(ms(4)).ok);
+        post.frame(2, ms(5));
+        post.verdict(2, judged(Outcome::Fail, "cap"), ms(6));
+        assert!(!post.levels(ms(6)).ok && !post.levels(ms(6)).busy);
     }
 
     /// What a frame goes through.
@@ -703,6 +1023,137 @@ mod tests {
         prop::collection::vec(way, 1..50)
     }
 
+    /// What goes wrong, from when on and for how long.
+    #[derive(Clone, Copy, Debug)]
+    enum Trouble {
+        /// The PLC's program stands still: what comes meanwhile it announces afterwards, as one.
+        Silent,
+        /// The station does not run.
+        Untrusted,
+        /// The PLC takes no results.
+        Deaf,
+        /// The station is dead, and begins anew.
+        Dead,
+    }
+
+    fn troubles() -> impl Strategy<Value = Vec<(Trouble, u64, u64)>> {
+        use Trouble::{Dead, Deaf, Silent, Untrusted};
+        let kind = prop::sample::select(vec![Silent, Silent, Untrusted, Deaf, Dead, Dead]);
+        prop::collection::vec((kind, 400_u64..2_500, 5_u64..500), 0..4)
+    }
+
+    /// A belt with the sensor at 0 and the pusher 300 ms behind it, with its PLC and its camera.
+    struct Belt {
+        post: Post,
+        troubles: Vec<(Trouble, u64, u64)>,
+        /// When each part comes and whether it is good.
+        parts: Vec<(u64, bool)>,
+        /// Its result as far as the PLC has taken it, and whether somebody was told that it was missed.
+        taken: BTreeMap<usize, Outcome>,
+        missed: Vec<usize>,
+        triggers: BTreeMap<u64, usize>,
+        /// What the line says at each millisecond; `None` while the station is dead.
+        reject: Vec<Option<bool>>,
+        acknowledged: u16,
+    }
+
+    impl Belt {
+        fn new(ways: &[Way], troubles: Vec<(Trouble, u64, u64)>) -> Self {
+            let mut at = 100;
+            let parts = ways.iter().map(|way| {
+                at += way.pause;
+                (at, way.is_good)
+            });
+            Self {
+                post: Post::new(Self::rule()),
+                troubles,
+                parts: parts.collect(),
+                taken: BTreeMap::new(),
+                missed: Vec::new(),
+                triggers: BTreeMap::new(),
+                reject: Vec::new(),
+                acknowledged: 0,
+            }
+        }
+
+        fn rule() -> Rule {
+            let frames = pairing::Frames::First;
+            let pairing = pairing::Rule { frames, delay: ms(10), within: ms(15) };
+            Rule { pairing, ..rule() }
+        }
+
+        fn is(&self, now: u64, which: fn(Trouble) -> bool) -> bool {
+            let mut troubles = self.troubles.iter();
+            troubles.any(|(kind, from, len)| which(*kind) && (*from..from + len).contains(&now))
+        }
+
+        fn plc(&mut self, now: u64) {
+            let came = self.parts.iter().filter(|(at, _)| *at <= now).count();
+            let commands = Commands {
+                heartbeat: u16::try_from(now / 10).unwrap(),
+                trigger_count: u16::try_from(came).unwrap(),
+                part: u32::try_from(came).unwrap().saturating_sub(1),
+                acknowledged: self.acknowledged,
+                ..Commands::default()
+            };
+            self.post.command(commands, ms(now));
+            let outputs = self.post.status(ms(now), State::Running).outputs;
+            if self.is(now, |it| matches!(it, Trouble::Deaf)) {
+                return;
+            }
+            // The ladder of the book.
+            match outputs.shown {
+                Some(shown) if outputs.count != self.acknowledged => {
+                    let part = usize::try_from(shown.part.number).unwrap();
+                    self.taken.insert(part, shown.end.outcome);
+                    self.acknowledged = outputs.count;
+                }
+                None if outputs.safe => self.acknowledged = outputs.count,
+                Some(_) | None => {}
+            }
+        }
+
+        fn step(&mut self, now: u64) {
+            if self.is(now, |it| matches!(it, Trouble::Dead)) {
+                self.reject.push(None);
+                self.post = Post::new(Self::rule());
+                self.triggers.clear();
+                return;
+            }
+            let is_trusted = !self.is(now, |it| matches!(it, Trouble::Untrusted));
+            self.post.trust(is_trusted, ms(now));
+            if now.is_multiple_of(10) && !self.is(now, |it| matches!(it, Trouble::Silent)) {
+                self.plc(now);
+            }
+            for (part, (at, is_good)) in (0_u64..).zip(self.parts.clone()) {
+                if now == at + 25 {
+                    self.post.frame(part + 1, ms(now));
+                }
+                if now == at + 60 {
+                    let outcome = if is_good { Outcome::Pass } else { Outcome::Fail };
+                    self.post.verdict(part + 1, judged(outcome, "cap"), ms(now));
+                }
+            }
+            self.post.drive(ms(now));
+            self.reject.push(Some(self.post.levels(ms(now)).reject));
+            self.post.shown(ms(now));
+            for fact in self.post.take_facts().0 {
+                if let Fact::Triggered(part) = fact {
+                    self.triggers.insert(part.trigger, usize::try_from(part.number).unwrap());
+                } else if let Fact::PulseMissed(trigger) = fact {
+                    self.missed.push(self.triggers[&trigger]);
+                }
+            }
+        }
+
+        /// For how many milliseconds it is struck as it passes the pusher; `None` where the station was dead by then.
+        fn strikes(&self, came: u64) -> Option<usize> {
+            let from = usize::try_from(came + 300).unwrap();
+            let levels: Option<Vec<bool>> = self.reject[from..from + 30].iter().copied().collect();
+            levels.map(|levels| levels.into_iter().filter(|is_on| *is_on).count())
+        }
+    }
+
     proptest! {
         /// Whatever is written wherever, as often and as late as one likes: nothing passes that nobody judged.
         #[test]
@@ -713,7 +1164,7 @@ mod tests {
             ),
         ) {
             let mut post = post(rule());
-            let mut written = crate::plc::map::Written::new(crate::plc::map::WordOrder::Little, 1);
+            let mut written = crate::plc::map::Written::new(crate::plc::map::WordOrder::Little, 1, false);
             let mut now = ms(0);
             for (frame, (address, words, wait, sees)) in (0_u64..).zip(writes) {
                 now += ms(wait);
@@ -727,6 +1178,30 @@ mod tests {
                 let outputs = post.status(now, State::Running).outputs;
                 prop_assert!(outputs.shown.is_none_or(|shown| shown.end.outcome != Outcome::Pass));
                 prop_assert!(outputs.waiting <= PARTS_MAX && post.ties.len() <= 2 * PARTS_MAX + 1);
+            }
+        }
+
+        /// The PLC stands still, takes nothing, the station does not run or dies, while parts are on their way: whatever
+        /// passes the pusher without having been passed is struck, or told as missed.
+        #[test]
+        fn no_part_that_was_not_passed_goes_by_untold(ways in ways(), troubles in troubles()) {
+            let mut belt = Belt::new(&ways, troubles);
+            let end = belt.parts.last().unwrap().0 + 400;
+            for now in 0..end {
+                belt.step(now);
+            }
+            let is_calm = belt.troubles.is_empty();
+            for (index, (came, is_good)) in belt.parts.iter().enumerate() {
+                let is_passed = belt.taken.get(&index) == Some(&Outcome::Pass);
+                prop_assert!(*is_good || !is_passed, "{} {:?}", index, belt.troubles);
+                let Some(strikes) = belt.strikes(*came) else { continue };
+                let is_told = belt.missed.contains(&index);
+                prop_assert!(is_passed || strikes >= 10 || is_told, "{} of {}: {} {:?}", index, came, strikes, belt.troubles);
+                // Long after the first words, and with nothing wrong: those that are good go on, and only they.
+                if is_calm && *came > 150 {
+                    prop_assert_eq!(is_passed, *is_good);
+                    prop_assert_eq!(strikes == 0, *is_good);
+                }
             }
         }
 
@@ -777,7 +1252,8 @@ mod tests {
                     let outcome = if ways[index].is_good { Outcome::Pass } else { Outcome::Fail };
                     post.verdict(frame, judged(outcome, "cap"), ms(now));
                 }
-                post.advance(ms(now));
+                post.drive(ms(now));
+                post.shown(ms(now));
                 if now % 10 == 0 {
                     beat += 1;
                     let part = u32::from(count.saturating_sub(1));

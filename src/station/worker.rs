@@ -180,6 +180,7 @@ impl Worker {
             self.golden_step();
             let now = self.clock.monotonic();
             self.board.beat(now);
+            self.tell_lost();
             self.tell_overdue(lanes, now);
             // Among several that are ready, crossbeam chooses at random: no camera starves another.
             let is_testing = self.golden.is_running() && self.dead.is_none();
@@ -417,6 +418,11 @@ impl Worker {
         for (onlooker, _) in self.onlookers.iter_mut().zip(wanted).filter(|(_, wanted)| *wanted) {
             onlooker.show(&inspected);
         }
+        self.tell_lost();
+    }
+
+    /// Whether a thread that looks on has ended, even where no frame comes that it would want.
+    fn tell_lost(&self) {
         if self.onlookers.iter().any(|onlooker| onlooker.is_lost()) {
             // Full: the station knows already that it is to end.
             let _told = self.notify.try_send(Notice::Onlooker);

@@ -217,6 +217,10 @@ fn a_plc_that_leaves_is_slow_or_talks_garbage_gets_nothing_and_inspection_goes_o
     assert_eq!((&seen[3]["valid"], &seen[5]["result"]), (&false.into(), &1.into()), "{seen:?}");
 
     // Garbage ends its own connection and no other; the PLC beside it goes on.
+    // The program before has ended, which is a loss of its own, or two, however long the next one takes to begin.
+    station.running.until("the PLC is missed", |it| it.get("/readyz").1.contains("PLC"));
+    std::thread::sleep(Duration::from_millis(200));
+    let before = station.counter("plc_losses_total");
     let seen = station.steps(&[
         "ready",
         "garbage=474554202f20485454502f312e310d0a0d0a",
@@ -409,7 +413,7 @@ fn a_thousand_parts_at_random_times_get_their_own_results() {
                     "{part}: it has {given}, its picture {score}"
                 );
                 assert_eq!(result == 1, picture < good, "{part}");
-                assert_ne!(fate, "lost", "{part}");
+                assert!(!["lost", "late"].contains(&fate), "{part}");
                 // Of two frames in a triggered camera's window nobody knows which is the part's.
                 let camera = part["part"].as_i64().unwrap() / 1_000_000;
                 assert!(fate == "once" || !is_triggered(camera), "{part}");
@@ -487,6 +491,17 @@ fn what_does_not_hold_together_is_one_line_with_its_remedy() {
     check(here, "plc = { products = { wave = 0 } }", "it must be from 1 to 65535");
     check(here, "plc = { frames = \"all\" }", "expected \"first\" or \"each\"");
     check(&format!("{here}reject_after = \"100 ms\"\n"), "plc = {}", "the part would have passed");
+    check(&format!("{here}reject_after = \"500 ms\"\n"), "plc = {}", "550 ms or more");
+    check(here, "plc = {}\noverflow = \"every\"", "have lost their time");
+    check(
+        &format!("{here}gpio_lines = {{ trigger = \"PQ.05\" }}\n"),
+        "plc = {}",
+        "both would announce",
+    );
+    let client = "[plc]\nmodbus = \"client\"\naddress = \"127.0.0.1:1502\"\n";
+    check(&format!("{client}poll_ms = 100\n"), "plc = {}", "no trigger's time would be certain");
+    let struck = format!("{client}poll_ms = 30\nreject_after = \"600 ms\"\n");
+    check(&struck, "plc = {}", "it must be twice as much");
     check(&format!("{here}reject_after = \"100\"\n"), "plc = {}", "\"600 ms\" or \"1200 counts\"");
     check(&format!("{here}reject_after = \"9 counts\"\n"), "plc = {}", "plc.encoder is not there");
     check(&format!("{here}encoder = \"lines\"\n"), "plc = {}", "has no encoder_a");

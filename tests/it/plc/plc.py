@@ -37,6 +37,7 @@ class Side:
         self.hint = 0
         self.acknowledged = 0
         self.results = {}
+        self.is_held = False
 
     def commands(self):
         self.beat = (self.beat + 1) & 0xFFFF
@@ -54,6 +55,9 @@ class Side:
             if before and (before.count, before.result) != (state.count, state.result):
                 tell(error=f"two results for part {state.part}")
             self.results[state.part] = state
+            self.acknowledged = state.count
+        elif state.safe and not state.valid:
+            # It gives nothing until it is known that what was shown is not waited for any more.
             self.acknowledged = state.count
         return state
 
@@ -138,7 +142,7 @@ def told(port):
 
 
 def line(port, camera_ports, pictures, parts, seed):
-    """Each part comes at a random time; its picture 25 ms later, but some are lost and some come twice, and between two
+    """Each part comes at a random time; its picture 25 ms later, but some are lost, some come twice and some parts are announced too late, and between two
     parts there are pictures of nobody. What the PLC is told of a part must be that part's picture's."""
     chance = random.Random(seed)
     with open(pictures, "rb") as file:
@@ -167,7 +171,8 @@ def line(port, camera_ports, pictures, parts, seed):
         at, index, what, which = heapq.heappop(agenda)
         while (now := time.monotonic()) < at:
             for side in sides:
-                plc.cycle(side)
+                if not side.is_held:
+                    plc.cycle(side)
             time.sleep(max(0.0, min(0.004, at - now)))
         if what == "show":
             cameras[index].show(pictures[which])
@@ -180,10 +185,22 @@ def line(port, camera_ports, pictures, parts, seed):
                 after = time.monotonic() + chance.uniform(0.1, 0.3)
                 heapq.heappush(agenda, (after, index, "trigger", which))
             continue
-        picture = chance.randrange(len(pictures))
         number = index * 1_000_000 + which
-        fate = chance.choices(["once", "lost", "twice"], [94, 3, 3])[0]
+        if what == "announce":
+            sides[index].is_held = False
+            sides[index].trigger(number)
+            plc.write(sides[index])
+            heapq.heappush(agenda, (time.monotonic() + 0.05, index, "between", which + 1))
+            continue
+        picture = chance.randrange(len(pictures))
+        fate = chance.choices(["once", "lost", "twice", "late"], [91, 3, 3, 3])[0]
         truth[index][number] = {"picture": picture, "fate": fate, "before": before[index]}
+        if fate == "late":
+            # The program stands still for longer than a picture may take: the part is announced when its picture has gone by.
+            sides[index].is_held = True
+            heapq.heappush(agenda, (now + 0.025, index, "show", picture))
+            heapq.heappush(agenda, (now + 0.1, index, "announce", which))
+            continue
         sides[index].trigger(number)
         plc.write(sides[index])
         written = time.monotonic()
@@ -247,7 +264,6 @@ def one(port, *steps):
                 assert time.monotonic() - began < 60
                 time.sleep(0.005)
             tell(step=step, after_ms=round((time.monotonic() - began) * 1000), valid=status.valid, ready=status.ready)
-            side.acknowledged = status.count
         elif name == "silent":
             # Reads, as a panel would, and says nothing; how long until everything is safe.
             began = time.monotonic()
@@ -322,6 +338,8 @@ def one(port, *steps):
                 assert not plc.cycle(side).safe
             tell(step=step)
         elif name == "state":
+            # Two writes, or it would not be in step yet: what it counts up to by then is no part.
+            plc.cycle(side)
             status = plc.until(side, lambda status: status.state == int(value))
             tell(step=step, ready=status.ready, safe=status.safe)
         else:
