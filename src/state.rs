@@ -76,6 +76,23 @@ pub enum Trouble {
     },
 }
 
+impl Trouble {
+    /// Whether a verdict may be worth less for it, or be lost. A broker is told what the ledger keeps anyhow.
+    pub const fn is_about_verdicts(&self) -> bool {
+        match self {
+            Self::Broker => false,
+            Self::Camera(_)
+            | Self::Engine
+            | Self::Golden
+            | Self::Provider
+            | Self::Ledger
+            | Self::Archive
+            | Self::Plc
+            | Self::Drift { .. } => true,
+        }
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -236,6 +253,20 @@ impl Condition {
             Mode::Run => State::Degraded,
         }
     }
+
+    /// Whether verdicts may be relied on: the station runs, or what is wrong with it is not about them.
+    pub fn is_reliable(&self) -> bool {
+        match self.state() {
+            State::Running => true,
+            State::Degraded => !self.troubles.keys().any(Trouble::is_about_verdicts),
+            State::Starting
+            | State::Building
+            | State::Fault
+            | State::Paused
+            | State::Maintenance
+            | State::Stopping => false,
+        }
+    }
 }
 
 impl fmt::Display for Condition {
@@ -362,6 +393,25 @@ mod tests {
         check(vec![Ready, Wants(Mode::Pause), Wants(Mode::Run)], "running");
         check(vec![Wants(Mode::Pause)], "starting");
         check(vec![Ready, Stopping], "stopping");
+    }
+
+    #[test]
+    fn a_broker_that_is_gone_takes_no_verdict_its_worth() {
+        let check = |events: Vec<Event>, expected: bool| {
+            let next = |condition: Condition, event| condition.next(event, SystemTime::UNIX_EPOCH);
+            let condition = events.into_iter().fold(Condition::starting(1), next);
+            assert_eq!(condition.is_reliable(), expected, "{condition}");
+        };
+        let broker = || Begins(Trouble::Broker);
+        check(vec![Ready], true);
+        check(vec![Ready, broker()], true);
+        check(vec![Ready, broker(), Begins(Trouble::Ledger)], false);
+        check(vec![Ready, broker(), Begins(Trouble::Ledger), Ends(Trouble::Ledger)], true);
+        check(vec![Ready, broker(), Begins(Trouble::Engine)], false);
+        check(vec![Ready, Begins(Trouble::Provider)], false);
+        check(vec![broker()], false);
+        check(vec![Ready, broker(), Wants(Mode::Pause)], false);
+        check(vec![Ready, broker(), Stopping], false);
     }
 
     #[test]

@@ -516,7 +516,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "trust_degraded",
         value: "false",
         default: Default::Value,
-        meaning: "Parts may pass while the station is degraded; else only while it is running.",
+        meaning: "Parts may pass while the station is degraded; else only while it is running, or degraded by nothing but the broker.",
     },
     Key {
         table: "plc",

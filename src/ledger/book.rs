@@ -164,8 +164,8 @@ pub struct Book {
     lanes: Vec<Lane>,
     /// Each refused frame of these lanes gets its evidence.
     is_archived: bool,
-    /// It is kept how far the rows were sent: events up to this one.
-    outbox: Option<i64>,
+    /// It is kept how far the rows were sent.
+    is_outbox: bool,
     products: BTreeMap<Arc<str>, i64>,
     models: BTreeMap<String, i64>,
 }
@@ -204,7 +204,7 @@ impl Book {
             _lock: lock,
             lanes: Vec::new(),
             is_archived: false,
-            outbox: None,
+            is_outbox: false,
             products: BTreeMap::new(),
             models: BTreeMap::new(),
         };
@@ -261,10 +261,7 @@ impl Book {
         write(&transaction, batch, &mut lanes, &mut ids, now).doing("write")?;
         transaction.commit().doing("write")?;
         self.is_archived |= batch.begins_archive;
-        if batch.begins_outbox.is_some() {
-            self.outbox.get_or_insert(0);
-        }
-        self.outbox = self.outbox.map(|event| event.max(batch.sent.event));
+        self.is_outbox |= batch.begins_outbox.is_some();
         self.lanes = lanes;
         (self.products, self.models) = ids;
         Ok(())
@@ -322,10 +319,9 @@ impl Book {
         let moved = move_aside(&self.path, now)?;
         (self.connection, _) = Self::connect(&self.path, now)?;
         (self.products, self.models) = Default::default();
-        if self.outbox.is_some() {
+        if self.is_outbox {
             // The new file's events are all to be sent.
             rows::begin_outbox(&self.connection, History::All, &[], now).doing("write")?;
-            self.outbox = Some(0);
         }
         for lane in &mut self.lanes {
             let forgotten = lane.settled.to();
@@ -441,8 +437,8 @@ fn write(
             lane.sent_to = [frames.max(sent_to[0]), parts.max(sent_to[1])];
         }
     }
-    if batch.sent.event > 0 {
-        rows::mark_events_sent(connection, batch.sent.event)?;
+    for (file, to) in &batch.sent.events {
+        rows::mark_events_sent(connection, *file, *to)?;
     }
     for evidence in &batch.evidence {
         rows::put_evidence(connection, lanes, evidence, now)?;

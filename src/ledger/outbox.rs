@@ -44,14 +44,15 @@ type Reached = [u64; 2];
 pub struct Marks {
     /// For each camera and epoch.
     pub lanes: BTreeMap<(Arc<str>, u64), Reached>,
-    /// Events up to this one.
-    pub event: i64,
+    /// For each file, by when sending from it began: events up to this one. A damaged ledger is replaced by a file that
+    /// counts its events anew.
+    pub events: BTreeMap<i64, i64>,
 }
 
 impl Marks {
     /// Whether nothing was.
     pub fn is_empty(&self) -> bool {
-        self.lanes.is_empty() && self.event == 0
+        self.lanes.is_empty() && self.events.is_empty()
     }
 
     /// Takes another's where they are further.
@@ -60,7 +61,14 @@ impl Marks {
             let reached = self.lanes.entry(lane).or_default();
             *reached = [reached[0].max(frames), reached[1].max(parts)];
         }
-        self.event = self.event.max(other.event);
+        for (file, to) in other.events {
+            self.reach_event(file, to);
+        }
+    }
+
+    fn reach_event(&mut self, file: i64, to: i64) {
+        let reached = self.events.entry(file).or_default();
+        *reached = (*reached).max(to);
     }
 
     /// Everything up to there is done.
@@ -74,7 +82,7 @@ impl Marks {
                 let reached = self.lanes.entry((Arc::clone(camera), *epoch)).or_default();
                 reached[1] = reached[1].max(*to);
             }
-            Mark::Event(id) => self.event = self.event.max(*id),
+            Mark::Event { file, to } => self.reach_event(*file, *to),
         }
     }
 }
@@ -101,7 +109,12 @@ pub enum Mark {
         to: u64,
     },
     /// Events up to this one.
-    Event(i64),
+    Event {
+        /// Which file's, by when sending from it began.
+        file: i64,
+        /// The last number.
+        to: i64,
+    },
 }
 
 /// The slot between whoever sends and the writer.
@@ -308,13 +321,22 @@ pub struct Backlog {
 #[derive(Debug)]
 pub struct Outbox {
     path: PathBuf,
-    /// The open file, and which one that is: a damaged ledger is replaced under its name.
-    open: Option<(Connection, [u64; 2])>,
+    open: Option<Open>,
     /// Up to where was read; what the file says where nothing is noted.
     read: Marks,
     /// Up to where was acknowledged, likewise.
     acknowledged: Marks,
     has_events: bool,
+}
+
+/// The open file.
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    /// Device and inode: a damaged ledger is replaced under its name.
+    which: [u64; 2],
+    /// When sending from it began, in microseconds.
+    begun_us: i64,
 }
 
 struct Lane {
@@ -346,9 +368,11 @@ impl Outbox {
 
     /// The next rows, `rows_max` of each camera at most; none where everything was read.
     pub fn next(&mut self, rows_max: usize) -> Result<VecDeque<Item>, LedgerError> {
-        let mut read = self.read.clone();
-        let has_events = self.has_events;
-        let Some(connection) = self.connection()? else { return Ok(VecDeque::new()) };
+        let (mut read, has_events) = (self.read.clone(), self.has_events);
+        let Some(Open { connection, begun_us, .. }) = self.open()? else {
+            return Ok(VecDeque::new());
+        };
+        let file = *begun_us;
         // One view of the file for all of its tables.
         let view = connection.unchecked_transaction().doing("read")?;
         let mut items = VecDeque::new();
@@ -371,7 +395,8 @@ impl Outbox {
             }
         }
         if has_events {
-            events(&view, read.event, rows_max, &mut items).doing("read")?;
+            let from = read.events.get(&file).copied();
+            events(&view, file, from, rows_max, &mut items).doing("read")?;
             for item in &items {
                 read.reach(&item.mark);
             }
@@ -384,12 +409,13 @@ impl Outbox {
     /// What waits, by what is acknowledged.
     pub fn backlog(&mut self) -> Result<Backlog, LedgerError> {
         let acknowledged = self.acknowledged.clone();
-        let Some(connection) = self.connection()? else { return Ok(Backlog::default()) };
+        let Some(Open { connection, .. }) = self.open()? else { return Ok(Backlog::default()) };
         let view = connection.unchecked_transaction().doing("read")?;
         let mut backlog = Backlog::default();
         for lane in lanes(&view, &acknowledged).doing("read")? {
             let [to, _] = lane.reached;
-            backlog.frames += lane.settled_to.saturating_sub(to);
+            let (settled_to, held) = (lane.settled_to, held_back(&view, &lane).doing("read")?);
+            backlog.frames += settled_to.saturating_sub(held).saturating_sub(to);
             let oldest =
                 "SELECT time_us FROM verdict WHERE lane = ?1 AND number > ?2 AND number <= ?3
                           ORDER BY number LIMIT 1";
@@ -405,29 +431,25 @@ impl Outbox {
     }
 
     /// The file; `None` until it is kept there how far it was sent.
-    fn connection(&mut self) -> Result<Option<&Connection>, LedgerError> {
+    fn open(&mut self) -> Result<Option<&Open>, LedgerError> {
         let which = |path: &Path| std::fs::metadata(path).map(|of| [of.dev(), of.ino()]).ok();
         let now = which(&self.path);
-        if self.open.as_ref().is_some_and(|(_, then)| Some(*then) != now) {
+        if self.open.as_ref().is_some_and(|open| Some(open.which) != now) {
             self.open = None;
-            // Another file has other events.
-            (self.read.event, self.acknowledged.event) = (0, 0);
         }
-        if let (None, Some(now)) = (&self.open, now) {
+        if let (None, Some(which)) = (&self.open, now) {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(&self.path, flags).doing("open")?;
             connection.busy_timeout(BUSY_WITHIN).doing("open")?;
             check_version(&connection)?;
-            let event: Option<i64> = connection
-                .query_row("SELECT event FROM outbox", [], |row| row.get(0))
+            let begun: Option<i64> = connection
+                .query_row("SELECT begun_us FROM outbox", [], |row| row.get(0))
                 .optional()
                 .doing("read")?;
-            let Some(event) = event else { return Ok(None) };
-            self.read.event = self.read.event.max(event);
-            self.acknowledged.event = self.acknowledged.event.max(event);
-            self.open = Some((connection, now));
+            let Some(begun_us) = begun else { return Ok(None) };
+            self.open = Some(Open { connection, which, begun_us });
         }
-        Ok(self.open.as_ref().map(|(connection, _)| connection))
+        Ok(self.open.as_ref())
     }
 }
 
@@ -561,6 +583,18 @@ fn verdicts(
     connection.prepare_cached(query)?.query_map(bounds, verdict)?.collect()
 }
 
+/// Frames of the run that may still be prolonged: it waits for its own end, and for nobody else.
+fn held_back(connection: &Connection, lane: &Lane) -> rusqlite::Result<u64> {
+    if lane.is_closed {
+        return Ok(0);
+    }
+    let query = "SELECT first FROM unjudged WHERE lane = ?1 AND first <= ?2 AND last >= ?2";
+    let bounds = params![lane.row, lane.settled_to.cast_signed()];
+    let first = |row: &SqlRow<'_>| number(row, 0);
+    let first = connection.prepare_cached(query)?.query_row(bounds, first).optional()?;
+    Ok(first.map_or(0, |first| lane.settled_to.saturating_sub(first) + 1))
+}
+
 /// Parts whose frames were given; they are told in the order of their frames, some time after the last of them.
 fn parts(
     connection: &Connection,
@@ -606,12 +640,17 @@ fn parts(
     Ok(())
 }
 
+/// Those behind `from`, or behind what the file says.
 fn events(
     connection: &Connection,
-    from: i64,
+    file: i64,
+    from: Option<i64>,
     rows_max: usize,
     items: &mut VecDeque<Item>,
 ) -> rusqlite::Result<()> {
+    let noted = "SELECT event FROM outbox";
+    let noted: i64 = connection.prepare_cached(noted)?.query_row([], |row| row.get(0))?;
+    let mut to = from.map_or(noted, |from| from.max(noted));
     let query = "SELECT id, time_us, kind, who, subject, detail FROM event WHERE id > ?1
                  ORDER BY id LIMIT ?2";
     let event = |row: &SqlRow<'_>| -> rusqlite::Result<EventRow> {
@@ -625,17 +664,16 @@ fn events(
         })
     };
     let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
-    let mut to = from;
-    for event in connection.prepare_cached(query)?.query_map(params![from, limit], event)? {
+    for event in connection.prepare_cached(query)?.query_map(params![to, limit], event)? {
         let event = event?;
         // Numbers are given without a hole: where there is one, rows have gone.
         if event.id > to + 1 {
             let (first, last) = ((to + 1).cast_unsigned(), (event.id - 1).cast_unsigned());
             let row = Row::Gap(GapRow { lane: None, first, last });
-            items.push_back(Item { row, mark: Mark::Event(event.id - 1) });
+            items.push_back(Item { row, mark: Mark::Event { file, to: event.id - 1 } });
         }
         to = event.id;
-        items.push_back(Item { mark: Mark::Event(event.id), row: Row::Event(event) });
+        items.push_back(Item { mark: Mark::Event { file, to }, row: Row::Event(event) });
     }
     Ok(())
 }

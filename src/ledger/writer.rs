@@ -509,6 +509,8 @@ impl Writer {
     fn replace_damaged(&mut self) -> Result<(), LedgerError> {
         let now = self.clock.wall();
         let moved = self.book.replace_damaged(now)?;
+        // The new file counts its events anew.
+        self.batch.sent.events.clear();
         let detail = format!("the damaged file lies at {}", moved.display());
         tracing::error!("the ledger's file was damaged and a new one begun: {detail}");
         self.batch.events.push(Event::ours(now, "ledger-damaged", "ledger", detail));

@@ -23,7 +23,7 @@ use rumqttc::{
         AsyncClient, Event, EventLoop, Incoming,
         mqttbytes::{
             QoS,
-            v5::{ConnAck, LastWill, PubAck, PubAckReason},
+            v5::{ConnAck, LastWill, PubAck, PubAckReason, SubAck, SubscribeReasonCode},
         },
     },
 };
@@ -37,6 +37,7 @@ use super::{
     failure::{Failure, Kind},
     json::Json,
     sparkplug::Sparkplug,
+    suspicion::Suspicion,
     tally::Tally,
     topic::{Identity, Level},
     window::Window,
@@ -66,7 +67,8 @@ const LOOK_ROUND_EVERY: Duration = Duration::from_millis(250);
 const STATE_EVERY: Duration = Duration::from_millis(100);
 /// How often what waits is counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
-/// For so long a broker may be gone before people are told: one that is restarted is back by then.
+/// For so long a broker may be gone before people are told: one that is restarted is back by then. And for so long it
+/// has to stay before it is back where there is nothing to send.
 const UNTOLD: Duration = Duration::from_secs(10);
 /// A broker that acknowledges nothing for so long is gone.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(30);
@@ -76,9 +78,6 @@ const CONNECTED_WITHIN_SECS: u64 = 10;
 const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 /// A broker that is restarted closes a connection once, or twice.
 const CLOSED_MAX: u32 = 3;
-/// After so many connections that ended with something on its way and nothing acknowledged, it may be what was sent:
-/// one message at a time then, with its texts cut off.
-const SUSPECT_AFTER: u32 = 2;
 /// How long the end of the process is held up for what waits; the rest waits for the next start.
 const DRAINED_WITHIN: Duration = Duration::from_secs(5);
 /// How long for rows that are not in the file yet.
@@ -174,9 +173,11 @@ impl Publisher {
         let woken = Arc::clone(&shared);
         means.sent.on_rows(move || woken.notify.notify_one());
         let (rows, clock) = (means.rows.clone(), Arc::clone(&means.clock));
+        let witness = Witness { board: Arc::clone(&means.board), tally: Arc::clone(&means.tally) };
         let courier = Courier::new(options, means, Arc::clone(&shared));
         let (alive, ended) = crossbeam_channel::bounded(0);
         let thread = std::thread::Builder::new().name("mqtt".into()).spawn(move || {
+            let _witness = witness;
             courier.run(runtime);
             drop(alive);
         })?;
@@ -209,8 +210,9 @@ impl Onlooker for Publisher {
 
     fn show(&mut self, _inspected: &Arc<Inspected>) {}
 
+    /// Never: what is not sent waits, and no line stops for that. A thread that panicked is told by its [`Witness`].
     fn is_lost(&self) -> bool {
-        self.thread.as_ref().is_some_and(|(thread, _)| thread.is_finished())
+        false
     }
 
     fn close(mut self: Box<Self>, within: Duration) -> Result<(), Fault> {
@@ -233,6 +235,25 @@ impl Drop for Publisher {
 impl fmt::Debug for Publisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publisher").finish_non_exhaustive()
+    }
+}
+
+/// Tells people when the thread ends by a panic.
+struct Witness {
+    board: Arc<Board>,
+    tally: Arc<Tally>,
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let why = "the thread mqtt panicked: results wait in the ledger until the station is started again; please report it";
+        tracing::error!("{why}");
+        self.tally.lost(0);
+        self.tally.set_trouble(Some(why.into()));
+        self.board.post(state::Event::Begins(Trouble::Broker));
     }
 }
 
@@ -264,10 +285,9 @@ struct Link {
     /// No packet may be larger.
     bytes_max: usize,
     can_retain: bool,
-    /// When it came about, and when the broker last acknowledged something or nothing was on its way.
-    since: Duration,
+    /// Since when rows are sent, and when the broker last acknowledged something or nothing was on its way.
+    spoken_since: Duration,
     progress: Duration,
-    has_progressed: bool,
     /// The next row fits into no message: it waits for another connection.
     is_stuck: bool,
     /// How the station was when that was last told.
@@ -291,13 +311,12 @@ struct Courier {
     reached: Marks,
     /// Gaps that were told.
     gaps: Marks,
-    /// Since when nothing is sent; `None` while something is.
+    /// Since when it is not proven that anything is sent; `None` while it is.
     silent_since: Option<Duration>,
     why: String,
     has_trouble: bool,
     counted: Duration,
-    /// Connections in a row that ended with something on its way and nothing acknowledged.
-    suspects: u32,
+    suspicion: Suspicion,
     ledger_error: Option<String>,
 }
 
@@ -327,7 +346,7 @@ impl Courier {
             why: "not connected yet".into(),
             has_trouble: false,
             counted: Duration::ZERO,
-            suspects: 0,
+            suspicion: Suspicion::default(),
             ledger_error: None,
             options,
             means,
@@ -410,9 +429,8 @@ impl Courier {
             phase: Phase::Connecting,
             bytes_max: self.options.packet_bytes_max,
             can_retain: true,
-            since: now,
+            spoken_since: now,
             progress: now,
-            has_progressed: false,
             is_stuck: false,
             told: None,
             asked: now,
@@ -424,15 +442,10 @@ impl Courier {
     async fn session(&mut self) -> End {
         let (mut link, mut events) = self.connection();
         let end = self.converse(&mut link, &mut events).await;
-        let on_the_way = self.window.marks();
         if link.phase != Phase::Connecting {
-            self.means.tally.lost(on_the_way);
+            self.means.tally.lost(self.window.marks().count());
         }
-        self.suspects = match (link.has_progressed, on_the_way) {
-            (true, _) => 0,
-            (false, 0) => self.suspects,
-            (false, _) => self.suspects.saturating_add(1),
-        };
+        self.suspicion.ended(self.window.marks(), WINDOW);
         self.window = Window::default();
         self.ready.clear();
         self.is_dry = false;
@@ -485,8 +498,11 @@ impl Courier {
                 }
             }
             Event::Outgoing(Outgoing::Publish(packet)) => {
-                self.window.left(packet).map_err(confused)
+                self.window.left(packet).map_err(confused)?;
+                self.settle();
+                Ok(())
             }
+            Event::Incoming(Incoming::SubAck(answer)) => self.subscribed(&answer),
             Event::Outgoing(Outgoing::Disconnect) => Err(End::Closed),
             Event::Incoming(_) | Event::Outgoing(_) => Ok(()),
         }
@@ -503,7 +519,7 @@ impl Courier {
             }
         }
         let now = self.now();
-        (link.since, link.progress) = (now, now);
+        link.progress = now;
         self.means.tally.connected();
         for filter in self.dialect.subscriptions() {
             link.client.try_subscribe(filter, QoS::AtLeastOnce).map_err(|_full| overfull())?;
@@ -516,16 +532,28 @@ impl Courier {
         self.greet(link)
     }
 
+    /// Without what was asked for a host is waited for, or commands are not heard, for good.
+    fn subscribed(&self, answer: &SubAck) -> Result<(), End> {
+        let is_success =
+            |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
+        let Some(code) = answer.return_codes.iter().find(|code| !is_success(code)) else {
+            return Ok(());
+        };
+        let topics = self.dialect.subscriptions().join(" and ");
+        let why = format!(
+            "the broker does not let this station subscribe ({code:?}): allow it there to read {topics}"
+        );
+        Err(End::Failed(Failure::mending(why)))
+    }
+
     /// From now on rows are sent.
     fn greet(&mut self, link: &mut Link) -> Result<(), End> {
-        link.phase = Phase::Speaking;
-        self.silent_since = None;
-        if std::mem::take(&mut self.has_trouble) {
-            self.means.board.post(state::Event::Ends(Trouble::Broker));
-            self.note("broker-back", self.means.tally.broker().to_owned());
+        // A host may ask for births at any time: that begins nothing.
+        if link.phase != Phase::Speaking {
+            link.spoken_since = self.now();
         }
+        link.phase = Phase::Speaking;
         tracing::info!(broker = self.means.tally.broker(), "the broker is told");
-        self.why.clear();
         let condition = self.means.board.condition();
         let messages = self.dialect.greeting(&condition, self.means.clock.wall());
         link.told = Some(condition);
@@ -555,21 +583,49 @@ impl Courier {
         }
         self.window.acknowledged(answer.pkid).map_err(confused)?;
         link.progress = self.now();
-        link.has_progressed = true;
-        for mark in self.window.settle() {
-            self.means.tally.acknowledged();
-            self.outbox.acknowledge(&mark);
-            self.reached.reach(&mark);
+        // A row, not only how the station is: brokers have closed connections at the first row, again and again.
+        if self.settle() && !link.is_stuck {
+            self.proven();
         }
         Ok(())
+    }
+
+    /// Moves the cursor behind what is done with; whether a row was.
+    fn settle(&mut self) -> bool {
+        let marks = self.window.settle();
+        for mark in &marks {
+            self.means.tally.acknowledged();
+            self.suspicion.settled(mark);
+            self.outbox.acknowledge(mark);
+            self.reached.reach(mark);
+        }
+        !marks.is_empty()
+    }
+
+    /// The broker is there, and takes what it is sent.
+    fn proven(&mut self) {
+        if self.ledger_error.is_some() || self.silent_since.take().is_none() {
+            return;
+        }
+        self.why.clear();
+        self.means.tally.set_trouble(None);
+        if std::mem::take(&mut self.has_trouble) {
+            self.means.board.post(state::Event::Ends(Trouble::Broker));
+            self.note("broker-back", self.means.tally.broker().to_owned());
+        }
     }
 
     /// Whatever is due: the end, the station's state, rows, the cursor, what is told of all that.
     fn look_round(&mut self, link: &mut Link) -> Result<(), End> {
         let now = self.now();
         self.count();
-        self.tell_trouble();
         self.put_marks();
+        let is_speaking = link.phase == Phase::Speaking && !link.is_stuck;
+        if !is_speaking || self.ledger_error.is_some() {
+            self.tell_trouble();
+        } else if self.window.is_empty() && now.saturating_sub(link.spoken_since) >= UNTOLD {
+            self.proven();
+        }
         if self.window.is_empty() {
             link.progress = now;
         } else if now.saturating_sub(link.progress) > ACKNOWLEDGED_WITHIN {
@@ -583,7 +639,8 @@ impl Courier {
         }
         let Some(deadline) = self.shared.closing() else { return Ok(()) };
         let is_late = now >= deadline;
-        let is_done = self.is_dry && self.ready.is_empty() && self.window.is_empty();
+        let is_read = self.is_dry && self.ready.is_empty() && self.ledger_error.is_none();
+        let is_done = is_read && self.window.is_empty();
         match link.phase {
             Phase::Speaking if is_done || is_late || link.is_stuck => {
                 link.phase = Phase::Leaving;
@@ -624,10 +681,13 @@ impl Courier {
 
     /// Fills the window.
     fn rows(&mut self, link: &mut Link) -> Result<(), End> {
-        let is_suspect = self.suspects >= SUSPECT_AFTER;
-        let room = if is_suspect { 1 } else { usize::from(WINDOW) };
-        while self.window.len() < room && !link.is_stuck {
+        while !link.is_stuck {
+            let room = if self.suspicion.is_careful() { 1 } else { usize::from(WINDOW) };
+            if self.window.len() >= room {
+                break;
+            }
             let Some(item) = self.item() else { break };
+            let is_suspect = self.suspicion.is_suspect(&item.mark);
             self.gap(&item);
             let (bytes_max, now) = (link.bytes_max, self.means.clock.wall());
             let whole = (!is_suspect)
@@ -662,21 +722,28 @@ impl Courier {
                 }
                 Err(error) => {
                     self.is_dry = true;
-                    let why = one_line(&error);
-                    if self.ledger_error.as_ref() != Some(&why) {
-                        tracing::warn!("the ledger cannot be read for the broker: {why}");
-                        self.ledger_error = Some(why);
-                    }
+                    self.unreadable(&one_line(&error));
                 }
             }
         }
         self.ready.pop_front()
     }
 
+    /// What waits is not known, so nothing is done with.
+    fn unreadable(&mut self, error: &str) {
+        let why = format!("the ledger cannot be read: {error}");
+        self.silent_since.get_or_insert(self.means.clock.monotonic());
+        if self.ledger_error.as_ref() != Some(&why) {
+            tracing::warn!("{why}; the broker is not told of it");
+            self.why.clone_from(&why);
+            self.ledger_error = Some(why);
+        }
+    }
+
     /// A row that no message can hold is not left out: the broker's limit has to be raised.
     fn stuck(&mut self, link: &mut Link) {
         link.is_stuck = true;
-        self.silent_since = Some(self.now());
+        self.silent_since.get_or_insert(self.means.clock.monotonic());
         self.why = format!(
             "a message of {} bytes, which is all that the broker takes, holds no row: raise its maximum packet size, or mqtt.packet_bytes_max, to 4096",
             link.bytes_max
@@ -698,8 +765,10 @@ impl Courier {
             }
             None => ("events", format!("events {first} to {last}")),
         };
-        if lane.is_some() {
-            self.means.tally.gap(last - first + 1);
+        if let Some(lane) = lane {
+            // It may be longer than when it was told before, and is counted once.
+            let told = before.lanes.get(lane).map_or(0, |[frames, _]| *frames);
+            self.means.tally.gap(last - told.max(first - 1));
         }
         tracing::error!(subject, "{what} were no longer kept when the broker could have been told");
         let detail = format!("{what}: no longer kept when they could have been sent");
@@ -743,8 +812,9 @@ impl Courier {
             return;
         }
         self.counted = now;
-        if let Ok(backlog) = self.outbox.backlog() {
-            self.means.tally.waiting(backlog);
+        match self.outbox.backlog() {
+            Ok(backlog) => self.means.tally.waiting(backlog),
+            Err(error) => self.unreadable(&one_line(&error)),
         }
     }
 
@@ -804,4 +874,31 @@ fn jitter() -> f64 {
     // Without chance they come back together; no worse than that.
     let _same = getrandom::fill(&mut bytes);
     f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_thread_is_told_and_stops_no_line() {
+        let (board, tally) = (Arc::new(Board::new(1)), Arc::new(Tally::default()));
+        board.post(state::Event::Ready);
+        tally.connected();
+        let end = |panics: bool| {
+            let witness = Witness { board: Arc::clone(&board), tally: Arc::clone(&tally) };
+            let thread = std::thread::spawn(move || {
+                let _witness = witness;
+                assert!(!panics);
+            });
+            assert_eq!(thread.join().is_err(), panics);
+        };
+        end(false);
+        assert!(tally.is_connected() && tally.trouble().is_none());
+        end(true);
+        assert!(!tally.is_connected());
+        assert!(tally.trouble().unwrap().contains("panicked"));
+        let condition = board.condition();
+        assert!(condition.troubles.contains_key(&Trouble::Broker) && condition.is_reliable());
+    }
 }

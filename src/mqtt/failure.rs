@@ -4,10 +4,14 @@
 
 use std::{io, time::Duration};
 
-use rumqttc::v5::{
-    ConnectionError, StateError,
-    mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode},
+use rumqttc::{
+    TlsError,
+    v5::{
+        ConnectionError, StateError,
+        mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode},
+    },
 };
+use rustls::CertificateError;
 
 use super::topic::Identity;
 use crate::{backoff, fault::one_line};
@@ -58,7 +62,7 @@ impl Failure {
     /// to the elder of two connections of one name, and not all say why.
     pub fn closed_again_and_again(identity: &Identity) -> Self {
         Self::mending(format!(
-            "the broker closes the connection again and again, as it does where another station calls itself {identity}: give each a name of its own by mqtt.device"
+            "the broker closes the connection again and again, as it does where another station calls itself {identity}: give each a name of its own by mqtt.device; or it is a load balancer without a broker behind it"
         ))
     }
 
@@ -71,9 +75,12 @@ impl Failure {
                 ended(*reason_code, identity)
             }
             ConnectionError::Timeout(_) => Self::passing("the broker does not answer"),
-            ConnectionError::Tls(error) => tls(&one_line(error)),
+            ConnectionError::Tls(error) => {
+                let refused = if let TlsError::Io(error) = error { of_rustls(error) } else { None };
+                tls(refused, &one_line(error))
+            }
             ConnectionError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                tls(&error.to_string())
+                tls(of_rustls(error), &error.to_string())
             }
             ConnectionError::MqttState(StateError::ConnectionAborted) => {
                 Self::closed("the broker closed the connection")
@@ -81,7 +88,11 @@ impl Failure {
             ConnectionError::MqttState(error) => {
                 let text = one_line(error);
                 // The broker's answer to a certificate comes after ours, with what is read first.
-                if text.contains("received fatal alert") { tls(&text) } else { Self::closed(text) }
+                if text.contains("received fatal alert") {
+                    tls(None, &text)
+                } else {
+                    Self::closed(text)
+                }
             }
             // Seen where something was being written when the broker closed.
             ConnectionError::Io(error) if is_closing(error.kind()) => {
@@ -114,7 +125,7 @@ fn is_closing(kind: io::ErrorKind) -> bool {
 )]
 fn refused(code: ConnectReturnCode) -> Failure {
     use ConnectReturnCode as Code;
-    let login = "the broker refuses this station: correct mqtt.user, mqtt.password or mqtt.certificate, or let it in there";
+    let login = "the broker refuses this station: correct mqtt.user, mqtt.password or mqtt.certificate and restart, or let it in there";
     match code {
         Code::BadUserNamePassword
         | Code::NotAuthorized
@@ -150,19 +161,41 @@ fn ended(code: DisconnectReasonCode, identity: &Identity) -> Failure {
     }
 }
 
-fn tls(why: &str) -> Failure {
-    let remedy = if why.contains("fatal alert") {
-        "the broker does not take this station's certificate: correct mqtt.certificate and mqtt.key"
-    } else if why.contains("UnknownIssuer") {
-        "nobody in mqtt.ca_certificate vouches for the broker's certificate"
-    } else if why.contains("NotValidForName") {
-        "the broker's certificate is of another name than mqtt.broker"
-    } else if why.contains("Expired") || why.contains("NotValidYet") {
-        "the broker's certificate is not valid today: renew it, or correct the clock"
-    } else {
-        "TLS does not come about: is mqtts the broker's way at that port"
+/// What the TLS library says, as it is carried.
+fn of_rustls(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn tls(refused: Option<&rustls::Error>, why: &str) -> Failure {
+    let remedy = match refused {
+        Some(rustls::Error::InvalidCertificate(kind)) => of_certificate(kind),
+        _ if why.contains("fatal alert") => {
+            "the broker does not take this station's certificate: correct mqtt.certificate and mqtt.key and restart"
+        }
+        _ => NO_TLS,
     };
     Failure::mending(format!("{remedy} ({why})"))
+}
+
+const NO_TLS: &str = "TLS does not come about: is mqtts the broker's way at that port";
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's list, which may grow")]
+const fn of_certificate(kind: &CertificateError) -> &'static str {
+    use CertificateError as Of;
+    match kind {
+        Of::UnknownIssuer => "nobody in mqtt.ca_certificate vouches for the broker's certificate",
+        Of::NotValidForName | Of::NotValidForNameContext { .. } => {
+            "the broker's certificate is of another name than mqtt.broker"
+        }
+        Of::Expired
+        | Of::ExpiredContext { .. }
+        | Of::NotValidYet
+        | Of::NotValidYetContext { .. } => {
+            "the broker's certificate is not valid today: renew it, or correct the clock"
+        }
+        Of::Revoked => "the broker's certificate was revoked: it needs another",
+        _ => "the broker's certificate cannot be used: it needs another",
+    }
 }
 
 #[cfg(test)]

@@ -330,8 +330,9 @@ pub(super) const GAP_REASON: &str = "no longer kept when it could have been sent
 impl<'a> Gap<'a> {
     fn of(GapRow { lane, first, last }: &'a GapRow) -> Self {
         let id = match lane {
-            Some((camera, epoch)) => frame_id(camera, *epoch, *first),
-            None => format!("event/{first}"),
+            // Told again it may be longer, and is no duplicate then.
+            Some((camera, epoch)) => format!("{}-{last}", frame_id(camera, *epoch, *first)),
+            None => format!("event/{first}-{last}"),
         };
         Self {
             id,
@@ -374,7 +375,7 @@ fn is_cut(text: Option<&(String, bool)>) -> bool {
     text.is_some_and(|(_, is_cut)| *is_cut)
 }
 
-/// By which a frame is known everywhere; of a run, a part or a gap, its first one.
+/// By which a frame is known everywhere; of a run or a part, its first one.
 pub(super) fn frame_id(camera: &str, epoch: u64, number: u64) -> String {
     FrameId { camera: CameraId(camera.into()), epoch, number }.to_string()
 }
@@ -477,6 +478,9 @@ mod tests {
             let told = json.row(&row, Length::Whole(65_536), UNIX_EPOCH).unwrap();
             let body: serde_json::Value = serde_json::from_slice(&told[0].payload).unwrap();
             assert!(body["id"].as_str().is_some_and(|id| id.contains('/')), "{body}");
+            if let Row::Gap(_) = row {
+                assert_eq!(body["id"], "top/7/1-2");
+            }
             messages.extend(told);
         }
         for message in messages {

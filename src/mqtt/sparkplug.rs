@@ -118,8 +118,10 @@ pub struct Sparkplug {
     cameras: Vec<Arc<str>>,
     bd_seq: u8,
     seq: u8,
-    /// When this session began: what is older was stored.
-    began: SystemTime,
+    /// When this connection's first birth was told: what is older was stored. None before that.
+    began: Option<SystemTime>,
+    /// What the host last said of itself was said then, in milliseconds since 1970.
+    host_at: u64,
     /// The devices that this session has introduced.
     born: BTreeSet<Arc<str>>,
 }
@@ -135,7 +137,7 @@ impl Sparkplug {
         // Counted on from a number that the process before is unlikely to have had.
         let bd_seq = u8::try_from(since_1970(start) / 1_000 % 256).unwrap_or(0);
         let (seq, born) = (0, BTreeSet::new());
-        Self { identity, host, cameras, bd_seq, seq, began: start, born }
+        Self { identity, host, cameras, bd_seq, seq, began: None, host_at: 0, born }
     }
 
     fn topic(&self, kind: &str, device: Option<&str>) -> String {
@@ -201,7 +203,7 @@ impl Sparkplug {
 impl Dialect for Sparkplug {
     fn will(&mut self, now: SystemTime) -> Message {
         self.bd_seq = self.bd_seq.wrapping_add(1);
-        self.began = now;
+        (self.began, self.host_at) = (None, 0);
         self.born.clear();
         self.death(now)
     }
@@ -217,6 +219,7 @@ impl Dialect for Sparkplug {
 
     fn greeting(&mut self, condition: &Condition, now: SystemTime) -> Vec<Message> {
         self.seq = 0;
+        self.began.get_or_insert(now);
         let mut metrics = vec![
             Value::Signed(i64::from(self.bd_seq)).metric(BD_SEQ, now),
             Value::Boolean(Some(false)).metric(REBIRTH, now),
@@ -234,7 +237,7 @@ impl Dialect for Sparkplug {
 
     fn row(&mut self, row: &Row, length: Length, now: SystemTime) -> Option<Vec<Message>> {
         let (camera, said, time) = Self::said(row, length, now);
-        let is_historical = (time < self.began).then_some(true);
+        let is_historical = self.began.is_some_and(|began| time < began).then_some(true);
         let metrics = said
             .into_iter()
             .map(|(name, value)| Metric { is_historical, ..value.metric(name, time) });
@@ -281,7 +284,11 @@ impl Dialect for Sparkplug {
             .as_ref()
             .is_some_and(|host| topic.strip_prefix(NAMESPACE) == Some(&format!("/STATE/{host}")));
         match serde_json::from_slice(payload) {
-            Ok(HostState { online }) if is_host => Heard::Host { is_online: online },
+            // The newest stands: a broker may give an older one again.
+            Ok(HostState { online, timestamp }) if is_host && timestamp >= self.host_at => {
+                self.host_at = timestamp;
+                Heard::Host { is_online: online }
+            }
             Ok(_) | Err(_) => Heard::Nothing,
         }
     }
@@ -295,6 +302,9 @@ impl Dialect for Sparkplug {
 #[derive(Deserialize)]
 struct HostState {
     online: bool,
+    /// Milliseconds since 1970; older hosts do not say it.
+    #[serde(default)]
+    timestamp: u64,
 }
 
 fn text(text: &str) -> Value {
@@ -454,4 +464,62 @@ fn camera_metrics() -> impl Iterator<Item = Named> {
 fn since_1970(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ledger::outbox::EventRow;
+
+    fn level(text: &str) -> Level {
+        Level::new(text).unwrap()
+    }
+
+    fn sparkplug() -> Sparkplug {
+        let identity = Identity { site: level("plant"), device: level("line-1") };
+        Sparkplug::new(identity, Vec::new(), Some(level("scada")), UNIX_EPOCH)
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_was_judged_while_a_host_was_waited_for_is_history() {
+        let mut sparkplug = sparkplug();
+        sparkplug.will(at(10));
+        // The host comes a minute after the connection.
+        sparkplug.greeting(&Condition::starting(0), at(70));
+        let is_historical = |sparkplug: &mut Sparkplug, seconds| {
+            let [kind, who, subject, detail] = ["started", "ann", "line", ""].map(String::from);
+            let row = Row::Event(EventRow { id: 1, time: at(seconds), kind, who, subject, detail });
+            let told = sparkplug.row(&row, Length::Whole(65_536), at(200)).unwrap();
+            let payload = Payload::decode(&*told.last().unwrap().payload).unwrap();
+            payload.metrics.iter().all(|metric| metric.is_historical == Some(true))
+        };
+        assert!(is_historical(&mut sparkplug, 30));
+        assert!(!is_historical(&mut sparkplug, 80));
+        // Births that are asked for again begin no session.
+        sparkplug.greeting(&Condition::starting(0), at(90));
+        assert!(!is_historical(&mut sparkplug, 80));
+        sparkplug.will(at(100));
+        sparkplug.greeting(&Condition::starting(0), at(110));
+        assert!(is_historical(&mut sparkplug, 80));
+    }
+
+    #[test]
+    fn the_newest_word_of_a_host_stands() {
+        let mut sparkplug = sparkplug();
+        let mut says = |text: &str| sparkplug.heard("spBv1.0/STATE/scada", text.as_bytes());
+        let host = |is_online| Heard::Host { is_online };
+        assert_eq!(says(r#"{"online":true,"timestamp":5}"#), host(true));
+        assert_eq!(says(r#"{"online":false,"timestamp":4}"#), Heard::Nothing);
+        assert_eq!(says(r#"{"online":false,"timestamp":5}"#), host(false));
+        assert_eq!(says("offline"), Heard::Nothing);
+        assert_eq!(says(r#"{"online":true,"timestamp":6}"#), host(true));
+        let other = sparkplug.heard("spBv1.0/STATE/other", br#"{"online":false,"timestamp":7}"#);
+        assert_eq!(other, Heard::Nothing);
+    }
 }

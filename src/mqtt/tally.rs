@@ -104,7 +104,6 @@ impl Tally {
     pub(super) fn connected(&self) {
         self.is_connected.store(true, Relaxed);
         self.connections.fetch_add(1, Relaxed);
-        self.set_trouble(None);
     }
 
     pub(super) fn lost(&self, resent: usize) {

@@ -42,9 +42,9 @@ impl<M> Window<M> {
         self.messages.is_empty()
     }
 
-    /// Of these, those with a mark.
-    pub fn marks(&self) -> usize {
-        self.messages.iter().filter(|message| message.mark.is_some()).count()
+    /// The marks of these, in order.
+    pub fn marks(&self) -> impl Iterator<Item = &M> {
+        self.messages.iter().filter_map(|message| message.mark.as_ref())
     }
 
     /// A message was handed over, with what is done when it is acknowledged.
@@ -52,7 +52,7 @@ impl<M> Window<M> {
         self.messages.push_back(Message { mark, packet: None, is_acknowledged: false });
     }
 
-    /// The eldest that had not left did, by this packet id; 0 for one that nobody acknowledges.
+    /// The eldest that had not left did, by this packet id; 0 for one that nobody acknowledges, which is done with.
     pub fn left(&mut self, packet: u16) -> Result<(), Unknown> {
         let message = self.messages.get_mut(self.left).ok_or(Unknown(packet))?;
         message.packet = Some(packet);
@@ -105,6 +105,30 @@ mod tests {
         assert_eq!(window.settle(), [1]);
         window.acknowledged(8).unwrap();
         assert_eq!(window.settle(), [3]);
+        assert!(window.is_empty());
+    }
+
+    #[test]
+    fn what_nobody_acknowledges_is_done_with_when_it_has_left() {
+        // Births of an idle station: nothing else comes that would settle them.
+        let mut window = Window::<u8>::default();
+        window.push(None);
+        window.push(None);
+        for _ in 0..2 {
+            assert!(!window.is_empty());
+            window.left(0).unwrap();
+            assert!(window.settle().is_empty());
+        }
+        assert!(window.is_empty());
+        assert_eq!(window.acknowledged(0), Err(Unknown(0)));
+        // Between others it waits for its elder.
+        window.push(Some(1));
+        window.push(Some(2));
+        window.left(5).unwrap();
+        window.left(0).unwrap();
+        assert!(window.settle().is_empty());
+        window.acknowledged(5).unwrap();
+        assert_eq!(window.settle(), [1, 2]);
         assert!(window.is_empty());
     }
 

@@ -256,7 +256,7 @@ impl Desk {
             && !self.is_mute.load(Relaxed)
             && match without_plc.state() {
                 state::State::Running => true,
-                state::State::Degraded => self.options.trusts_degraded,
+                state::State::Degraded => self.options.trusts_degraded || without_plc.is_reliable(),
                 state::State::Starting
                 | state::State::Building
                 | state::State::Fault

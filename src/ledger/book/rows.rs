@@ -131,9 +131,14 @@ pub(super) fn begin_outbox(
     ours: &[i64],
     now: SystemTime,
 ) -> rusqlite::Result<()> {
-    let last = "SELECT coalesce(max(id), 0) FROM event";
+    let last = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'";
+    // Marks outlive their neighbours: only behind the last hole is nothing missing.
+    let whole = "SELECT coalesce(max(id) - 1, 0) FROM (
+                     SELECT id FROM event e WHERE NOT EXISTS (SELECT 1 FROM event f WHERE f.id = e.id - 1)
+                     UNION ALL SELECT seq + 1 FROM sqlite_sequence
+                     WHERE name = 'event' AND NOT EXISTS (SELECT 1 FROM event f WHERE f.id = seq))";
     let event: i64 = match history {
-        History::All => 0,
+        History::All => connection.query_row(whole, [], |row| row.get(0))?,
         History::New => connection.query_row(last, [], |row| row.get(0))?,
     };
     let begin = "INSERT OR IGNORE INTO outbox (id, begun_us, event) VALUES (1, ?1, ?2)";
@@ -168,9 +173,14 @@ pub(super) fn mark_sent(
     Ok(())
 }
 
-/// Events up to this one are acknowledged.
-pub(super) fn mark_events_sent(connection: &Connection, event: i64) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE outbox SET event = max(event, ?1)")?.execute([event])?;
+/// Events up to this one are acknowledged, if they are those of this file, from which sending began then.
+pub(super) fn mark_events_sent(
+    connection: &Connection,
+    begun_us: i64,
+    event: i64,
+) -> rusqlite::Result<()> {
+    let mark = "UPDATE outbox SET event = max(event, ?2) WHERE begun_us = ?1";
+    connection.prepare_cached(mark)?.execute([begun_us, event])?;
     Ok(())
 }
 

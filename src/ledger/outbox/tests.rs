@@ -72,7 +72,7 @@ fn a_run_is_given_when_it_cannot_grow_any_more() {
     acknowledge(&mut outbox, 9);
     outbox.rewind();
     assert_eq!(given(&mut outbox), ["verdict 10"]);
-    assert_eq!(outbox.backlog().unwrap(), Backlog { frames: 3, oldest: Some(seconds(10)) });
+    assert_eq!(outbox.backlog().unwrap(), Backlog { frames: 1, oldest: Some(seconds(10)) });
     book.close_lanes(&[12], seconds(1)).unwrap();
     assert_eq!(given(&mut outbox), ["run 11 12"]);
 }
@@ -133,14 +133,77 @@ fn a_damaged_ledger_keeps_what_was_acknowledged() {
     assert_eq!(given(&mut outbox).len(), 5);
     let epoch = outbox.read.lanes.keys().next().unwrap().1;
     let lanes = [(("top".into(), epoch), [3, 0])].into();
-    book.commit(&Batch { sent: Marks { lanes, event: 0 }, ..Batch::default() }, seconds(1))
-        .unwrap();
+    book.commit(
+        &Batch { sent: Marks { lanes, ..Marks::default() }, ..Batch::default() },
+        seconds(1),
+    )
+    .unwrap();
     acknowledge(&mut outbox, 3);
     outbox.rewind();
     book.replace_damaged(seconds(2)).unwrap();
     judge(&mut book, lane, 6..=6);
     // Four and five lie in the damaged file.
     assert_eq!(given(&mut outbox), ["gap 4 5", "verdict 6"]);
+}
+
+fn tell(book: &mut Book, kinds: &[&'static str]) {
+    let event = |kind: &&'static str| Event::ours(seconds(1), kind, "line", String::new());
+    let events = kinds.iter().map(event).collect();
+    book.commit(&Batch { events, ..Batch::default() }, seconds(1)).unwrap();
+}
+
+#[test]
+fn a_new_file_s_events_are_all_given_whatever_of_the_old_one_is_acknowledged_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (mut book, _) = begin(&path, History::New);
+    let mut outbox = Outbox::new(path, true);
+    tell(&mut book, &["one", "two", "three"]);
+    let items = outbox.next(100).unwrap();
+    let mark = |index: usize| -> &Mark { &items[index].mark };
+    let put = |book: &mut Book, mark: &Mark| {
+        let mut sent = Marks::default();
+        sent.reach(mark);
+        book.commit(&Batch { sent, ..Batch::default() }, seconds(1)).unwrap();
+    };
+    outbox.acknowledge(mark(0));
+    put(&mut book, mark(0));
+    book.replace_damaged(seconds(2)).unwrap();
+    // These were on their way when the file was replaced.
+    outbox.acknowledge(mark(2));
+    put(&mut book, mark(2));
+    outbox.rewind();
+    tell(&mut book, &["four", "five"]);
+    assert_eq!(given(&mut outbox), ["event four", "event five"]);
+    // And those of the new file are marked in it.
+    outbox.rewind();
+    let items = outbox.next(100).unwrap();
+    put(&mut book, &items[0].mark);
+    let mut another = Outbox::new(folder.path().join("ledger.db"), true);
+    assert_eq!(given(&mut another), ["event five"]);
+}
+
+#[test]
+fn what_went_before_sending_began_is_no_gap() {
+    for (gone, expected) in [
+        ("id <= 2", vec!["event three", "event four"]),
+        // A mark that was kept among them.
+        ("id IN (1, 3)", vec!["event four"]),
+        ("id <= 4", vec![]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let (mut book, _) = Book::open(&path, seconds(1)).unwrap();
+        tell(&mut book, &["one", "two", "three", "four"]);
+        let connection = Connection::open(&path).unwrap();
+        connection.execute(&format!("DELETE FROM event WHERE {gone}"), []).unwrap();
+        drop(connection);
+        let begins_outbox = Some(History::All);
+        book.commit(&Batch { begins_outbox, ..Batch::default() }, seconds(1)).unwrap();
+        tell(&mut book, &["five"]);
+        let expected: Vec<_> = expected.into_iter().chain(["event five"]).collect();
+        assert_eq!(given(&mut Outbox::new(path, true)), expected, "{gone}");
+    }
 }
 
 proptest! {

@@ -16,9 +16,18 @@ fn certificates(scratch: &Scratch) {
     params.distinguished_name.push(DnType::CommonName, "authority");
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     scratch.write("ca.pem", ca.pem());
-    for (name, host) in [("broker", "127.0.0.1"), ("station", "line-1"), ("consumer", "consumer")] {
+    for (name, host) in [
+        ("broker", "127.0.0.1"),
+        ("other", "broker.plant.example"),
+        ("expired", "127.0.0.1"),
+        ("station", "line-1"),
+        ("consumer", "consumer"),
+    ] {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        if name == "expired" {
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        }
         let certificate = params.signed_by(&key, &ca).unwrap();
         scratch.write(&format!("{name}.pem"), certificate.pem());
         secret(scratch, &format!("{name}-key.pem"), &key.serialize_pem());
@@ -79,7 +88,7 @@ fn tls_with_a_client_certificate_and_a_refusal_without() {
     until("the verdicts arrive", || consumer.bodies("verdict").len() == 20);
     // Nothing to show, and nobody who vouches.
     line(&scratch, -1, &format!("{url}\nca_certificate = \"ca.pem\""), "");
-    check_refused(&scratch, "correct mqtt.certificate and mqtt.key");
+    check_refused(&scratch, "correct mqtt.certificate and mqtt.key and restart");
     line(&scratch, -1, &format!("{url}\nca_certificate = \"station.pem\"\n{pair}"), "");
     check_refused(&scratch, "nobody in mqtt.ca_certificate vouches for the broker's certificate");
     // A key that everybody may read is refused before anything begins.
@@ -88,6 +97,25 @@ fn tls_with_a_client_certificate_and_a_refusal_without() {
     line(&scratch, 10, &format!("{url}\nca_certificate = \"ca.pem\"\n{pair}"), "");
     let refused = scratch.run(&["run", "line.toml"]);
     assert_eq!(refused.status.code(), Some(3));
+}
+
+#[test]
+fn a_broker_of_another_name_or_of_the_past_is_not_told() {
+    for (name, expected) in [
+        ("other", "the broker's certificate is of another name than mqtt.broker"),
+        ("expired", "the broker's certificate is not valid today"),
+    ] {
+        let scratch = Scratch::new();
+        certificates(&scratch);
+        let path = |name: &str| scratch.path(name).display().to_string();
+        let (certificate, key) = (path(&format!("{name}.pem")), path(&format!("{name}-key.pem")));
+        let listener = format!("allow_anonymous true\ncertfile {certificate}\nkeyfile {key}");
+        let mut broker = Broker::new(&scratch, &listener);
+        broker.start();
+        let url = format!("broker = \"mqtts://127.0.0.1:{}\"", broker.port);
+        line(&scratch, -1, &format!("{url}\nca_certificate = \"ca.pem\""), "");
+        check_refused(&scratch, expected);
+    }
 }
 
 #[test]

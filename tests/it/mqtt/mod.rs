@@ -2,6 +2,7 @@
 
 mod doors;
 mod outage;
+mod picky;
 mod sparkplug;
 
 use std::{

@@ -140,6 +140,35 @@ fn a_broker_that_stands_still_never_holds_the_line() {
 }
 
 #[test]
+fn a_ledger_that_cannot_be_read_is_told_and_stops_no_line() {
+    let scratch = Scratch::new();
+    let broker = Broker::open(&scratch);
+    line_to(&scratch, -1, &broker, "");
+    let running = Running::start(&scratch, &[]);
+    let acknowledged = |running: &Running| running.metric("sightline_mqtt_acknowledged_total");
+    running.until("the broker is told", |running| acknowledged(running) > 20);
+    // Whoever writes it has it open; whoever opens it anew finds a folder.
+    std::fs::rename(scratch.path("ledger.db"), scratch.path("away.db")).unwrap();
+    std::fs::create_dir(scratch.path("ledger.db")).unwrap();
+    running.until("people are told", |running| {
+        let state = running.get("/api/v1/state").1;
+        state.contains("\"id\":\"broker\"") && state.contains("the ledger cannot be read")
+    });
+    let judged =
+        |running: &Running| running.metric("sightline_frames_judged_total{camera=\"top\"}");
+    let before = judged(&running);
+    running.until("the line goes on", |running| judged(running) > before + 20);
+    std::fs::remove_dir(scratch.path("ledger.db")).unwrap();
+    std::fs::rename(scratch.path("away.db"), scratch.path("ledger.db")).unwrap();
+    let before = acknowledged(&running);
+    running.until("it goes on", |running| {
+        acknowledged(running) > before + 20
+            && !running.get("/api/v1/state").1.contains("\"id\":\"broker\"")
+    });
+    running.stop();
+}
+
+#[test]
 fn what_was_no_longer_kept_is_told_with_its_bounds() {
     let scratch = Scratch::new();
     let mut broker = Broker::new(&scratch, "allow_anonymous true");
