@@ -1168,7 +1168,7 @@ mod tests {
             let mut now = ms(0);
             for (frame, (address, words, wait, sees)) in (0_u64..).zip(writes) {
                 now += ms(wait);
-                if let Ok((_, commands)) = written.write(address, &words) {
+                if let Ok((_, Some(commands))) = written.write(address, &words) {
                     post.command(commands, now);
                 }
                 if sees && post.frame(frame, now) == Wanted::Yes {
