@@ -220,7 +220,6 @@ fn a_plc_that_leaves_is_slow_or_talks_garbage_gets_nothing_and_inspection_goes_o
     // The program before has ended, which is a loss of its own, or two, however long the next one takes to begin.
     station.running.until("the PLC is missed", |it| it.get("/readyz").1.contains("PLC"));
     std::thread::sleep(Duration::from_millis(200));
-    let before = station.counter("plc_losses_total");
     let seen = station.steps(&[
         "ready",
         "garbage=474554202f20485454502f312e310d0a0d0a",
