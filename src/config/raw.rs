@@ -28,6 +28,7 @@ pub(super) struct Raw {
     pub(super) http: RawHttp,
     #[serde(default)]
     pub(super) mqtt: RawMqtt,
+    #[serde(default)]
     pub(super) plc: RawPlc,
     #[serde(default)]
     pub(super) shift: RawShift,
