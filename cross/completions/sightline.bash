@@ -28,6 +28,9 @@ _sightline() {
             sightline,check)
                 cmd="sightline__subcmd__check"
                 ;;
+            sightline,doctor)
+                cmd="sightline__subcmd__doctor"
+                ;;
             sightline,help)
                 cmd="sightline__subcmd__help"
                 ;;
@@ -39,6 +42,9 @@ _sightline() {
                 ;;
             sightline,model)
                 cmd="sightline__subcmd__model"
+                ;;
+            sightline,prepare)
+                cmd="sightline__subcmd__prepare"
                 ;;
             sightline,run)
                 cmd="sightline__subcmd__run"
@@ -76,6 +82,9 @@ _sightline() {
             sightline__subcmd__help,check)
                 cmd="sightline__subcmd__help__subcmd__check"
                 ;;
+            sightline__subcmd__help,doctor)
+                cmd="sightline__subcmd__help__subcmd__doctor"
+                ;;
             sightline__subcmd__help,help)
                 cmd="sightline__subcmd__help__subcmd__help"
                 ;;
@@ -87,6 +96,9 @@ _sightline() {
                 ;;
             sightline__subcmd__help,model)
                 cmd="sightline__subcmd__help__subcmd__model"
+                ;;
+            sightline__subcmd__help,prepare)
+                cmd="sightline__subcmd__help__subcmd__prepare"
                 ;;
             sightline__subcmd__help,run)
                 cmd="sightline__subcmd__help__subcmd__run"
@@ -215,7 +227,7 @@ _sightline() {
 
     case "${cmd}" in
         sightline)
-            opts="-h -V --onnxruntime --log --help --version run capture calibrate inspect check bench ledger user model help"
+            opts="-h -V --onnxruntime --log --help --version run capture calibrate inspect check prepare doctor bench ledger user model help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -524,8 +536,34 @@ _sightline() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sightline__subcmd__doctor)
+            opts="-h --user --json --onnxruntime --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --onnxruntime)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sightline__subcmd__help)
-            opts="run capture calibrate inspect check bench ledger user model help"
+            opts="run capture calibrate inspect check prepare doctor bench ledger user model help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -609,6 +647,20 @@ _sightline() {
             return 0
             ;;
         sightline__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sightline__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -751,6 +803,20 @@ _sightline() {
         sightline__subcmd__help__subcmd__model__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sightline__subcmd__help__subcmd__prepare)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -956,7 +1022,7 @@ _sightline() {
                     return 0
                     ;;
                 --rows)
-                    COMPREPLY=($(compgen -W "frames parts" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "frames parts triggers" -- "${cur}"))
                     return 0
                     ;;
                 --format)
@@ -1237,6 +1303,28 @@ _sightline() {
         sightline__subcmd__model__subcmd__verify)
             opts="-h --onnxruntime --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --onnxruntime)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sightline__subcmd__prepare)
+            opts="-h --onnxruntime --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -33,6 +33,8 @@ complete -c sightline -n "__fish_sightline_needs_command" -f -a "capture" -d 'Re
 complete -c sightline -n "__fish_sightline_needs_command" -f -a "calibrate" -d 'Measure good parts of a product, and write the calibration that verdicts rest on'
 complete -c sightline -n "__fish_sightline_needs_command" -f -a "inspect" -d 'Judge images and folders, without a camera'
 complete -c sightline -n "__fish_sightline_needs_command" -f -a "check" -d 'Say whether a configuration, its model and its pipelines hold together'
+complete -c sightline -n "__fish_sightline_needs_command" -f -a "prepare" -d 'Build and verify the engine of a configuration, before its line is started'
+complete -c sightline -n "__fish_sightline_needs_command" -f -a "doctor" -d 'Say what this machine has of what an inspector needs, and what to do about the rest'
 complete -c sightline -n "__fish_sightline_needs_command" -f -a "bench" -d 'Measure what this machine makes of a model'
 complete -c sightline -n "__fish_sightline_needs_command" -f -a "ledger" -d 'Look at what became of every frame'
 complete -c sightline -n "__fish_sightline_needs_command" -f -a "user" -d 'Say who may come in, and as what'
@@ -98,6 +100,14 @@ complete -c sightline -n "__fish_sightline_using_subcommand check" -l onnxruntim
 complete -c sightline -n "__fish_sightline_using_subcommand check" -l log -d 'What to log to standard error: a level (error, warn, info, debug, trace) or a filter of tracing' -r
 complete -c sightline -n "__fish_sightline_using_subcommand check" -l play -d 'Also plays each camera until its first frame'
 complete -c sightline -n "__fish_sightline_using_subcommand check" -s h -l help -d 'Print help'
+complete -c sightline -n "__fish_sightline_using_subcommand prepare" -l onnxruntime -d 'ONNX Runtime\'s shared library, or the folder that holds it' -r -F
+complete -c sightline -n "__fish_sightline_using_subcommand prepare" -l log -d 'What to log to standard error: a level (error, warn, info, debug, trace) or a filter of tracing' -r
+complete -c sightline -n "__fish_sightline_using_subcommand prepare" -s h -l help -d 'Print help'
+complete -c sightline -n "__fish_sightline_using_subcommand doctor" -l user -d 'The user that the service runs as; without one, whoever asks' -r
+complete -c sightline -n "__fish_sightline_using_subcommand doctor" -l onnxruntime -d 'ONNX Runtime\'s shared library, or the folder that holds it' -r -F
+complete -c sightline -n "__fish_sightline_using_subcommand doctor" -l log -d 'What to log to standard error: a level (error, warn, info, debug, trace) or a filter of tracing' -r
+complete -c sightline -n "__fish_sightline_using_subcommand doctor" -l json -d 'One JSON object instead of a table (docs/doctor.md)'
+complete -c sightline -n "__fish_sightline_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c sightline -n "__fish_sightline_using_subcommand bench" -l model -d 'Measures this model file instead of a configuration\'s' -r -F
 complete -c sightline -n "__fish_sightline_using_subcommand bench" -l only -d 'Measures only these parts' -r -f -a "memory\t'Resident memory while frames go by'
 pipeline\t'ONNX Runtime alone against the whole station'
@@ -133,7 +143,8 @@ complete -c sightline -n "__fish_sightline_using_subcommand ledger; and __fish_s
 complete -c sightline -n "__fish_sightline_using_subcommand ledger; and __fish_seen_subcommand_from export" -l since -d 'Captured at this time or later, such as 2026-11-25T06:00:00Z' -r
 complete -c sightline -n "__fish_sightline_using_subcommand ledger; and __fish_seen_subcommand_from export" -l until -d 'Captured before this time' -r
 complete -c sightline -n "__fish_sightline_using_subcommand ledger; and __fish_seen_subcommand_from export" -l rows -d 'What a row is' -r -f -a "frames\t'A frame, or a run of frames without verdict'
-parts\t'A part of several frames'"
+parts\t'A part of several frames'
+triggers\t'A part that a PLC announced'"
 complete -c sightline -n "__fish_sightline_using_subcommand ledger; and __fish_seen_subcommand_from export" -l format -d 'How rows are written' -r -f -a "csv\t'A header and comma-separated values; what is absent is empty'
 json\t'A JSON object a line; what is absent is null'"
 complete -c sightline -n "__fish_sightline_using_subcommand ledger; and __fish_seen_subcommand_from export" -l out -d 'Where they are written; standard output when left out' -r -F
@@ -206,16 +217,18 @@ complete -c sightline -n "__fish_sightline_using_subcommand model; and __fish_se
 complete -c sightline -n "__fish_sightline_using_subcommand model; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show the metadata: products, calibration, geometry, golden frames. Needs no ONNX Runtime'
 complete -c sightline -n "__fish_sightline_using_subcommand model; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Run the golden frames on this machine and compare'
 complete -c sightline -n "__fish_sightline_using_subcommand model; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check bench ledger user model help" -f -a "run" -d 'Judge what the cameras of a configuration see; without one, play the demo line'
-complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check bench ledger user model help" -f -a "capture" -d 'Record good parts through a camera\'s own pipeline into a training folder'
-complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check bench ledger user model help" -f -a "calibrate" -d 'Measure good parts of a product, and write the calibration that verdicts rest on'
-complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check bench ledger user model help" -f -a "inspect" -d 'Judge images and folders, without a camera'
-complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check bench ledger user model help" -f -a "check" -d 'Say whether a configuration, its model and its pipelines hold together'
-complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check bench ledger user model help" -f -a "bench" -d 'Measure what this machine makes of a model'
-complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check bench ledger user model help" -f -a "ledger" -d 'Look at what became of every frame'
-complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check bench ledger user model help" -f -a "user" -d 'Say who may come in, and as what'
-complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check bench ledger user model help" -f -a "model" -d 'Look at a model file'
-complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check bench ledger user model help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check prepare doctor bench ledger user model help" -f -a "run" -d 'Judge what the cameras of a configuration see; without one, play the demo line'
+complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check prepare doctor bench ledger user model help" -f -a "capture" -d 'Record good parts through a camera\'s own pipeline into a training folder'
+complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check prepare doctor bench ledger user model help" -f -a "calibrate" -d 'Measure good parts of a product, and write the calibration that verdicts rest on'
+complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check prepare doctor bench ledger user model help" -f -a "inspect" -d 'Judge images and folders, without a camera'
+complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check prepare doctor bench ledger user model help" -f -a "check" -d 'Say whether a configuration, its model and its pipelines hold together'
+complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check prepare doctor bench ledger user model help" -f -a "prepare" -d 'Build and verify the engine of a configuration, before its line is started'
+complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check prepare doctor bench ledger user model help" -f -a "doctor" -d 'Say what this machine has of what an inspector needs, and what to do about the rest'
+complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check prepare doctor bench ledger user model help" -f -a "bench" -d 'Measure what this machine makes of a model'
+complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check prepare doctor bench ledger user model help" -f -a "ledger" -d 'Look at what became of every frame'
+complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check prepare doctor bench ledger user model help" -f -a "user" -d 'Say who may come in, and as what'
+complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check prepare doctor bench ledger user model help" -f -a "model" -d 'Look at a model file'
+complete -c sightline -n "__fish_sightline_using_subcommand help; and not __fish_seen_subcommand_from run capture calibrate inspect check prepare doctor bench ledger user model help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sightline -n "__fish_sightline_using_subcommand help; and __fish_seen_subcommand_from calibrate" -f -a "exclude" -d 'Take frames that a person has looked at out of a calibration; their number stays in it'
 complete -c sightline -n "__fish_sightline_using_subcommand help; and __fish_seen_subcommand_from calibrate" -f -a "show" -d 'Say what is in a calibration file, and which rates it supports'
 complete -c sightline -n "__fish_sightline_using_subcommand help; and __fish_seen_subcommand_from ledger" -f -a "verify" -d 'Count every numbering: each frame must have exactly one disposition'
