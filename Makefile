@@ -46,8 +46,11 @@ bench-report: install-test
 	tools/bench-report
 
 ## deb-amd64, deb-arm64: Debian packages of the inspector, in target/debian
-deb-amd64 deb-arm64: deb-%:
-	cross/package $*
+deb-amd64:
+	cross/package amd64
+
+deb-arm64:
+	cross/package arm64
 
 install-run:
 	@tools/install-packages run
