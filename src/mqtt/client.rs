@@ -210,7 +210,7 @@ impl Onlooker for Publisher {
 
     fn show(&mut self, _inspected: &Arc<Inspected>) {}
 
-    /// Never: what is not sent waits, and no line stops for that. A thread that panicked is told by its [`Witness`].
+    /// Never: what is not sent waits, and no line stops for that. A thread that panicked is told by its `Witness`.
     fn is_lost(&self) -> bool {
         false
     }
