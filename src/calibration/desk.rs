@@ -362,9 +362,11 @@ impl Desk {
         Ok(self.status())
     }
 
-    /// A frame's picture as PNG, where one was kept.
-    pub fn picture(&self, id: usize) -> Option<Vec<u8>> {
-        lock(&self.shared.session).as_ref()?.gallery.picture(id).map(<[u8]>::to_vec)
+    /// A frame's picture as PNG, where one was kept, and that collection is the one that is open.
+    pub fn picture(&self, collection: u64, id: usize) -> Option<Vec<u8>> {
+        let held = lock(&self.shared.session);
+        let session = held.as_ref().filter(|it| it.number == collection)?;
+        session.gallery.picture(id).map(<[u8]>::to_vec)
     }
 
     /// A person has looked: exactly these frames are no good parts.
@@ -575,7 +577,8 @@ impl Session {
         let (brightness, focus) = collection.look();
         let pictured = collection.doubtful().into_iter().map(|doubtful| doubtful.part.id);
         let pictured = pictured.filter(|&id| self.gallery.picture(id).is_some());
-        let address = |id| (id, format!("/api/v1/calibration/pictures/{id}"));
+        let number = self.number;
+        let address = |id| (id, format!("/api/v1/calibration/pictures/{number}/{id}"));
         let for_review = collection.listed(&pictured.map(address).collect());
         let elapsed = now.saturating_sub(self.started).as_secs_f64();
         let left = (wanted - collected) as f64;
@@ -750,7 +753,10 @@ mod tests {
         assert_eq!((status.state, standing.collected, standing.faults), ("ready", 9, 1));
         assert_eq!((standing.brightness.mean, standing.focus.mean), (77.0, 0.0));
         assert!(standing.support.unwrap().is_supported);
-        assert!(line.desk.picture(1).is_some() && line.desk.picture(10).is_none());
+        assert!(line.desk.picture(collection, 1).is_some());
+        assert!(line.desk.picture(collection, 10).is_none());
+        // An earlier collection's frame 1 is another one.
+        assert!(line.desk.picture(collection - 1, 1).is_none());
         assert!(refused(line.desk.begin(&order(), "ann")).starts_with("conflict"));
         // A rank that an exclusion costs is missing then; nothing is lost by asking.
         line.desk.exclude(&[3], "ann").unwrap();

@@ -133,15 +133,21 @@ async fn begin(
 
 /// A frame beside its heat map.
 #[utoipa::path(
-    get, path = "/api/v1/calibration/pictures/{id}", tag = "looking",
-    params(("id" = usize, Path, description = "The frame's number in the collection")),
+    get, path = "/api/v1/calibration/pictures/{collection}/{id}", tag = "looking",
+    params(
+        ("collection" = u64, Path, description = "The number of the collection"),
+        ("id" = usize, Path, description = "The frame's number in it"),
+    ),
     responses(
         (status = 200, content_type = "image/png"),
         (status = 404, description = "No picture of that frame is kept"),
     )
 )]
-async fn picture(State(served): State<Served>, Path(id): Path<usize>) -> Response {
-    match at(&served, move |desk| Ok(desk.picture(id))).await {
+async fn picture(
+    State(served): State<Served>,
+    Path((collection, id)): Path<(u64, usize)>,
+) -> Response {
+    match at(&served, move |desk| Ok(desk.picture(collection, id))).await {
         Ok(Some(png)) => ([(header::CONTENT_TYPE, "image/png")], png).into_response(),
         Ok(None) => (StatusCode::NOT_FOUND, "no picture of that frame is kept\n").into_response(),
         Err(refused) => refused,

@@ -465,6 +465,7 @@ fn every_route_is_in_the_openapi_document_and_answers() {
                 .replace("{epoch}", "1")
                 .replace("{frame}", "1")
                 .replace("{file}", "frame.jpg")
+                .replace("{collection}", "1")
                 .replace("{id}", "1");
             assert!(!filled.contains('{'), "{path}");
             if path == "/api/v1/live" {

@@ -393,7 +393,7 @@ fn a_running_line_is_calibrated_while_verdicts_go_on() {
         let (status, png) = running.get(frame["picture"].as_str().unwrap());
         assert!(status == 200 && png.contains("PNG"), "{frame}");
     }
-    assert_eq!(running.get(&format!("{API}/pictures/0")).0, 404);
+    assert_eq!(running.get(&format!("{API}/pictures/1/0")).0, 404);
     let judged = "sightline_frames_judged_total{camera=\"top\"}";
     let before = running.metric(judged);
     let (status, body) = post(&running, "/finish", "{}");

@@ -404,7 +404,7 @@ fn nothing_of_the_file_system_leaves_by_any_route() {
         "18446744073709551616",
         "%00",
     ] {
-        check(&format!("GET /api/v1/calibration/pictures/{path}"), &bearer, "", &[400, 404]);
+        check(&format!("GET /api/v1/calibration/pictures/1/{path}"), &bearer, "", &[400, 404]);
     }
     // Names that are paths are no names.
     for name in
@@ -494,7 +494,7 @@ fn no_header_is_injected_and_nobody_comes_in_by_a_trick() {
         client.login(injected, injected),
         client.post("/api/v1/mode", &page, &serde_json::json!({ "mode": injected }).to_string()),
         client.get(&format!("/api/v1/{}", "%0d%0aSet-Cookie:%20sightline=evil"), &cookie),
-        client.get("/api/v1/calibration/pictures/1%0d%0aSet-Cookie:evil", &cookie),
+        client.get("/api/v1/calibration/pictures/1/1%0d%0aSet-Cookie:evil", &cookie),
     ] {
         assert!([400, 401, 404, 422].contains(&answer.status), "{answer:?}");
         assert!(answer.header("set-cookie").is_none(), "{answer:?}");

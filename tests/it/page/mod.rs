@@ -65,8 +65,12 @@ fn drawn(selector: &str) -> String {
     )
 }
 
+/// A picture that a more suspicious frame took the room of between the list and its loading; the page says "no picture" then.
+const OVERTAKEN: &str = "/api/v1/calibration/pictures/";
+
 /// Nothing was complained about.
 fn is_clean(browser: &mut Browser) {
+    browser.complaints.retain(|it| !(it.contains("404") && it.contains(OVERTAKEN)));
     assert_eq!(browser.complaints, Vec::<String>::new());
     assert_eq!(browser.value("refused"), Value::Array(Vec::new()));
 }

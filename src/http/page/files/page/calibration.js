@@ -72,7 +72,11 @@ export class Calibration {
     the("calibration-progress").hidden = !isGoing;
     say(the("calibration-title"), isGoing ? `Calibrate ${status.product} at ${status.camera}` : "Calibrate");
     say(the("calibration-last"), status.last ? `The last one: ${sentence(status.last)}` : "");
-    if (!isGoing) return;
+    if (!isGoing) {
+      // The frames of the next collection have the same numbers.
+      this.#review([]);
+      return;
+    }
     const { collected, wanted, seconds_left: left, missed, faults, repeats, support } = status;
     const rest = status.state === "failed" ? (status.failure ?? "it failed")
       : status.state === "ready" ? "all are there"
@@ -93,7 +97,9 @@ export class Calibration {
     const list = the("review");
     const shown = new Map([...list.children].map((item) => [item.dataset.id, item]));
     const items = frames.map((frame) => {
-      const item = shown.get(String(frame.id)) ?? this.#frame(frame);
+      let item = shown.get(String(frame.id));
+      // More suspicious ones take the room of its picture, and it is said then.
+      if (!item || (item.dataset.picture ?? "") !== (frame.picture ?? "")) item = this.#frame(frame);
       const box = item.querySelector("input");
       if (box !== document.activeElement) box.checked = frame.excluded;
       item.classList.toggle("is-excluded", box.checked);
@@ -106,10 +112,12 @@ export class Calibration {
   }
 
   #frame(frame) {
+    const none = () => make("span", { class: "review__none" }, "no picture");
+    // Let go of since the station was asked: the next answer says so too.
     const image = frame.picture
-      ? make("img", { src: frame.picture, alt: `Frame ${frame.id} beside its heat map`, loading: "lazy" })
-      : make("span", { class: "review__none" }, "no picture");
-    return make("li", { "data-id": frame.id }, make("label", {}, image,
+      ? make("img", { src: frame.picture, alt: `Frame ${frame.id} beside its heat map`, onerror: (event) => event.target.replaceWith(none()) })
+      : none();
+    return make("li", { "data-id": frame.id, "data-picture": frame.picture ?? "" }, make("label", {}, image,
       make("span", {}, make("input", { type: "checkbox", onchange: () => this.#exclude() }), ` Frame ${frame.id} is no good part`),
       make("span", { class: "review__why note" })));
   }
