@@ -43,6 +43,14 @@ pub const COMMIT_EVERY: Duration = Duration::from_millis(120);
 pub const AHEAD: Duration = Duration::from_millis(300);
 /// The least that is reserved ahead: a camera with a frame a second must not wait for the disk each time.
 pub const AHEAD_MIN: u64 = 2;
+/// What a new numbering begins with, while its rate is not known: the first commit must come before they are given.
+const AHEAD_FIRST: u64 = 5;
+/// For so long at least a rate is measured before it is believed.
+const RATE_OVER_MIN: Duration = Duration::from_millis(200);
+/// For how long a slow commit is remembered, once to twice.
+const SLOW_FOR: Duration = Duration::from_secs(60);
+/// The longest commit that numbers are reserved for: a longer one is a disk in trouble.
+const SLOW_MAX: Duration = Duration::from_secs(1);
 /// How often a disk that takes nothing is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 /// How often the thread looks up while nothing comes.
@@ -185,9 +193,10 @@ impl Ledger {
         let mut accounts = Vec::new();
         let mut lanes = Vec::new();
         for camera in cameras {
-            let (lane, epoch) = book.open_lane(&camera.0, AHEAD_MIN, now)?;
+            let (lane, epoch) = book.open_lane(&camera.0, AHEAD_FIRST, now)?;
             let shared = Arc::new(Shared::default());
-            shared.reserve(AHEAD_MIN, AHEAD_MIN);
+            // More are asked for with the first frame: before it nothing says how many.
+            shared.reserve(AHEAD_FIRST, 2 * (AHEAD_FIRST - 1));
             lanes.push(Reservation::new(Arc::clone(&shared), clock.monotonic()));
             let journal = Journal { lane, entries: entries.clone(), shared };
             accounts.push(Account::recorded(camera.clone(), epoch, journal));
@@ -198,6 +207,7 @@ impl Ledger {
             book,
             queue,
             lanes,
+            slowest: Slowest::default(),
             health: Arc::clone(&health),
             sent: Arc::clone(&sent),
             retention: options.retention,
@@ -300,39 +310,62 @@ impl Reservation {
         self.shared.captured.load(Acquire)
     }
 
-    /// How many numbers are wanted ahead of the last one given.
-    fn ahead(&mut self, now: Duration) -> u64 {
+    /// How many numbers are wanted ahead of the last one given, where a commit may take `slow`.
+    fn ahead(&mut self, now: Duration, slow: Duration) -> u64 {
         let (at, number) = self.measured;
         let over = now.saturating_sub(at);
         let captured = self.captured();
-        let rate = captured.saturating_sub(number) as f64 / over.as_secs_f64().max(1e-3);
+        let rate = captured.saturating_sub(number) as f64 / over.max(RATE_OVER_MIN).as_secs_f64();
         if over >= RATE_OVER {
             self.per_second = rate;
             self.measured = (now, captured);
         } else {
-            // A camera that has just begun: a few milliseconds say little, and never less than before.
-            self.per_second =
-                self.per_second.max(rate * over.as_secs_f64() / RATE_OVER.as_secs_f64());
+            // A camera that has just begun; never less than before.
+            self.per_second = self.per_second.max(rate);
         }
-        ahead(self.per_second)
+        ahead(self.per_second, slow)
     }
 }
 
-/// Numbers given within [`AHEAD`] at that rate.
-fn ahead(per_second: f64) -> u64 {
+/// Numbers given at that rate within [`AHEAD`] and two commits that take `slow`: the one that is under way when the next
+/// numbers are asked for, and the one that reserves them.
+fn ahead(per_second: f64, slow: Duration) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a saturating cast of a small rate"
     )]
-    let frames = (per_second * AHEAD.as_secs_f64()).ceil() as u64;
+    let frames = (per_second * (AHEAD + 2 * slow).as_secs_f64()).ceil() as u64;
     frames.max(AHEAD_MIN)
+}
+
+/// The longest commit of the last minute or two: a slow disk is slow again.
+#[derive(Debug, Default)]
+struct Slowest {
+    since: Duration,
+    now: Duration,
+    before: Duration,
+}
+
+impl Slowest {
+    /// A commit that ended `at` this time has taken so long.
+    fn add(&mut self, at: Duration, took: Duration) {
+        if at.saturating_sub(self.since) >= SLOW_FOR {
+            (self.before, self.now, self.since) = (self.now, Duration::ZERO, at);
+        }
+        self.now = self.now.max(took.min(SLOW_MAX));
+    }
+
+    fn longest(&self) -> Duration {
+        self.now.max(self.before)
+    }
 }
 
 struct Writer {
     book: Book,
     queue: Receiver<Entry>,
     lanes: Vec<Reservation>,
+    slowest: Slowest,
     health: Arc<Health>,
     /// How far the rows were sent, and who wants to hear of new ones.
     sent: Arc<Sent>,
@@ -442,7 +475,7 @@ impl Writer {
             for run in lane.shared.take_missed() {
                 self.batch.add_run(index, run, Unjudged::Unrecorded);
             }
-            let ahead = lane.ahead(now);
+            let ahead = lane.ahead(now, self.slowest.longest());
             let to = lane.captured() + ahead;
             if to > lane.shared.reserved_to.load(Acquire) {
                 self.batch.reserved_to.insert(index, to);
@@ -459,6 +492,8 @@ impl Writer {
         if written.as_ref().is_err_and(LedgerError::is_damage) {
             written = self.replace_damaged();
         }
+        let done = self.clock.monotonic();
+        self.slowest.add(done, done.saturating_sub(now));
         match written {
             Ok(()) => {
                 if std::mem::take(&mut self.batch).has_news() {
@@ -553,4 +588,47 @@ enum Taken {
     Urgent,
     /// To commit and end.
     Close,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_slow_disk_is_reserved_for_while_it_is_remembered() {
+        let mut slowest = Slowest::default();
+        assert_eq!(ahead(30.0, slowest.longest()), 9);
+        slowest.add(1_000 * MS, 5 * MS);
+        slowest.add(2_000 * MS, 400 * MS);
+        slowest.add(3_000 * MS, 5 * MS);
+        assert_eq!(ahead(30.0, slowest.longest()), 33);
+        // A disk that stands still is reserved for no longer than that.
+        slowest.add(20_000 * MS, 17_000 * MS);
+        assert_eq!(ahead(30.0, slowest.longest()), 69);
+        slowest.add(61_000 * MS, 5 * MS);
+        assert_eq!(slowest.longest(), SLOW_MAX);
+        slowest.add(121_000 * MS, 5 * MS);
+        assert_eq!(slowest.longest(), 5 * MS);
+        assert_eq!(ahead(1.0, slowest.longest()), AHEAD_MIN);
+    }
+
+    #[test]
+    fn a_cameras_rate_is_known_after_a_few_frames_and_not_taken_from_a_burst() {
+        let shared = Arc::new(Shared::default());
+        let mut lane = Reservation::new(Arc::clone(&shared), Duration::ZERO);
+        let mut at = |frames: u64, ms: u32| {
+            shared.captured.store(frames, Release);
+            lane.ahead(ms * MS, Duration::ZERO)
+        };
+        assert_eq!(at(1, 2), 2);
+        assert_eq!(at(3, 100), 5);
+        assert_eq!(at(6, 200), 9);
+        assert_eq!(at(15, 500), 9);
+        // Two frames at once are no camera with a thousand a second.
+        assert_eq!(at(17, 502), 9);
+        // It is paused.
+        assert_eq!(at(17, 1_002), 2);
+    }
 }
