@@ -6,7 +6,7 @@ use crate::{Architecture, Blur, Graph};
 pub const BLUR: Blur = Blur { sigma_px: 4.0, radius_px: 16 };
 
 /// How often the memory's distance counts where the student's counts once: trainer/RESULTS.md, "A memory beside the
-/// student", gives what other weights do.
+/// student", says what it was chosen by.
 const MEMORY_COUNTS: usize = 3;
 
 /// Fuses `1 - cos(f_k, g_k)` of the three scales: each upsampled to the input size, averaged,

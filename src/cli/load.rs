@@ -418,10 +418,17 @@ pub(super) fn search(global: &Global, settings: &EngineSettings) -> Search {
     Search {
         named: global.onnxruntime.clone().or_else(|| settings.library.clone()),
         environment,
-        folders: beside.into_iter().chain([PathBuf::from(".deps/onnxruntime")]).collect(),
+        folders: beside.into_iter().chain(executable.as_deref().and_then(checkouts)).collect(),
         system: true,
         last: python_packages().chain([PathBuf::from(INSTALLED)]).collect(),
     }
+}
+
+/// The folder of a checkout whose own build this executable is. One below the current folder would let whoever may write
+/// there have root run his code.
+fn checkouts(executable: &Path) -> Option<PathBuf> {
+    let target = executable.ancestors().find(|folder| folder.ends_with("target"))?;
+    Some(target.parent()?.join(".deps/onnxruntime"))
 }
 
 /// Folders of the machine's Python that may hold the library: JetPack's builds come as wheels.
@@ -462,6 +469,15 @@ fn read(path: &Path) -> Result<Vec<u8>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_checkouts_own_build_looks_into_it() {
+        let of = |path: &str| checkouts(Path::new(path));
+        let inside = Some(PathBuf::from("/home/ann/sightline/.deps/onnxruntime"));
+        assert_eq!(of("/home/ann/sightline/target/debug/sightline"), inside);
+        assert_eq!(of("/home/ann/sightline/target/debug/deps/it-0a"), inside);
+        assert_eq!(of("/usr/bin/sightline"), None);
+    }
 
     #[test]
     fn an_engine_is_built_once_and_people_hear_of_it_while_it_is() {

@@ -89,7 +89,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "library",
         value: "\"/usr/lib/libonnxruntime.so\"",
         default: Default::Words(
-            "looked for beside the executable, in .deps/onnxruntime, on the system's library path, among the machine's Python packages, in /usr/lib/sightline",
+            "looked for beside the executable, in a checkout's .deps/onnxruntime, on the system's library path, among the machine's Python packages, in /usr/lib/sightline",
         ),
         meaning: "ONNX Runtime's shared library, version 1.17 or later, or the folder that holds it.",
     },

@@ -31,7 +31,7 @@ pub struct Search {
     pub named: Option<PathBuf>,
     /// Named by an environment variable, with the variable's name: nothing else is tried either.
     pub environment: Option<(String, PathBuf)>,
-    /// Folders that may hold the library: beside the executable, `.deps/onnxruntime`.
+    /// Folders that may hold the library: beside the executable, a checkout's own.
     pub folders: Vec<PathBuf>,
     /// Whether the system's library path comes next.
     pub system: bool,

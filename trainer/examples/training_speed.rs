@@ -37,7 +37,7 @@ fn main() -> anyhow::Result<()> {
     };
     let recipe: Recipe = toml::from_str(&std::fs::read_to_string(recipe)?)?;
     let data = dataset::read(std::slice::from_ref(data))?;
-    let parts = data.split(recipe.calibration_share, recipe.seed).training;
+    let parts = data.split(recipe.calibration_share, recipe.seed, &Learned::new())?.training;
     let (classes, paths) = parts.into_iter().map(|part| (part.class, part.path)).unzip();
     let store = Store::new(recipe.geometry(), paths);
     let source = Arc::new(Source::new(&recipe, store, classes));

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use network::weights::Weights;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{self, Dataset, Split};
+use crate::dataset::{Dataset, Learned, Split};
 use crate::recipe::Recipe;
 use crate::teacher::Provenance;
 
@@ -37,6 +37,10 @@ pub struct Manifest {
     /// The run whose weights this one began with; `None` for one that began with a teacher.
     #[serde(default)]
     pub refines: Option<Box<Manifest>>,
+    /// What it and those before it learned from; empty in checkpoints of earlier versions, and in those that a refining
+    /// run remembers but for the last.
+    #[serde(default)]
+    pub learned: Learned,
 }
 
 /// Weights with their manifest.
@@ -61,7 +65,13 @@ impl Manifest {
             data_fingerprint,
             teacher: None,
             refines: None,
+            learned: Learned::new(),
         }
+    }
+
+    /// What the runs before this one learned from.
+    pub fn learned_before(&self) -> Learned {
+        self.refines.as_ref().map(|refined| refined.learned.clone()).unwrap_or_default()
     }
 }
 
@@ -94,8 +104,9 @@ impl Checkpoint {
         let root = data.place();
         let data =
             &data.only(classes).context("name the data set that the checkpoint was trained on")?;
-        let split = data.split(recipe.calibration_share, recipe.seed);
-        if dataset::fingerprint_of(data, &split.training)? != *data_fingerprint {
+        let before = self.manifest.learned_before();
+        let split = data.split(recipe.calibration_share, recipe.seed, &before)?;
+        if split.fingerprint(data) != *data_fingerprint {
             bail!(
                 "{root} no longer holds the images that the checkpoint learned from, so that none can be said to be \
                  held out; restore them, or train anew"
@@ -142,7 +153,7 @@ mod tests {
     fn a_manifest_of_an_earlier_version_is_read() {
         let manifest = Manifest::new(Recipe::default(), 5, vec!["cap".into()], String::new());
         let mut earlier = serde_json::to_value(&manifest).unwrap();
-        for key in ["teacher", "refines"] {
+        for key in ["teacher", "refines", "learned"] {
             assert!(earlier.as_object_mut().unwrap().remove(key).is_some(), "{key}");
         }
         assert_eq!(serde_json::from_value::<Manifest>(earlier).unwrap(), manifest);

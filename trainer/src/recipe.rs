@@ -415,6 +415,25 @@ mod tests {
     }
 
     #[test]
+    fn every_recipe_that_is_shipped_can_be_used() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+        let mut found = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            // Of another kind: it trains a teacher.
+            if name == "demo-teacher.toml" {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let recipe: Recipe = toml::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+            recipe.validate().unwrap_or_else(|e| panic!("{name}: {e}"));
+            found += 1;
+        }
+        assert!(found >= 4, "{found}");
+    }
+
+    #[test]
     fn the_published_recipe_states_every_key_with_its_default() {
         let text = include_str!("../recipes/published.toml");
         assert_eq!(toml::from_str::<Recipe>(text).unwrap(), Recipe::default());

@@ -282,9 +282,10 @@ impl Trainer {
     /// Measures the running statistics of batch normalisation anew, on one more undisturbed batch after `done` others.
     ///
     /// While training they follow the last ten batches or so, some of which carry noise that no deployed frame has
-    /// and all of which saw other weights. The mean over many batches of the finished network is what it is deployed
-    /// with (Wu and Johnson 2021, arXiv 2105.07576).
+    /// and all of which saw other weights. Mean and variance over many batches of the finished network are what it is
+    /// deployed with (Wu and Johnson 2021, arXiv 2105.07576).
     pub fn settle(&self, batch: &Batch, done: u64) {
+        let before: Vec<Tensor> = self.trained.running().map(|(mean, _)| mean.copy()).collect();
         let arch = &self.recipe.architecture;
         let at = Path::root();
         let features = self.features(&batch.frames).map(Shared);
@@ -295,6 +296,13 @@ impl Trainer {
             let projected = projector(&mut g, &(&at / roots::PROJECTOR), &features, arch);
             let code = bottleneck(&mut g, &(&at / roots::BOTTLENECK), &projected, arch);
             decoder(&mut g, &(&at / roots::DECODER), &code, arch);
+            // The mean of the batches' variances lacks that of their means, which is large where a batch shows a few of
+            // many products (Chan, Golub and LeVeque 1979, with batches of one size).
+            for ((mean, variance), before) in self.trained.running().zip(&before) {
+                let between = (mean - before).square() * done as f64;
+                let mut variance = variance.shallow_clone();
+                variance += between;
+            }
         });
     }
 
@@ -523,5 +531,38 @@ mod tests {
         }
         assert!(statistics > 0);
         assert!(largest_change(&settled, &again, roots::DECODER) == 0.0);
+    }
+
+    #[test]
+    fn the_settled_variance_is_that_of_all_batches_together() {
+        let trainer = trainer(&recipe());
+        // A batch of noise and one of flat pictures: their means lie apart.
+        let frames = |low: i64, high: i64| {
+            tch::manual_seed(low);
+            Tensor::randint_low(low, high, [4, 32, 32, 3], (Kind::Uint8, Device::Cpu))
+        };
+        let settled = |frames: &[Tensor]| {
+            for (done, frames) in (0..).zip(frames) {
+                let classes = vec![0; frames.size()[0] as usize];
+                trainer
+                    .settle(&Batch { frames: frames.shallow_clone(), views: None, classes }, done);
+            }
+            // Behind these, what a layer gets depends on which images were normalised together.
+            let first =
+                ["fuse1.0", "fuse2.0"].map(|at| format!("{}.{at}.bn.running_", roots::BOTTLENECK));
+            let mut weights = trainer.weights().0;
+            weights.retain(|name, _| first.iter().any(|first| name.starts_with(first)));
+            weights
+        };
+        let [noise, flat] = [frames(0, 255), frames(180, 182)];
+        let together = settled(&[Tensor::cat(&[&noise, &flat], 0)]);
+        let apart = settled(&[noise, flat]);
+        assert_eq!(together.len(), 4);
+        for ((name, together), (_, apart)) in together.iter().zip(&apart) {
+            for (a, b) in together.values.iter().zip(&apart.values) {
+                // The unbiased variances of 4 and of 8 images differ by their denominators.
+                assert!((a - b).abs() < 0.03 * (1e-2 + a.abs()), "{name} {a} {b}");
+            }
+        }
     }
 }

@@ -32,7 +32,7 @@ fn an_interrupted_run_ends_in_the_weights_of_an_unbroken_one() {
         .spawn()
         .unwrap();
     // Anywhere in the middle: some steps are in the log.
-    let log = scratch.path("broken.log.jsonl");
+    let log = scratch.path("broken.log.jsonl.unfinished");
     let begun = std::time::Instant::now();
     while std::fs::read_to_string(&log).map_or(0, |text| text.lines().count()) < 7 {
         assert!(begun.elapsed().as_secs() < 300 && child.try_wait().unwrap().is_none());
@@ -51,6 +51,8 @@ fn an_interrupted_run_ends_in_the_weights_of_an_unbroken_one() {
         7,
         &["unfinished run"],
     );
+    // Nor does a run that forgets to go on take its place.
+    scratch.fails(&train("broken.safetensors", &steps), 7, &["has not ended", "--resume"]);
     let resume = ["train", "--resume", "--data", "parts", "--out", "broken.safetensors"];
     scratch.ok(&resume);
     let bytes = |name: &str| std::fs::read(scratch.path(name)).unwrap();
@@ -63,6 +65,48 @@ fn an_interrupted_run_ends_in_the_weights_of_an_unbroken_one() {
     assert_eq!(steps("broken.log.jsonl"), (1..=103).collect::<Vec<u64>>());
     // Nothing is left to go on with.
     scratch.fails(&resume, 4, &["nothing to resume", "broken.safetensors.unfinished"]);
+}
+
+#[test]
+fn the_precision_of_the_small_machine_trains_a_model_too() {
+    let scratch = ready();
+    std::fs::write(scratch.path("recipe.toml"), format!("precision = \"bf16\"\n{RECIPE}")).unwrap();
+    scratch.ok(&train("bf16.safetensors", &[]));
+    let report =
+        scratch.ok(&["evaluate", "model", "bf16.safetensors", "--data", "parts", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert!(report["products"]["cap"].is_object(), "{report}");
+}
+
+#[test]
+fn a_refined_model_is_calibrated_with_parts_that_no_run_before_it_learned_from() {
+    let scratch = ready();
+    scratch.ok(&train("line.safetensors", &[]));
+    let first = Checkpoint::load(&scratch.path("line.safetensors")).unwrap().manifest;
+    // The line has gone on, and the seed is another one.
+    for i in 0..10_u8 {
+        let name = format!("parts/cap/train/good/later{i}.png");
+        image::RgbImage::from_pixel(64, 64, image::Rgb([i, 90, 90]))
+            .save(scratch.path(&name))
+            .unwrap();
+    }
+    let refine = ["train", "--data", "parts", "--recipe", "recipe.toml", "--seed", "9"];
+    let refine =
+        [&refine[..], &["--refine", "line.safetensors", "--out", "next.safetensors"]].concat();
+    scratch.ok(&refine);
+    let next = Checkpoint::load(&scratch.path("next.safetensors")).unwrap();
+    assert!(!first.learned.is_empty() && next.manifest.learned.is_superset(&first.learned));
+    let data = trainer::dataset::read(&[scratch.path("parts")]).unwrap();
+    for part in next.split(&data).unwrap().calibration {
+        let digest = bundle::fingerprint::sha256(&std::fs::read(&part.path).unwrap());
+        assert!(!first.learned.contains(&digest[..16]), "{}", part.path.display());
+    }
+    // A third one knows what both saw.
+    let again = [&refine[..8], &["next.safetensors", "--out", "third.safetensors"]].concat();
+    scratch.ok(&again);
+    let third = Checkpoint::load(&scratch.path("third.safetensors")).unwrap().manifest;
+    assert!(third.learned.is_superset(&next.manifest.learned));
+    assert!(third.refines.unwrap().refines.unwrap().learned.is_empty());
 }
 
 #[test]

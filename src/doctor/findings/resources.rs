@@ -196,6 +196,11 @@ pub(super) fn clock(clock: &Clock) -> Vec<Finding> {
             format!("kept by {keeper}"),
             Some("`chronyc tracking`, `ntpq -p` or `pmc` says how well"),
         ),
+        (None, Some(true)) => Finding::note(
+            AREA,
+            "set since the start, by a service that is not known here",
+            Some("`timedatectl` says more"),
+        ),
         (None, _) => {
             Finding::warn(AREA, "nobody keeps the clock: times of verdicts will drift", remedy)
         }
@@ -276,6 +281,8 @@ mod tests {
         check(now, Some("systemd-timesyncd"), Some(true), Level::Ok);
         check(now, Some("systemd-timesyncd"), Some(false), Level::Warn);
         check(now, Some("chronyd"), None, Level::Note);
+        check(now, Some("chronyd"), Some(true), Level::Ok);
+        check(now, None, Some(true), Level::Note);
         check(now, None, None, Level::Warn);
         check(86_400, Some("chronyd"), None, Level::Bad);
     }

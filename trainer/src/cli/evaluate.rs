@@ -202,7 +202,7 @@ impl Opened {
         let names = checkpoint.manifest.classes.clone();
         let recipe = serde_json::to_value(&checkpoint.manifest.recipe)?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let Split { training, calibration } = checkpoint.split(data)?;
+        let Split { training, calibration, .. } = checkpoint.split(data)?;
         let mut detector = TorchDetector::new(checkpoint, Device::cuda_if_available())?;
         let prototypes =
             evaluate::prototypes(&mut detector, &names, &training, &bars::bar("prototypes"))?;

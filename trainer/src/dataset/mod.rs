@@ -15,7 +15,7 @@ pub mod augment;
 pub mod prefetch;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -163,6 +163,9 @@ pub struct TestImage {
     pub mask: Option<PathBuf>,
 }
 
+/// What runs have learned from: the SHA-256 of each file, whatever its name; its first 16 digits, for there are many.
+pub type Learned = BTreeSet<String>;
+
 /// One good part and the index of its product.
 #[derive(Clone, Debug)]
 pub struct GoodPart {
@@ -172,13 +175,37 @@ pub struct GoodPart {
     pub class: usize,
 }
 
-/// The good parts of a data set in two disjoint halves.
+/// The good parts of a data set in two halves, of which no file of one has the bytes of a file of the other.
 #[derive(Clone, Debug)]
 pub struct Split {
     /// What training sees.
     pub training: Vec<GoodPart>,
-    /// What it never sees.
+    /// What neither it nor an earlier run ever saw.
     pub calibration: Vec<GoodPart>,
+    /// The SHA-256 of every file.
+    digests: BTreeMap<PathBuf, String>,
+}
+
+impl Split {
+    /// The fingerprint of the images that a model learned from: their bytes, and their paths below the root that each came
+    /// from, so that it does not matter where the roots are kept.
+    pub fn fingerprint(&self, data: &Dataset) -> String {
+        let files = self.training.iter().map(|part| {
+            let root = &data.classes[part.class].root;
+            let below = part.path.strip_prefix(root).unwrap_or(&part.path);
+            (below.display().to_string(), self.digests[&part.path].clone())
+        });
+        fingerprint::of_files(files.collect())
+    }
+
+    /// What a model has learned from.
+    pub fn learned(&self) -> Learned {
+        self.training.iter().map(|part| short(&self.digests[&part.path])).collect()
+    }
+}
+
+fn short(digest: &str) -> String {
+    digest[..16].to_owned()
 }
 
 /// Reads the products of all roots, each of any known layout, into one set.
@@ -253,9 +280,23 @@ impl Dataset {
         Ok(Self { roots: self.roots.clone(), classes })
     }
 
-    /// Holds out a share of every product's good parts: a function of seed, product and file names alone.
-    pub fn split(&self, calibration_share: f64, seed: u64) -> Split {
-        let mut split = Split { training: Vec::new(), calibration: Vec::new() };
+    /// Holds out a share of every product's good parts: a function of seed, product, file names and bytes alone.
+    ///
+    /// Neither what was `learned` earlier nor the copy of a file that is learned from is held out: a calibration must
+    /// not be of parts that the model knows. Each file is read.
+    pub fn split(
+        &self,
+        calibration_share: f64,
+        seed: u64,
+        learned: &Learned,
+    ) -> Result<Split, DataError> {
+        let mut digests = BTreeMap::new();
+        for path in self.classes.iter().flat_map(|class| &class.good) {
+            let bytes = std::fs::read(path)
+                .map_err(|source| DataError::Read { path: path.clone(), source })?;
+            digests.insert(path.clone(), fingerprint::sha256(&bytes));
+        }
+        let mut split = Split { training: Vec::new(), calibration: Vec::new(), digests };
         for (index, class) in self.classes.iter().enumerate() {
             let mut parts: Vec<GoodPart> = class
                 .good
@@ -265,58 +306,97 @@ impl Dataset {
             let name = fingerprint::sha256(class.name.as_bytes());
             let salt = u64::from_str_radix(&name[..16], 16).unwrap_or(0);
             parts.shuffle(&mut ChaCha8Rng::seed_from_u64(seed ^ salt));
-            let held_out = held_out(parts.len(), calibration_share);
-            split.calibration.extend(parts.drain(..held_out));
-            split.training.append(&mut parts);
+            let wanted = held_out(parts.len(), calibration_share);
+            let (known, new): (Vec<_>, Vec<_>) = parts
+                .into_iter()
+                .partition(|part| learned.contains(&short(&split.digests[&part.path])));
+            let mut new = new.into_iter();
+            split.calibration.extend(new.by_ref().take(wanted));
+            split.training.extend(new.chain(known));
         }
-        split
+        let trained: BTreeSet<&String> =
+            split.training.iter().map(|part| &split.digests[&part.path]).collect();
+        let (copies, held_out): (Vec<_>, Vec<_>) = split
+            .calibration
+            .into_iter()
+            .partition(|part| trained.contains(&split.digests[&part.path]));
+        split.calibration = held_out;
+        split.training.extend(copies);
+        Ok(split)
     }
-}
-
-/// The fingerprint of the images that a model learned from: their bytes, and their paths below the root that each came
-/// from, so that it does not matter where the roots are kept.
-pub fn fingerprint_of(data: &Dataset, parts: &[GoodPart]) -> Result<String, DataError> {
-    let files = parts
-        .iter()
-        .map(|part| {
-            let bytes = std::fs::read(&part.path)
-                .map_err(|source| DataError::Read { path: part.path.clone(), source })?;
-            let root = &data.classes[part.class].root;
-            let below = part.path.strip_prefix(root).unwrap_or(&part.path);
-            Ok((below.display().to_string(), fingerprint::sha256(&bytes)))
-        })
-        .collect::<Result<_, DataError>>()?;
-    Ok(fingerprint::of_files(files))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn dataset(good: usize) -> Dataset {
-        let class = |name: &str| {
-            let good = (0..good).map(|i| PathBuf::from(format!("{name}/{i}.png"))).collect();
-            Product::of_good(Path::new(""), name.to_owned(), good)
-        };
-        Dataset { roots: vec![PathBuf::new()], classes: vec![class("cap"), class("gear")] }
+    /// Parts of two products, and the folder that they lie in.
+    fn dataset(good: usize) -> (Dataset, tempfile::TempDir) {
+        let names: Vec<String> = ["cap", "gear"]
+            .iter()
+            .flat_map(|name| (0..good).map(move |i| format!("{name}/{i}.png")))
+            .collect();
+        let folder = folder(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        (read(&[folder.path().to_path_buf()]).unwrap(), folder)
+    }
+
+    fn paths(parts: &[GoodPart]) -> BTreeSet<PathBuf> {
+        parts.iter().map(|part| part.path.clone()).collect()
     }
 
     #[test]
     fn the_split_is_disjoint_complete_and_repeatable() {
-        let paths = |parts: &[GoodPart]| -> BTreeSet<PathBuf> {
-            parts.iter().map(|part| part.path.clone()).collect()
-        };
-        let split = dataset(10).split(0.2, 1);
+        let (data, _folder) = dataset(10);
+        let of = |seed: u64| data.split(0.2, seed, &Learned::new()).unwrap();
+        let split = of(1);
         assert_eq!((split.training.len(), split.calibration.len()), (16, 4));
         assert!(paths(&split.training).is_disjoint(&paths(&split.calibration)));
-        assert_eq!(paths(&split.calibration), paths(&dataset(10).split(0.2, 1).calibration));
-        assert_ne!(paths(&split.calibration), paths(&dataset(10).split(0.2, 2).calibration));
+        assert_eq!(paths(&split.calibration), paths(&of(1).calibration));
+        assert_ne!(paths(&split.calibration), paths(&of(2).calibration));
     }
 
     #[test]
     fn one_part_is_learned_from() {
-        let split = dataset(1).split(0.8, 1);
+        let (data, _folder) = dataset(1);
+        let split = data.split(0.8, 1, &Learned::new()).unwrap();
         assert_eq!((split.training.len(), split.calibration.len()), (2, 0));
+    }
+
+    #[test]
+    fn what_an_earlier_run_learned_from_is_never_held_out() {
+        let (data, folder) = dataset(20);
+        let earlier = data.split(0.25, 1, &Learned::new()).unwrap();
+        for i in 0..20 {
+            std::fs::write(folder.path().join(format!("cap/new{i}.png")), format!("new{i}"))
+                .unwrap();
+        }
+        // The data set has grown, and the seed is another one.
+        let grown = read(&data.roots).unwrap();
+        let seen = paths(&earlier.training);
+        let blind = grown.split(0.25, 2, &Learned::new()).unwrap();
+        assert!(!seen.is_disjoint(&paths(&blind.calibration)), "the test would see nothing");
+        let later = grown.split(0.25, 2, &earlier.learned()).unwrap();
+        assert!(seen.is_disjoint(&paths(&later.calibration)));
+        assert_eq!(later.training.len() + later.calibration.len(), 60);
+        // Of caps ten of forty; of gears the five that the earlier run held out.
+        let of = |class| later.calibration.iter().filter(|part| part.class == class).count();
+        assert_eq!((of(0), of(1)), (10, 5));
+    }
+
+    #[test]
+    fn a_copy_of_a_file_that_is_learned_from_is_not_held_out() {
+        let (data, folder) = dataset(4);
+        for i in 0..4 {
+            let bytes = std::fs::read(folder.path().join(format!("cap/{i}.png"))).unwrap();
+            std::fs::write(folder.path().join(format!("cap/again{i}.png")), bytes).unwrap();
+        }
+        let data = read(&data.roots).unwrap();
+        for seed in 0..20 {
+            let split = data.split(0.5, seed, &Learned::new()).unwrap();
+            let held_out = split.calibration.iter().map(|part| short(&split.digests[&part.path]));
+            assert!(split.learned().is_disjoint(&held_out.collect()), "{seed}");
+            assert_eq!(split.training.len() + split.calibration.len(), 12);
+        }
     }
 
     /// Writes empty files and gives the folder back.
@@ -340,7 +420,7 @@ mod tests {
         let data = read(&roots(&one, &other)).unwrap();
         assert_eq!(data.names(), ["cap", "gear"]);
         let fingerprint =
-            |data: &Dataset| fingerprint_of(data, &data.split(0.0, 1).training).unwrap();
+            |data: &Dataset| data.split(0.0, 1, &Learned::new()).unwrap().fingerprint(data);
         let swapped = read(&roots(&other, &one)).unwrap();
         assert_eq!(swapped.names(), data.names());
         assert_eq!(fingerprint(&swapped), fingerprint(&data));

@@ -5,6 +5,7 @@
 
 mod acceptance;
 mod answers;
+mod pixels;
 mod report;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -19,8 +20,8 @@ pub use report::{COLUMNS, Foreign, PixelMetrics, ProductResult, Recognition, Rep
 
 use crate::{
     cluster,
-    dataset::{DataError, Dataset, TestImage, mask},
-    detector::{Answer, Detect},
+    dataset::Dataset,
+    detector::Detect,
     metrics::{self, Scores, v_measure},
 };
 
@@ -75,13 +76,13 @@ pub fn evaluate(
     bar.set_length(data.classes.iter().map(|class| class.test.len() as u64).sum());
     let standards = Standards::new(classes, rate);
     let (mut images, mut embeddings) = (Vec::new(), Vec::new());
-    let (mut pixels, mut overlap_curves) = (BTreeMap::new(), BTreeMap::new());
+    let (mut pixel_metrics, mut overlap_curves) = (BTreeMap::new(), BTreeMap::new());
     for class in &data.classes {
         let mut scores = Scores::default();
         for batch in class.test.chunks(BATCH) {
             let answers = answers(detector, batch.iter().map(|image| image.path.as_path()))?;
             for (image, tiles) in batch.iter().zip(answers) {
-                add_pixels(detector, image, &tiles, &mut scores)?;
+                pixels::add(detector.geometry(), image, &tiles, &mut scores)?;
                 let (score, embedding) = (worst(&tiles), direction(&tiles));
                 let Judgement { nearest, decision, .. } = standards.judge(score, &embedding);
                 images.push(ImageScore {
@@ -97,7 +98,7 @@ pub fn evaluate(
             bar.inc(batch.len() as u64);
         }
         if let Some(ranking) = scores.rank() {
-            pixels.insert(class.name.clone(), PixelMetrics::of(&ranking));
+            pixel_metrics.insert(class.name.clone(), PixelMetrics::of(&ranking));
             let curve =
                 ranking.per_region_overlap().take_while(|(rate, _)| *rate <= metrics::FPR_MAX);
             overlap_curves.insert(class.name.clone(), metrics::thinned(curve, CURVE_POINTS));
@@ -106,7 +107,7 @@ pub fn evaluate(
     bar.finish();
     let known = standards.names();
     let mut report = Report::of(&images, &known);
-    report.add_pixels(&pixels);
+    report.add_pixels(&pixel_metrics);
     report.add_standards(&standards, rate);
     report.v_measure = agreement_of_clusters(&images, &embeddings, &known);
     Ok(Evaluation { report, images, embeddings, standards, overlap_curves })
@@ -128,27 +129,4 @@ fn agreement_of_clusters(
         .unzip();
     let clusters = cluster::k_means(&points, known.len())?;
     Some(v_measure(&classes, &clusters))
-}
-
-/// Pixels count where it is known which of them are defective: in good parts and in masked ones.
-fn add_pixels(
-    detector: &dyn Detect,
-    image: &TestImage,
-    tiles: &[Answer],
-    scores: &mut Scores,
-) -> Result<(), DataError> {
-    match (&image.defect, &image.mask) {
-        (None, _) => tiles.iter().for_each(|tile| scores.add_normal_map(&tile.map.values)),
-        (Some(_), Some(mask)) => {
-            let marked = mask::in_inputs(detector.geometry(), mask)?;
-            let mut left = marked.as_slice();
-            for Answer { map, .. } in tiles {
-                let (of_tile, rest) = left.split_at(map.values.len().min(left.len()));
-                scores.add_map(&map.values, of_tile, map.size.width as usize);
-                left = rest;
-            }
-        }
-        (Some(_), None) => {}
-    }
-    Ok(())
 }

@@ -133,6 +133,11 @@ fn score(key: u64) -> f32 {
 }
 
 impl Ranking {
+    /// Anomalous scores, normal ones, and the regions that the former are of.
+    pub fn counts(&self) -> (u64, u64, usize) {
+        (self.positives, self.negatives, self.shares.len())
+    }
+
     /// One step for each different score, from the highest threshold to the lowest.
     pub fn steps(&self) -> impl Iterator<Item = Step> + '_ {
         let regions = self.shares.len() as f64;

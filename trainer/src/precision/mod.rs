@@ -7,7 +7,7 @@ pub mod likeness;
 pub mod ranges;
 pub mod sensitivity;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use bundle::{
     geometry::RgbImage,
     golden::Tolerance,
@@ -122,22 +122,37 @@ pub fn balanced(parts: &[GoodPart], count: usize) -> Vec<GoodPart> {
         .collect()
 }
 
-/// The parts' images as the network sees them: the first tile of each, for more would unbalance the products.
+/// The parts' images as the network sees them: one tile of each, for more would unbalance the products, and of one part
+/// after the other the next, for a part's corner says nothing of its middle.
 fn inputs(recipe: &Recipe, parts: &[GoodPart]) -> anyhow::Result<Vec<RgbImage>> {
     let geometry = recipe.geometry();
     let fitted = parts
         .par_iter()
         .map(|part| store::fitted(&geometry, &part.path))
         .collect::<Result<Vec<_>, DataError>>()?;
-    fitted
-        .into_iter()
-        .map(|tiles| tiles.into_iter().next().context("an image without a tile"))
+    Ok(turns(fitted))
+}
+
+/// Of the first list the first, of the second the second, and so on, round and round.
+fn turns<T>(lists: Vec<Vec<T>>) -> Vec<T> {
+    let taken = lists.into_iter().enumerate();
+    taken
+        .filter_map(|(turn, mut list)| {
+            (!list.is_empty()).then(|| list.swap_remove(turn % list.len()))
+        })
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_tile_has_its_turn() {
+        let of = |part: u32| (0..4).map(|tile| 10 * part + tile).collect::<Vec<u32>>();
+        assert_eq!(turns((0..6).map(of).collect()), [0, 11, 22, 33, 40, 51]);
+        assert_eq!(turns(vec![vec![7], vec![8]]), [7, 8]);
+    }
 
     #[test]
     fn products_take_turns_until_the_count_is_reached() {

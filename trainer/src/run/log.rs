@@ -46,12 +46,14 @@ impl LogRow {
 ///
 /// A last line that a killed run did not finish is passed over.
 pub fn read_log(checkpoint: &Path) -> anyhow::Result<Option<Vec<LogRow>>> {
-    let path = path_of(checkpoint);
+    read(&path_of(checkpoint))
+}
+
+fn read(path: &Path) -> anyhow::Result<Option<Vec<LogRow>>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text =
-        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let row = |(index, line): (usize, &str)| {
         serde_json::from_str(line).with_context(|| format!("{} line {}", path.display(), index + 1))
     };
@@ -63,18 +65,19 @@ fn path_of(checkpoint: &Path) -> PathBuf {
     checkpoint.with_extension("log.jsonl")
 }
 
-/// The open file.
+/// The open file, which has the log's name when the run has ended: until then that may be an earlier model's.
 pub(super) struct Log {
     file: std::fs::File,
     path: PathBuf,
+    finished: PathBuf,
 }
 
 impl Log {
     /// With the rows of the first `steps` steps that an earlier run wrote; none when there was none.
     pub(super) fn open(checkpoint: &Path, steps: u64) -> anyhow::Result<Self> {
-        let path = path_of(checkpoint);
-        let earlier =
-            if steps > 0 { read_log(checkpoint)?.unwrap_or_default() } else { Vec::new() };
+        let finished = path_of(checkpoint);
+        let path = files::unfinished(&finished);
+        let earlier = if steps > 0 { read(&path)?.unwrap_or_default() } else { Vec::new() };
         let kept = earlier.iter().filter(|row| row.step <= steps);
         let lines = kept.map(|row| Ok(serde_json::to_string(row)? + "\n"));
         let text = lines.collect::<Result<String, serde_json::Error>>()?;
@@ -83,7 +86,13 @@ impl Log {
             .append(true)
             .open(&path)
             .with_context(|| format!("open the log {}", path.display()))?;
-        Ok(Self { file, path })
+        Ok(Self { file, path, finished })
+    }
+
+    /// The run has ended.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        std::fs::rename(&self.path, &self.finished)
+            .with_context(|| format!("rename {}", self.path.display()))
     }
 
     pub(super) fn row(&mut self, row: &LogRow) -> anyhow::Result<()> {

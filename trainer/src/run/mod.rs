@@ -17,6 +17,7 @@ use std::{
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
+use network::weights::Weights;
 use tch::Device;
 
 use self::log::Log;
@@ -27,7 +28,7 @@ pub use self::{
 use crate::{
     checkpoint::{Checkpoint, Manifest},
     dataset::{
-        self, Dataset,
+        Dataset, Learned,
         prefetch::{Prefetch, Source},
         store::Store,
     },
@@ -46,7 +47,8 @@ const SETTLING_BATCHES: u64 = 64;
 pub struct RunOptions {
     /// What it begins with.
     pub start: Start,
-    /// The checkpoint; the log lies beside it, with the extension `log.jsonl`.
+    /// The checkpoint; the log lies beside it, with the extension `log.jsonl`. Both have these names when the run has
+    /// ended, and end in `.unfinished` before.
     pub out: PathBuf,
     /// What it runs on.
     pub device: Device,
@@ -106,8 +108,11 @@ pub fn train(
     recipe.validate()?;
     let begun = start::begin(recipe, options)?;
     let mut trainer = begun.trainer;
-    let parts = data.split(recipe.calibration_share, recipe.seed).training;
-    let fingerprint = dataset::fingerprint_of(data, &parts)?;
+    let before = begun.refines.as_ref().map(|earlier| earlier.learned.clone()).unwrap_or_default();
+    let split = data.split(recipe.calibration_share, recipe.seed, &before)?;
+    let fingerprint = split.fingerprint(data);
+    let learned: Learned = split.learned().into_iter().chain(before).collect();
+    let parts = split.training;
     begun.expects.check(&data.names(), &fingerprint)?;
     let products: Vec<usize> = parts.iter().map(|part| part.class).collect();
     let store = Store::new(recipe.geometry(), parts.into_iter().map(|part| part.path).collect());
@@ -126,13 +131,24 @@ pub fn train(
     let manifest = |trainer: &Trainer| Manifest {
         teacher: begun.teacher.clone(),
         refines: begun.refines.clone(),
+        learned: learned.clone(),
         ..Manifest::new(recipe.clone(), trainer.steps(), data.names(), fingerprint.clone())
+    };
+    // The losses of a step are those before its update, whose outcome nothing has looked at yet.
+    let numbers = |trainer: &Trainer| -> anyhow::Result<Weights> {
+        let weights = trainer.weights();
+        weights.check_values().with_context(|| format!("step {}", trainer.steps()))?;
+        Ok(weights)
     };
     let save_unfinished = |trainer: &Trainer| {
         let state = Some(trainer.state());
         let checkpoint =
-            Checkpoint { manifest: manifest(trainer), weights: trainer.weights(), state };
+            Checkpoint { manifest: manifest(trainer), weights: numbers(trainer)?, state };
         checkpoint.save(&unfinished)
+    };
+    let is_left = |saved: u64| {
+        let path = unfinished.display();
+        if saved > 0 { format!("{path} holds step {saved}") } else { "nothing was saved".into() }
     };
     let is_stopped = || options.stop.load(Ordering::Relaxed);
     let early = |trainer: &Trainer| {
@@ -156,21 +172,14 @@ pub fn train(
         let started = Instant::now();
         let batch = batches.next().ok_or_else(|| early(&trainer))??;
         let waiting = started.elapsed();
-        let report = trainer.step(&batch).with_context(|| {
-            let path = unfinished.display();
-            if saved > 0 {
-                format!("{path} holds step {saved}")
-            } else {
-                "nothing was saved".into()
-            }
-        })?;
+        let report = trainer.step(&batch).with_context(|| is_left(saved))?;
         let time = started.elapsed();
         pace.add(batch.classes.len(), time, waiting);
         log.row(&LogRow::new(trainer.steps(), report, batch.classes.len(), time, waiting))?;
         bar.set_message(message(&report, &pace));
         bar.inc(1);
         if trainer.steps().is_multiple_of(CHECKPOINT_EVERY) {
-            save_unfinished(&trainer)?;
+            save_unfinished(&trainer).with_context(|| is_left(saved))?;
             saved = trainer.steps();
         }
     }
@@ -184,8 +193,9 @@ pub fn train(
         let batch = batches.next().ok_or_else(|| early(&trainer))??;
         trainer.settle(&batch, done);
     }
-    Checkpoint { manifest: manifest(&trainer), weights: trainer.weights(), state: None }
-        .save(&options.out)?;
+    let weights = numbers(&trainer).with_context(|| is_left(saved))?;
+    Checkpoint { manifest: manifest(&trainer), weights, state: None }.save(&options.out)?;
+    log.finish()?;
     files::remove_if_there(&unfinished)?;
     bar.finish();
     Ok(Outcome::Finished(pace))

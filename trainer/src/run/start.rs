@@ -63,6 +63,13 @@ pub fn unfinished(out: &Path) -> anyhow::Result<Manifest> {
 }
 
 pub(super) fn begin(recipe: &Recipe, options: &RunOptions) -> anyhow::Result<Begun> {
+    let unfinished = files::unfinished(&options.out);
+    if !matches!(options.start, Start::Unfinished) && unfinished.exists() {
+        bail!(
+            "{} is a run that has not ended: go on with it by --resume, remove it, or name another --out",
+            unfinished.display()
+        );
+    }
     match &options.start {
         Start::Teacher(teacher) => {
             let weights =
@@ -72,14 +79,25 @@ pub(super) fn begin(recipe: &Recipe, options: &RunOptions) -> anyhow::Result<Beg
             Ok(Begun { trainer, teacher, refines: None, expects: Expected::Anything })
         }
         Start::Checkpoint(path) => {
-            let Checkpoint { manifest, weights, .. } = Checkpoint::load(path)?;
+            let Checkpoint { mut manifest, weights, .. } = Checkpoint::load(path)?;
+            if manifest.learned.is_empty() {
+                bail!(
+                    "checkpoint {} is of an earlier version and does not say which parts it learned from, so that none \
+                     could be held out; train anew",
+                    path.display()
+                );
+            }
+            // What those before it learned from is in its own list.
+            if let Some(earlier) = &mut manifest.refines {
+                earlier.learned.clear();
+            }
             let trainer = Trainer::refine(recipe.clone(), &weights, options.device)
                 .with_context(|| format!("refine {}", path.display()))?;
             let refines = Some(Box::new(manifest));
             Ok(Begun { trainer, teacher: None, refines, expects: Expected::Anything })
         }
         Start::Unfinished => {
-            let path = files::unfinished(&options.out);
+            let path = unfinished;
             let Checkpoint { manifest, weights, state } = Checkpoint::load(&path)?;
             let state = state.unwrap_or_default();
             let trainer =
