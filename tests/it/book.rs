@@ -2,8 +2,8 @@
 //!
 //! A block of commands (`sh`, `bash`, `console`) is run here as it stands, in a folder of its page's own, unless the comment above it says
 //! otherwise: `run by: FILE` (a script) or `FILE::FUNCTION` (which has each of its commands with every option),
-//! `needs the board: SECTION` (of tools/board-check), or `takes long: make TARGET` (which runs each of them). What the
-//! comment names must exist.
+//! `needs the board: SECTION` (of tools/board-check), or `takes long: make TARGET` (which runs each of them), or
+//! `not run: REASON` (one of `NOT_RUN`). What the comment names must exist.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,12 +14,7 @@ use std::{
 use crate::support::library;
 
 /// Blocks that nothing runs, with the reason: this list is to stay short.
-const NOT_RUN: [(&str, &str); 4] = [
-    (
-        "deploy.md",
-        "as root on the machine that is deployed to; \
-         tests/install-packages and tests/boot-debian install the packages on such",
-    ),
+const NOT_RUN: [(&str, &str); 3] = [
     (
         "jetson.md",
         "ONNX Runtime is built for hours, on a machine with the board's CUDA and TensorRT",
