@@ -133,6 +133,7 @@ impl Rig {
             notes: None,
             rows: None,
             clock: Arc::clone(&clock),
+            listener: None,
         };
         let seen = Seen::default();
         let (edges, inputs) = mpsc::channel(16);
