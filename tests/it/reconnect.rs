@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     rtsp::{self, Server},
-    support::{Scratch, stderr},
+    support::{self, Scratch, stderr},
 };
 
 /// Long enough for the slowest machine; a hang fails the test.

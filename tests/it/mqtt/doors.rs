@@ -1,6 +1,8 @@
 //! Who is let in, and how it is told when nobody is: the line goes on, and one sentence says what to mend.
 
-use std::{fs::Permissions, os::unix::fs::PermissionsExt as _,
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
     time::{Duration, Instant},
 };
 
@@ -187,8 +189,7 @@ fn a_broker_of_small_packets_gets_short_messages_or_is_told_to_take_larger_ones(
     let running = Running::start(&scratch, &[]);
     running
         .until("it is told", |running| trouble(running).contains("raise its maximum packet size"));
-    let (began, connections) =
-        (Instant::now(), running.metric("sightline_mqtt_connections_total"));
+    let (began, connections) = (Instant::now(), running.metric("sightline_mqtt_connections_total"));
     std::thread::sleep(Duration::from_secs(3));
     let more = running.metric("sightline_mqtt_connections_total") - connections;
     // A loop would connect many times a second.

@@ -10,7 +10,7 @@ use std::{
 use rumqttc::v5::mqttbytes::QoS;
 use serde_json::{Value, json};
 
-use super::{Broker, Consumer, Got, ledger, line_to, until};
+use super::{Broker, Consumer, Got, ledger, line_to, until, verdicts};
 use crate::{service::Running, support::Scratch};
 
 /// The package's reading of messages, in their order.
