@@ -51,6 +51,7 @@ pub mod bench;
 pub mod doctor;
 pub mod config;
 pub mod cli;
+pub mod bind;
 pub mod clock;
 pub mod backoff;
 pub mod shutdown;

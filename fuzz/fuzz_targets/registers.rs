@@ -17,7 +17,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let ms = Duration::from_millis;
     let mut post = Post::new(Rule {
         pairing: pairing::Rule { frames: Frames::First, delay: ms(1), within: ms(20) },
-        handshake: handshake::Rule { verdict_within: ms(50), acknowledged_within: Some(ms(30)) },
+        handshake: handshake::Rule { verdict_within: ms(50), acknowledged_within: Some(ms(30)), is_alone: false },
         pusher: None,
         safe: Safe::Reject,
         encoder: None,
@@ -25,7 +25,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         products: BTreeMap::new(),
     });
     post.trust(true, ms(0));
-    let mut written = Written::new(WordOrder::Big, 2);
+    let mut written = Written::new(WordOrder::Big, 2, false);
     let mut now = ms(0);
     let mut rest = bytes;
     while let [high, low, len, wait, more @ ..] = rest {
@@ -35,9 +35,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let (words, behind) = more.split_at(len * 2);
         rest = behind;
         let words: Vec<u16> = words.chunks_exact(2).map(|two| u16::from_be_bytes([two[0], two[1]])).collect();
-        if let Ok((0, commands)) = written.write(address, &words) {
+        if let Ok((0, Some(commands))) = written.write(address, &words) {
             assert_eq!(Commands::decode(&commands.encode(WordOrder::Little), WordOrder::Little), commands);
-            post.command(commands, now);
+            post.command(commands, None, now);
         }
         post.frame(u64::try_from(now.as_millis()).unwrap_or(0), now);
         let status = post.status(now, State::Running);

@@ -12,10 +12,9 @@ use std::{
 
 use bundle::geometry::Size;
 use crossbeam_channel::Sender;
-use rustix::io::Errno;
 
 use super::{
-    Global, access, calibrate, print,
+    Global, access, calibrate, listen, print,
     recipes::Recipes,
     reload::{Reload, Reloading},
 };
@@ -25,7 +24,7 @@ use crate::{
     clock::Clock,
     config::{HttpSettings, Settings},
     fault::{Class, Fault},
-    http::{self, Action, Choosing, Gate, Listening, Served, Server},
+    http::{self, Action, Choosing, Gate, Served, Server},
     ledger::{Account, book, writer::Notes},
     live::Live,
     mqtt,
@@ -173,21 +172,9 @@ impl Control {
         let server = match http {
             Some((address, served)) => {
                 let served = Served { act: Arc::new(act), ..served };
+                let at = listen::Served { key: "http.listen", what: "the page", address };
                 // The demo line is there to be tried out, beside another one too.
-                let other = SocketAddr::new(address.ip(), 0);
-                let listener = http::listener(address).or_else(|error| {
-                    let is_taken = error.kind() == io::ErrorKind::AddrInUse;
-                    if is_demo && is_taken { http::listener(other) } else { Err(error) }
-                });
-                let listener = match listener.map_err(|error| not_listening(address, &error))? {
-                    Listening::Here(listener) => listener,
-                    Listening::Ahead(listener) => {
-                        print::note(&format!(
-                            "http.listen {address}: this machine does not have that address (yet); the page is there when it does"
-                        ));
-                        listener
-                    }
-                };
+                let listener = listen::listen(&at, is_demo)?;
                 let started = http::start(listener, served);
                 Some(started.map_err(|error| bug("http cannot be started", error))?)
             }
@@ -213,27 +200,6 @@ impl Control {
         }
         Ok(())
     }
-}
-
-/// Why the address is not ours. What a later start may find mended is not the configuration's fault.
-fn not_listening(address: SocketAddr, error: &io::Error) -> Fault {
-    let (class, remedy) = match Errno::from_io_error(error) {
-        Some(Errno::ADDRINUSE) => {
-            (Class::Address, "choose another address or port, or end what holds it")
-        }
-        // Only where the kernel cannot listen ahead of an address.
-        Some(Errno::ADDRNOTAVAIL) => {
-            (Class::Address, "choose an address of this machine, or wait for its network")
-        }
-        Some(Errno::ACCESS) => (
-            Class::Configuration,
-            "ports below 1024 are not for everybody: choose one above, or give the service CAP_NET_BIND_SERVICE (docs/deploy.md)",
-        ),
-        // One that needs an interface's name, or a kernel without IPv6.
-        Some(Errno::INVAL | Errno::AFNOSUPPORT) => (Class::Configuration, "choose another address"),
-        _ => (Class::Bug, "please report it"),
-    };
-    Fault::new(class, format!("http.listen {address}: {error}; {remedy}"))
 }
 
 /// Where people have a product calibrated while the line runs, and the engine's end of it.
@@ -270,30 +236,4 @@ fn audit(notes: Option<Notes>, clock: &Arc<dyn Clock>) -> Arc<TakeNote> {
         let (time, who, subject) = (clock.wall(), who.to_owned(), subject.to_owned());
         notes.note(book::Event { time, kind, who, subject, detail });
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_address_that_may_become_free_is_tried_again() {
-        let address = SocketAddr::from(([192, 0, 2, 7], 443));
-        for (errno, class, remedy) in [
-            (Errno::ADDRINUSE, Class::Address, "end what holds it"),
-            (Errno::ADDRNOTAVAIL, Class::Address, "of this machine"),
-            (Errno::ACCESS, Class::Configuration, "CAP_NET_BIND_SERVICE"),
-            (Errno::INVAL, Class::Configuration, "another address"),
-            (Errno::AFNOSUPPORT, Class::Configuration, "another address"),
-            (Errno::MFILE, Class::Bug, "report"),
-        ] {
-            let fault = not_listening(address, &errno.into());
-            assert_eq!(fault.class, class);
-            let line = fault.to_string();
-            assert!(
-                line.starts_with("http.listen 192.0.2.7:443: ") && line.contains(remedy),
-                "{line}"
-            );
-        }
-    }
 }

@@ -15,6 +15,7 @@ mod pages;
 mod inspect;
 mod evidence;
 mod ledger;
+mod listen;
 mod load;
 mod loading;
 mod model;

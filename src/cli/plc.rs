@@ -1,7 +1,7 @@
 //! From a configuration to the PLC: what `run` and `check` share.
 //!
-//! Owns what must hold between `[plc]`, the cameras and the model, and which exit code it is when the PLC's address or a
-//! line cannot be had.
+//! Owns what must hold between `[plc]`, the cameras and the model. Which exit code it is when the PLC's address cannot be
+//! had says `listen`, and of a line the line's own error.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{cameras, load, print};
+use super::{cameras, listen, load, print};
 use crate::{
     channel::Overflow,
     clock::Clock,
@@ -211,24 +211,32 @@ pub(super) fn start(
         accounts.iter().map(|account| (account.camera().clone(), account)).collect();
     let with_plc = settings.cameras.iter().filter(|camera| camera.plc.is_some());
     let accounts = with_plc.filter_map(|camera| by_name.get(&cameras::id(camera)));
+    let lines = options.and_then(|options| options.lines.as_ref());
+    let lines = lines.map(|lines| gpio::open(lines, &**clock)).transpose();
+    let lines =
+        lines.map_err(|error| Fault::new(error.class(), format!("plc.gpio_lines: {error}")))?;
+    let address = options.and_then(|options| options.modbus.as_ref()).map(|modbus| &modbus.role);
+    let listener = match address {
+        Some(Role::Server { listen: address, .. }) => {
+            let at =
+                listen::Served { key: "plc.address", what: "the PLC's server", address: *address };
+            Some(listen::listen(&at, false)?)
+        }
+        Some(Role::Client { .. }) | None => None,
+    };
     let means = Means {
         accounts: accounts.map(|account| Arc::clone(account)).collect(),
         board: Arc::clone(board),
         notes: ledger.map(Ledger::notes),
         rows: ledger.map(Ledger::triggers),
         clock: Arc::clone(clock),
+        listener,
     };
-    let lines = options.and_then(|options| options.lines.as_ref());
-    let lines = lines.map(|lines| gpio::open(lines, &**clock)).transpose();
-    let lines = lines.map_err(|error| wrong(format!("plc.gpio_lines: {error}")))?;
-    let address = options.and_then(|options| options.modbus.as_ref()).map(|modbus| &modbus.role);
-    let plc = plc::start(exchange, means, lines).map_err(|error| match address {
-        Some(Role::Server { listen, .. }) => wrong(format!(
-            "plc.address {listen}: {error}; choose another port (below 1024 takes CAP_NET_BIND_SERVICE), or end what holds it"
-        )),
-        Some(Role::Client { .. }) | None => {
-            Fault::new(Class::Bug, format!("the thread plc cannot be started: {error}"))
-        }
+    let plc = plc::start(exchange, means, lines).map_err(|error| {
+        Fault::new(
+            Class::Bug,
+            format!("the thread plc cannot be started: {error}; please report it"),
+        )
     })?;
     match (plc.address, address) {
         (Some(served), _) => print::note(&format!("the PLC is served at {served}")),

@@ -6,7 +6,6 @@
 
 mod actions;
 mod aside;
-mod bind;
 mod calibration;
 mod evidence;
 mod gate;
@@ -40,7 +39,6 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::actions::{Choosing, Chosen, Line, NotChosen, Offered};
 use self::aside::aside;
-pub use self::bind::{Listening, listener};
 
 use self::guard::{at_least, lives_long, read_first};
 pub use self::{

@@ -48,7 +48,7 @@ const AHEAD_FIRST: u64 = 5;
 /// For so long at least a rate is measured before it is believed.
 const RATE_OVER_MIN: Duration = Duration::from_millis(200);
 /// For how long a slow commit is remembered, once to twice.
-const SLOW_FOR: Duration = Duration::from_secs(60);
+const SLOW_FOR: Duration = Duration::from_mins(1);
 /// The longest commit that numbers are reserved for: a longer one is a disk in trouble.
 const SLOW_MAX: Duration = Duration::from_secs(1);
 /// How often a disk that takes nothing is tried again.

@@ -66,6 +66,8 @@ pub struct Means {
     pub rows: Option<TriggerRows>,
     /// The cameras' own clock.
     pub clock: Arc<dyn Clock>,
+    /// The socket at which a PLC that asks is served; `None` where it is asked, or where there are lines alone.
+    pub listener: Option<TcpListener>,
 }
 
 /// A camera's parts.
@@ -137,18 +139,13 @@ pub fn start(
     let ways = exchange.lanes.iter().filter_map(|(id, _)| Some((id.clone(), exchange.way(id)?)));
     let ways = ways.collect();
     let Exchange { options, lanes, verdicts, refused, wake, counters } = exchange;
-    let Means { accounts, board, notes, rows, clock } = means;
+    let Means { accounts, board, notes, rows, clock, listener } = means;
     let lanes: Vec<Lane> = std::iter::zip(lanes, accounts)
         .map(|((camera, post), account)| Lane { camera, account, post })
         .collect();
-    let listener = match options.modbus.as_ref().map(|modbus| &modbus.role) {
-        Some(Role::Server { listen, .. }) => {
-            let listener = TcpListener::bind(listen)?;
-            listener.set_nonblocking(true)?;
-            Some(listener)
-        }
-        Some(Role::Client { .. }) | None => None,
-    };
+    if let Some(listener) = &listener {
+        listener.set_nonblocking(true)?;
+    }
     let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let order = options.modbus.as_ref().map_or(map::WordOrder::Big, |modbus| modbus.order);
     let has_encoder = lanes.iter().any(|lane| lock(&lane.post).has_encoder());
@@ -486,7 +483,7 @@ impl Desk {
     pub(super) fn write(&self, address: u16, words: &[u16]) -> Result<(), map::Refused> {
         let (camera, commands) = lock(&self.written).write(address, words)?;
         if let Some(commands) = commands {
-            self.command(camera, commands);
+            self.command(camera, commands, None);
         }
         Ok(())
     }
@@ -501,20 +498,25 @@ impl Desk {
         self.wake.notify_one();
     }
 
-    /// That is what the PLC says.
-    pub(super) fn command(&self, camera: usize, commands: map::Commands) {
+    /// That is what the PLC says, having been asked at that time where it does not say it by itself.
+    pub(super) fn command(&self, camera: usize, commands: map::Commands, asked: Option<Duration>) {
         if let Some(lane) = self.lanes.get(camera) {
             let mut post = lock(&lane.post);
             // Under the lock: no frame that comes later has been let go before.
-            post.command(commands, self.clock.monotonic());
+            post.command(commands, asked, self.clock.monotonic());
         }
         self.wake.notify_one();
     }
 
-    /// The PLC reads registers.
-    pub(super) fn read(&self, address: u16, words: u16) -> Result<Vec<u16>, map::Refused> {
+    /// Somebody reads registers. What is struck is known only to the one who gives the commands: a panel strikes nothing.
+    pub(super) fn read(
+        &self,
+        address: u16,
+        words: u16,
+        is_commander: bool,
+    ) -> Result<Vec<u16>, map::Refused> {
         let words = lock(&self.written).read(address, words, |camera| self.status(camera))?;
-        for camera in 0..self.lanes.len() {
+        for camera in (0..self.lanes.len()).filter(|_| is_commander) {
             let flags = camera * usize::from(map::BLOCK) + usize::from(map::FLAGS_AT);
             let place = flags.checked_sub(usize::from(address));
             if let Some(flags) = place.and_then(|place| words.get(place)) {
@@ -543,15 +545,24 @@ impl Desk {
         }
     }
 
-    /// The bits of the flags of a camera.
-    pub(super) fn bits(&self, address: u16, bits: u16) -> Result<Vec<bool>, map::Refused> {
+    /// The bits of the flags of a camera, which somebody reads.
+    pub(super) fn bits(
+        &self,
+        address: u16,
+        bits: u16,
+        is_commander: bool,
+    ) -> Result<Vec<bool>, map::Refused> {
         let (camera, first) = (usize::from(address / map::BLOCK), address % map::BLOCK);
         let end = u32::from(first) + u32::from(bits);
         if camera >= self.lanes.len() || bits == 0 || end > u16::BITS {
             return Err(map::Refused::Address);
         }
         let flags = self.status(camera)[usize::from(map::FLAGS_AT - map::STATUS_AT)];
-        self.was_read(camera, flags);
+        // A bit that was not asked for was not read.
+        let asked = (u32::from(first)..end).fold(0, |asked, bit| asked | 1 << bit);
+        if is_commander {
+            self.was_read(camera, flags & asked);
+        }
         Ok((u32::from(first)..end).map(|bit| flags >> bit & 1 == 1).collect())
     }
 }

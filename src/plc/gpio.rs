@@ -24,7 +24,7 @@ use gpiocdev::{
 use tokio::sync::mpsc;
 
 use super::post::Levels;
-use crate::clock::Clock;
+use crate::{clock::Clock, fault::Class};
 
 /// Edges that may wait; a part's sensor gives a few a second.
 const EDGES_MAX: usize = 256;
@@ -147,6 +147,17 @@ pub enum LineError {
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
+}
+
+impl LineError {
+    /// Whose fault it is. A board that is not up yet, or a program that still holds a line, may be mended by the next start.
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::Chip { .. } | Self::Refused(_) => Class::Machine,
+            Self::Unknown { .. } => Class::Configuration,
+            Self::Thread(_) => Class::Bug,
+        }
+    }
 }
 
 /// Requests the lines: the outputs, inactive, and the inputs with a thread that reads them.
@@ -465,7 +476,11 @@ mod tests {
             active_low: Vec::new(),
             debounce: Duration::ZERO,
         };
-        let error = open(&options, &SystemClock::start()).err().unwrap().to_string();
+        let error = open(&options, &SystemClock::start()).err().unwrap();
+        // Tried again: what a board brings up late, or another program still holds, is no mistake of the file.
+        assert_eq!(error.class(), Class::Machine);
+        assert_eq!(LineError::Refused("busy".into()).class(), Class::Machine);
+        let error = error.to_string();
         assert!(error.contains("gpiochip-of-no-board") && error.contains("group gpio"), "{error}");
     }
 

@@ -55,12 +55,13 @@ async fn once(desk: &Desk, context: &mut Context, address: u16) -> Result<(), St
         // Checked with the configuration: the last block ends within the address space.
         let block = u16::try_from(camera).unwrap_or(u16::MAX).saturating_mul(map::BLOCK);
         let block = address.saturating_add(block);
+        let asked = desk.clock.monotonic();
         let read = context.read_holding_registers(block, map::COMMAND_WORDS).await;
         let words = read.map_err(|error| error.to_string())?;
         let words = words.map_err(|exception| format!("read registers {block}: {exception}"))?;
         let words: [u16; map::COMMAND_WORDS as usize] =
             words.try_into().map_err(|_short| "an answer of another length".to_owned())?;
-        desk.command(camera, map::Commands::decode(&words, order));
+        desk.command(camera, map::Commands::decode(&words, order), Some(asked));
         let status = desk.status(camera);
         let at = block.saturating_add(map::STATUS_AT);
         let wrote = context.write_multiple_registers(at, &status).await;

@@ -168,7 +168,7 @@ impl Connection {
                 self.read(address, words).map(Response::ReadInputRegisters)
             }
             Request::ReadDiscreteInputs(address, bits) => {
-                let bits = self.shared.desk.bits(address, bits);
+                let bits = self.shared.desk.bits(address, bits, self.is_commander());
                 bits.map(Response::ReadDiscreteInputs).map_err(exception)
             }
             Request::WriteSingleRegister(address, word) => {
@@ -194,11 +194,16 @@ impl Connection {
         }
     }
 
+    /// Whether it gives the commands, or was the last to do so.
+    fn is_commander(&self) -> bool {
+        lock(&self.shared.commander).is_some_and(|(id, _)| id == self.id)
+    }
+
     fn read(&self, address: u16, words: u16) -> Result<Vec<u16>, ExceptionCode> {
         if words > READ_WORDS_MAX {
             return Err(ExceptionCode::IllegalDataValue);
         }
-        self.shared.desk.read(address, words).map_err(exception)
+        self.shared.desk.read(address, words, self.is_commander()).map_err(exception)
     }
 
     fn write(&self, address: u16, words: &[u16]) -> Result<(), ExceptionCode> {

@@ -125,6 +125,15 @@ impl Judged {
     }
 }
 
+/// Something that the PLC said.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    /// It was composed no earlier, and the belt was no less far by then.
+    after: Origin,
+    /// When it was looked at here, which may be long after it came, and where the belt was by then.
+    seen: Origin,
+}
+
 /// What the PLC reads of a camera.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Status {
@@ -171,8 +180,8 @@ pub struct Post {
     judged: BTreeMap<u64, Result<Judged, Why>>,
     /// What the PLC wrote last; `None` until it is in step.
     commands: Option<Commands>,
-    /// When it last wrote, whatever that was; `None` until it is in step.
-    wrote: Option<Duration>,
+    /// Its last words, whatever they were; `None` until it is in step.
+    said: Option<Said>,
     /// The last trigger count that parts are known up to.
     counted: Option<u16>,
     /// When it last gave a sign of life.
@@ -200,7 +209,7 @@ impl Post {
             ties: BTreeMap::new(),
             judged: BTreeMap::new(),
             commands: None,
-            wrote: None,
+            said: None,
             counted: None,
             heard: None,
             is_lost: true,
@@ -213,12 +222,15 @@ impl Post {
         }
     }
 
-    /// The PLC wrote its registers.
-    pub fn command(&mut self, commands: Commands, at: Duration) {
+    /// The PLC's registers are looked at, for which it was asked then; `None` where it writes them by itself.
+    pub fn command(&mut self, commands: Commands, asked: Option<Duration>, at: Duration) {
         // First of all: a deadline that has passed is not saved by a write that comes after it.
         self.advance(at);
-        let since = Origin { at: self.wrote.replace(at).unwrap_or(at), position: self.position };
+        let since = self.since(asked, at);
         self.see_encoder(commands.encoder, at);
+        if let Some(said) = &mut self.said {
+            said.seen.position = self.position;
+        }
         let Some(before) = self.commands.replace(commands) else {
             self.counted.get_or_insert(commands.trigger_count);
             return;
@@ -241,6 +253,18 @@ impl Post {
             self.count_to(&before, &commands, since, at);
         }
         self.begin(at);
+    }
+
+    /// From when on what these registers say anew may have come about: after those before were composed. When they were
+    /// looked at says nothing of that, for the thread may have stood still while they waited.
+    fn since(&mut self, asked: Option<Duration>, at: Duration) -> Origin {
+        let here = Origin { at, position: self.position };
+        let before = self.said;
+        // It writes anew when its last write was answered, and answers when it was asked: not before.
+        let last = before.map_or(Origin { at: Duration::ZERO, ..here }, |said| said.seen);
+        let after = Origin { at: asked.unwrap_or(last.at), ..last };
+        self.said = Some(Said { after, seen: here });
+        before.map_or(after, |said| said.after)
     }
 
     /// Where the PLC is when it begins to live: a trigger from before is not a part that comes now.
@@ -275,7 +299,7 @@ impl Post {
         if skipped > 0 {
             self.tell(Fact::Skipped(skipped));
         }
-        // It came since the last write: the longer ago that is, the more frames could be its.
+        // It came since the words before were composed: the longer ago that is, the more frames could be its.
         let is_late = since.at + self.rule.pairing.within < at;
         let is_doubtful = is_late || skipped > 0 || steps.is_none();
         if is_doubtful {
@@ -290,7 +314,7 @@ impl Post {
     pub fn resync(&mut self, at: Duration) {
         self.advance(at);
         self.commands = None;
-        self.wrote = None;
+        self.said = None;
         self.heard = None;
         if !self.is_lost {
             self.disconnect(at);
@@ -754,8 +778,8 @@ mod tests {
         let pusher = rule.pusher.map(Pusher::new);
         let mut post = Post::new(rule);
         post.trust(true, ms(0));
-        post.command(commands(99, 0, 0), ms(0));
-        post.command(Commands::default(), ms(0));
+        post.command(commands(99, 0, 0), None, ms(0));
+        post.command(Commands::default(), None, ms(0));
         post.pusher = pusher;
         post
     }
@@ -768,7 +792,7 @@ mod tests {
     /// How the part of one trigger with that hint ends by that verdict.
     fn ends(hint: u16, judged: Judged) -> (Outcome, Why, u16) {
         let mut post = post(rule());
-        post.command(commands(1, 1, hint), ms(1));
+        post.command(commands(1, 1, hint), None, ms(1));
         assert_eq!(post.frame(7, ms(10)), Wanted::Yes);
         assert_eq!(post.part_of(7), Some(501));
         post.verdict(7, judged, ms(20));
@@ -792,17 +816,17 @@ mod tests {
     fn a_trigger_from_before_the_first_words_is_no_part() {
         let mut post = Post::new(rule());
         post.trust(true, ms(0));
-        post.command(commands(1, 56, 0), ms(1));
+        post.command(commands(1, 56, 0), None, ms(1));
         // Still what it said first: nobody knows whether it lives.
-        post.command(commands(1, 56, 0), ms(1));
+        post.command(commands(1, 56, 0), None, ms(1));
         assert!(!post.is_connected());
-        post.command(commands(2, 57, 0), ms(2));
+        post.command(commands(2, 57, 0), None, ms(2));
         assert!(post.is_connected());
         assert_eq!(post.frame(1, ms(5)), Wanted::No);
-        post.command(commands(3, 58, 0), ms(6));
+        post.command(commands(3, 58, 0), None, ms(6));
         assert_eq!(post.frame(2, ms(10)), Wanted::Yes);
         // Two more, of which one was never seen.
-        post.command(commands(4, 60, 0), ms(20));
+        post.command(commands(4, 60, 0), None, ms(20));
         let (facts, _) = post.take_facts();
         assert!(facts.contains(&Fact::Skipped(1)), "{facts:?}");
         assert_eq!(
@@ -815,15 +839,15 @@ mod tests {
     #[test]
     fn a_plc_whose_registers_stand_still_is_gone_and_everything_is_struck() {
         let mut post = post(rule());
-        post.command(commands(1, 1, 0), ms(1));
+        post.command(commands(1, 1, 0), None, ms(1));
         post.frame(1, ms(5));
         post.verdict(1, judged(Outcome::Pass, "cap"), ms(6));
         // It goes on to write the same.
         for at in (10..=200).step_by(10) {
-            post.command(commands(1, 1, 0), ms(at));
+            post.command(commands(1, 1, 0), None, ms(at));
         }
         assert!(post.levels(ms(201)).ready && post.is_connected());
-        post.command(commands(1, 1, 0), ms(202));
+        post.command(commands(1, 1, 0), None, ms(202));
         let (facts, _) = post.take_facts();
         // That is no sign of life, however often it comes.
         assert!(matches!(facts[..], [.., Fact::Lost(_)]), "{facts:?}");
@@ -847,7 +871,7 @@ mod tests {
         let mut at = |beat: u16, encoder: u32, trigger_count: u16| {
             let now = u64::from(beat) * 10;
             let commands = Commands { encoder, ..commands(beat, trigger_count, 0) };
-            post.command(commands, ms(now));
+            post.command(commands, None, ms(now));
             if beat == 2 {
                 assert_eq!(post.frame(1, ms(now)), Wanted::Yes);
                 post.verdict(1, judged(Outcome::Fail, "cap"), ms(now));
@@ -864,9 +888,9 @@ mod tests {
     #[test]
     fn a_verdict_after_its_deadline_is_told_and_changes_nothing() {
         let mut post = post(Rule { safe: Safe::Stop, ..rule() });
-        post.command(commands(1, 1, 0), ms(1));
+        post.command(commands(1, 1, 0), None, ms(1));
         post.frame(3, ms(5));
-        post.command(commands(2, 1, 0), ms(102));
+        post.command(commands(2, 1, 0), None, ms(102));
         post.verdict(3, judged(Outcome::Pass, "cap"), ms(103));
         let (facts, _) = post.take_facts();
         let last = facts.last();
@@ -880,13 +904,13 @@ mod tests {
     fn what_lay_on_the_belt_at_the_start_is_struck_until_it_has_gone_by() {
         let mut post = Post::new(rule());
         post.trust(true, ms(0));
-        post.command(commands(1, 5, 0), ms(90));
-        post.command(commands(2, 7, 0), ms(100));
+        post.command(commands(1, 5, 0), None, ms(90));
+        post.command(commands(2, 7, 0), None, ms(100));
         // Two came before it was in step.
         assert!(post.take_facts().0.contains(&Fact::Skipped(2)));
         for at in 100..600 {
             if at % 10 == 0 {
-                post.command(commands(u16::try_from(at).unwrap(), 7, 0), ms(at));
+                post.command(commands(u16::try_from(at).unwrap(), 7, 0), None, ms(at));
             }
             post.drive(ms(at));
             post.shown(ms(at));
@@ -898,14 +922,14 @@ mod tests {
     fn a_trigger_that_comes_late_is_a_fault_and_takes_no_other_parts_frame() {
         let mut post = post(rule());
         // The PLC did not write for longer than a frame may take: whose frame comes next nobody knows.
-        post.command(commands(1, 1, 0), ms(51));
+        post.command(commands(1, 1, 0), None, ms(51));
         post.frame(1, ms(60));
         post.verdict(1, judged(Outcome::Pass, "cap"), ms(61));
         let shown = post.status(ms(62), State::Running).outputs.shown.unwrap();
         assert_eq!((shown.end.outcome, shown.end.why), (Outcome::Fault, Why::Undated));
         let count = post.status(ms(62), State::Running).outputs.count;
-        post.command(Commands { acknowledged: count, ..commands(2, 1, 0) }, ms(70));
-        post.command(Commands { acknowledged: count, ..commands(3, 2, 0) }, ms(80));
+        post.command(Commands { acknowledged: count, ..commands(2, 1, 0) }, None, ms(70));
+        post.command(Commands { acknowledged: count, ..commands(3, 2, 0) }, None, ms(80));
         post.frame(2, ms(90));
         post.verdict(2, judged(Outcome::Pass, "cap"), ms(91));
         let shown = post.status(ms(92), State::Running).outputs.shown.unwrap();
@@ -914,25 +938,71 @@ mod tests {
         for at in 92..600 {
             if at % 10 == 0 {
                 let beat = u16::try_from(at).unwrap();
-                post.command(Commands { acknowledged: count + 1, ..commands(beat, 2, 0) }, ms(at));
+                post.command(
+                    Commands { acknowledged: count + 1, ..commands(beat, 2, 0) },
+                    None,
+                    ms(at),
+                );
             }
             post.drive(ms(at));
             assert_eq!(post.levels(ms(at)).reject, (300..371).contains(&at), "{at}");
         }
     }
 
+    /// What becomes of a part that comes at 10 and is told at 132, while the thread stood still from 2 to 130 and the write
+    /// before, or the answer, waited; the next part's frame comes at 140.
+    fn ends_after_a_halt(asked: [Option<u64>; 3]) -> (Outcome, Why) {
+        let mut post = post(rule());
+        let [first, second, third] = asked.map(|asked| asked.map(ms));
+        post.command(commands(1, 0, 0), first, ms(1));
+        assert_eq!(post.frame(1, ms(20)), Wanted::No);
+        post.command(commands(2, 0, 0), second, ms(130));
+        post.command(commands(3, 1, 0), third, ms(132));
+        post.frame(2, ms(140));
+        post.verdict(2, judged(Outcome::Pass, "cap"), ms(141));
+        let shown = post.status(ms(142), State::Running).outputs.shown.unwrap();
+        // Wherever it came, it is struck.
+        for at in 142..500 {
+            if at % 10 == 0 {
+                post.command(commands(u16::try_from(at).unwrap(), 1, 0), None, ms(at));
+            }
+            post.drive(ms(at));
+            if (310..330).contains(&at) {
+                assert!(post.levels(ms(at)).reject, "{at}");
+            }
+        }
+        (shown.end.outcome, shown.end.why)
+    }
+
+    #[test]
+    fn a_part_that_came_while_the_thread_stood_still_takes_no_other_parts_frame() {
+        let undated = (Outcome::Fault, Why::Undated);
+        assert_eq!(ends_after_a_halt([None; 3]), undated);
+        // A PLC that is asked answered the second time at once, and was read at the end.
+        assert_eq!(ends_after_a_halt([Some(0), Some(2), Some(131)]), undated);
+        // One that is asked has time between two rounds, as long as both are near.
+        let mut post = post(rule());
+        post.command(commands(1, 0, 0), Some(ms(1)), ms(2));
+        post.command(commands(2, 0, 0), Some(ms(22)), ms(23));
+        post.command(commands(3, 1, 0), Some(ms(43)), ms(72));
+        assert_eq!(post.frame(2, ms(80)), Wanted::Yes);
+        post.verdict(2, judged(Outcome::Pass, "cap"), ms(81));
+        let shown = post.status(ms(82), State::Running).outputs.shown.unwrap();
+        assert_eq!(shown.end.outcome, Outcome::Pass);
+    }
+
     #[test]
     fn another_connections_registers_are_no_part() {
         let mut post = post(rule());
-        post.command(commands(1, 1, 0), ms(1));
+        post.command(commands(1, 1, 0), None, ms(1));
         post.take_facts();
         post.resync(ms(5));
         let (facts, _) = post.take_facts();
         assert!(facts.contains(&Fact::Changed) && !post.is_connected(), "{facts:?}");
         // The first words say where it is, the second that it lives.
-        post.command(commands(9, 44, 0), ms(6));
+        post.command(commands(9, 44, 0), None, ms(6));
         assert!(!post.is_connected());
-        post.command(commands(10, 44, 0), ms(7));
+        post.command(commands(10, 44, 0), None, ms(7));
         assert!(post.is_connected());
         let (facts, _) = post.take_facts();
         assert!(!facts.iter().any(|fact| matches!(fact, Fact::Triggered(_))), "{facts:?}");
@@ -946,7 +1016,7 @@ mod tests {
         let mut at = |beat: u16, encoder: u32, trigger_count: u16| {
             let now = u64::from(beat) * 10;
             let commands = Commands { encoder, ..commands(beat, trigger_count, 0) };
-            post.command(commands, ms(now));
+            post.command(commands, None, ms(now));
             if beat == 2 {
                 post.frame(1, ms(now));
                 post.verdict(1, judged(Outcome::Fail, "cap"), ms(now));
@@ -1034,11 +1104,14 @@ mod tests {
         Deaf,
         /// The station is dead, and begins anew.
         Dead,
+        /// The thread stands still: the PLC waits for an answer, and the camera goes on.
+        Stalled,
     }
 
     fn troubles() -> impl Strategy<Value = Vec<(Trouble, u64, u64)>> {
-        use Trouble::{Dead, Deaf, Silent, Untrusted};
-        let kind = prop::sample::select(vec![Silent, Silent, Untrusted, Deaf, Dead, Dead]);
+        use Trouble::{Dead, Deaf, Silent, Stalled, Untrusted};
+        let kinds = vec![Silent, Silent, Untrusted, Deaf, Dead, Dead, Stalled, Stalled, Stalled];
+        let kind = prop::sample::select(kinds);
         prop::collection::vec((kind, 400_u64..2_500, 5_u64..500), 0..4)
     }
 
@@ -1052,9 +1125,13 @@ mod tests {
         taken: BTreeMap<usize, Outcome>,
         missed: Vec<usize>,
         triggers: BTreeMap<u64, usize>,
-        /// What the line says at each millisecond; `None` while the station is dead.
+        /// What the line says at each millisecond; `None` while nobody sets it.
         reject: Vec<Option<bool>>,
         acknowledged: u16,
+        /// What the PLC wrote, and nobody has looked at.
+        unanswered: Option<Commands>,
+        /// Verdicts that nobody has looked at.
+        verdicts: Vec<(u64, Outcome)>,
     }
 
     impl Belt {
@@ -1073,6 +1150,8 @@ mod tests {
                 triggers: BTreeMap::new(),
                 reject: Vec::new(),
                 acknowledged: 0,
+                unanswered: None,
+                verdicts: Vec::new(),
             }
         }
 
@@ -1087,16 +1166,20 @@ mod tests {
             troubles.any(|(kind, from, len)| which(*kind) && (*from..from + len).contains(&now))
         }
 
-        fn plc(&mut self, now: u64) {
+        fn words(&self, now: u64) -> Commands {
             let came = self.parts.iter().filter(|(at, _)| *at <= now).count();
-            let commands = Commands {
-                heartbeat: u16::try_from(now / 10).unwrap(),
+            Commands {
+                heartbeat: u16::try_from(now / 5).unwrap(),
                 trigger_count: u16::try_from(came).unwrap(),
                 part: u32::try_from(came).unwrap().saturating_sub(1),
                 acknowledged: self.acknowledged,
                 ..Commands::default()
-            };
-            self.post.command(commands, ms(now));
+            }
+        }
+
+        /// The PLC's write is looked at, and it reads.
+        fn plc(&mut self, commands: Commands, now: u64) {
+            self.post.command(commands, None, ms(now));
             let outputs = self.post.status(ms(now), State::Running).outputs;
             if self.is(now, |it| matches!(it, Trouble::Deaf)) {
                 return;
@@ -1118,21 +1201,42 @@ mod tests {
                 self.reject.push(None);
                 self.post = Post::new(Self::rule());
                 self.triggers.clear();
+                self.unanswered = None;
+                self.verdicts.clear();
                 return;
-            }
-            let is_trusted = !self.is(now, |it| matches!(it, Trouble::Untrusted));
-            self.post.trust(is_trusted, ms(now));
-            if now.is_multiple_of(10) && !self.is(now, |it| matches!(it, Trouble::Silent)) {
-                self.plc(now);
             }
             for (part, (at, is_good)) in (0_u64..).zip(self.parts.clone()) {
                 if now == at + 25 {
+                    // By the camera's own thread.
                     self.post.frame(part + 1, ms(now));
                 }
                 if now == at + 60 {
                     let outcome = if is_good { Outcome::Pass } else { Outcome::Fail };
-                    self.post.verdict(part + 1, judged(outcome, "cap"), ms(now));
+                    self.verdicts.push((part + 1, outcome));
                 }
+            }
+            let speaks = !self.is(now, |it| matches!(it, Trouble::Silent));
+            let is_its_turn = now.is_multiple_of(5);
+            if self.is(now, |it| matches!(it, Trouble::Stalled)) {
+                if speaks && is_its_turn && self.unanswered.is_none() {
+                    self.unanswered = Some(self.words(now));
+                }
+                self.reject.push(None);
+                return;
+            }
+            let is_trusted = !self.is(now, |it| matches!(it, Trouble::Untrusted));
+            self.post.trust(is_trusted, ms(now));
+            let waited = self.unanswered.take();
+            if let Some(commands) = waited {
+                self.plc(commands, now);
+            }
+            // It writes anew as soon as it was answered.
+            if speaks && (is_its_turn || waited.is_some()) {
+                let commands = self.words(now);
+                self.plc(commands, now);
+            }
+            for (frame, outcome) in std::mem::take(&mut self.verdicts) {
+                self.post.verdict(frame, judged(outcome, "cap"), ms(now));
             }
             self.post.drive(ms(now));
             self.reject.push(Some(self.post.levels(ms(now)).reject));
@@ -1169,7 +1273,7 @@ mod tests {
             for (frame, (address, words, wait, sees)) in (0_u64..).zip(writes) {
                 now += ms(wait);
                 if let Ok((_, Some(commands))) = written.write(address, &words) {
-                    post.command(commands, now);
+                    post.command(commands, None, now);
                 }
                 if sees && post.frame(frame, now) == Wanted::Yes {
                     post.lost(frame, now);
@@ -1181,7 +1285,7 @@ mod tests {
             }
         }
 
-        /// The PLC stands still, takes nothing, the station does not run or dies, while parts are on their way: whatever
+        /// The PLC stands still, takes nothing, the station does not run, stands still or dies, while parts are on their way: whatever
         /// passes the pusher without having been passed is struck, or told as missed.
         #[test]
         fn no_part_that_was_not_passed_goes_by_untold(ways in ways(), troubles in troubles()) {
@@ -1226,7 +1330,7 @@ mod tests {
                 }
             }
             let end = at + 1_000;
-            let (mut frame, mut beat, mut count, mut acknowledged) = (0_u64, 0, 0_u16, 0_u16);
+            let (mut frame, mut beat, mut count, mut acknowledged) = (0_u64, 0_u16, 0_u16, 0_u16);
             let mut verdicts: BTreeMap<u64, Vec<(u64, usize)>> = BTreeMap::new();
             let mut given: BTreeMap<usize, Outcome> = BTreeMap::new();
             let mut struck = Vec::new();
@@ -1236,7 +1340,7 @@ mod tests {
                         count += 1;
                         let part = u32::try_from(index).unwrap();
                         let commands = Commands { heartbeat: beat, trigger_count: count, part, acknowledged, ..Commands::default() };
-                        post.command(commands, ms(now));
+                        post.command(commands, None, ms(now));
                         continue;
                     }
                     frame += 1;
@@ -1254,10 +1358,10 @@ mod tests {
                 }
                 post.drive(ms(now));
                 post.shown(ms(now));
-                if now % 10 == 0 {
+                if now % 5 == 0 {
                     beat += 1;
                     let part = u32::from(count.saturating_sub(1));
-                    post.command(Commands { heartbeat: beat, trigger_count: count, part, acknowledged, ..Commands::default() }, ms(now));
+                    post.command(Commands { heartbeat: beat, trigger_count: count, part, acknowledged, ..Commands::default() }, None, ms(now));
                     let outputs = post.status(ms(now), State::Running).outputs;
                     prop_assert!(!outputs.safe);
                     if let Some(shown) = outputs.shown {

@@ -8,7 +8,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-/// Parts that may wait for their place: more are on no belt.
+/// Parts that may wait for their place, or whose pulse may wait to be seen: more are on no belt.
 const DUE_MAX: usize = 4_096;
 /// So far behind is every place from before an encoder began anew: no belt goes as far.
 pub const LEAP: i64 = 1 << 40;
@@ -75,6 +75,15 @@ struct Begun {
     end: Duration,
 }
 
+impl Begun {
+    /// Whether it is seen in time by who sees it now.
+    fn is_in_time(self, rule: Rule, now: Duration) -> bool {
+        // Whoever reads it strikes by itself, a little later.
+        let end = if rule.is_held { self.end + rule.pulse } else { self.end };
+        end.saturating_sub(now) >= rule.pulse / 2
+    }
+}
+
 /// A stretch of the belt on which everything is struck.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
@@ -89,6 +98,8 @@ pub struct Pusher {
     rule: Rule,
     due: VecDeque<(u64, Due)>,
     begun: Vec<Begun>,
+    /// A pulse has begun of which nobody has read yet, whatever became of its part; only where pulses are held.
+    is_unread: bool,
     stretches: VecDeque<Stretch>,
     active_until: Option<Duration>,
 }
@@ -100,6 +111,7 @@ impl Pusher {
             rule,
             due: VecDeque::new(),
             begun: Vec::new(),
+            is_unread: false,
             stretches: VecDeque::new(),
             active_until: None,
         }
@@ -179,7 +191,8 @@ impl Pusher {
     pub fn advance(&mut self, here: Origin, looked: Duration) -> Vec<Told> {
         let mut told = Vec::new();
         let (pulse, mut until) = (self.rule.pulse, self.active_until);
-        let begun = &mut self.begun;
+        let (begun, is_unread) = (&mut self.begun, &mut self.is_unread);
+        let is_held = self.rule.is_held;
         self.due.retain(|(trigger, due)| {
             if !due.is_reached(here) {
                 return true;
@@ -194,7 +207,12 @@ impl Pusher {
                 // With counts the pulse begins as late as it is seen.
                 let end = if matches!(due, Due::Position(_)) { here.at + pulse } else { end };
                 until = until.max(Some(end));
-                begun.push(Begun { trigger: *trigger, end });
+                *is_unread |= is_held;
+                if begun.len() < DUE_MAX {
+                    begun.push(Begun { trigger: *trigger, end });
+                } else {
+                    told.push(Told::Missed(*trigger));
+                }
             } else {
                 told.push(Told::Missed(*trigger));
             }
@@ -213,30 +231,24 @@ impl Pusher {
             !is_over
         });
         self.active_until = until.filter(|until| *until > here.at);
-        if !self.rule.is_held {
-            // A line that could not be set for so long has shown nothing.
-            self.begun.retain(|begun| {
-                let is_there = Self::is_in_time(*begun, pulse, here.at);
-                if !is_there {
-                    told.push(Told::Missed(begun.trigger));
-                }
-                is_there
-            });
-        }
+        // What nobody set or read for so long has shown nothing; a pulse that is held goes on, for who reads it late.
+        let rule = self.rule;
+        self.begun.retain(|begun| {
+            let is_there = begun.is_in_time(rule, here.at);
+            if !is_there {
+                told.push(Told::Missed(begun.trigger));
+            }
+            is_there
+        });
         told
-    }
-
-    fn is_in_time(begun: Begun, pulse: Duration, now: Duration) -> bool {
-        begun.end.saturating_sub(now) >= pulse / 2
     }
 
     /// What is active has been shown: what that means for the parts that are struck.
     pub fn shown(&mut self, now: Duration) -> Vec<Told> {
-        let (pulse, is_held) = (self.rule.pulse, self.rule.is_held);
+        let rule = self.rule;
+        self.is_unread = false;
         let told = self.begun.drain(..).map(|begun| {
-            // Whoever reads it strikes by itself, a little later.
-            let end = if is_held { begun.end + pulse } else { begun.end };
-            if Self::is_in_time(Begun { end, ..begun }, pulse, now) {
+            if begun.is_in_time(rule, now) {
                 Told::Struck(begun.trigger)
             } else {
                 Told::Missed(begun.trigger)
@@ -248,8 +260,7 @@ impl Pusher {
     /// Whether it strikes now.
     pub fn is_active(&self, now: Duration) -> bool {
         let is_running = self.stretches.iter().any(|stretch| stretch.runs);
-        let is_held = self.rule.is_held && !self.begun.is_empty();
-        is_running || is_held || self.active_until.is_some_and(|until| now < until)
+        is_running || self.is_unread || self.active_until.is_some_and(|until| now < until)
     }
 
     /// Parts that wait for their place.
@@ -389,6 +400,17 @@ mod tests {
         assert!(pusher.is_active(ms(128)));
         assert_eq!(pusher.shown(ms(128)), [Told::Struck(1)]);
         assert!(!pusher.is_active(ms(128)));
+        // Where nobody reads, that is told, and nothing heaps up; it strikes on for whoever reads at last.
+        let mut told = Vec::new();
+        for trigger in 2..100 {
+            let at = 100 * trigger;
+            assert_eq!(pusher.reject(trigger, here(at, 0), here(at, 0)), None);
+            told.extend(pusher.advance(here(at + 100, 0), ms(at + 100)));
+            assert!(pusher.begun.len() <= 1 && pusher.is_active(ms(at + 100)));
+        }
+        assert_eq!(told, (2..99).map(Told::Missed).collect::<Vec<_>>());
+        assert_eq!(pusher.shown(ms(10_031)), [Told::Missed(99)]);
+        assert!(!pusher.is_active(ms(10_031)));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub fn options(preset: &str, parameters: &[(&str, &str)]) -> CameraOptions {
         queue_len: 2,
         realtime: false,
         repeat: false,
-        first_frame_within: Duration::from_secs(10),
+        first_frame_within: Duration::from_mins(2),
         reconnect: None,
     }
 }

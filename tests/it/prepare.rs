@@ -91,7 +91,7 @@ fn who_asks_for_the_end_is_not_kept_waiting() {
         .unwrap();
     let began = Instant::now();
     while !handles(child.id(), SIGINT) {
-        assert!(began.elapsed() < Duration::from_mins(1), "it does not handle SIGINT");
+        assert!(began.elapsed() < Duration::from_mins(2), "it does not handle SIGINT");
         std::thread::sleep(Duration::from_millis(1));
     }
     let asked = Instant::now();
@@ -100,5 +100,5 @@ fn who_asks_for_the_end_is_not_kept_waiting() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{}{}", stdout(&output), stderr(&output));
     assert!(stderr(&output).contains("stopped before the engine was there"), "{}", stderr(&output));
-    assert!(asked.elapsed() < Duration::from_secs(30), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_mins(2), "{:?}", asked.elapsed());
 }

@@ -39,7 +39,7 @@ fn options(preset: Preset, parameters: &[(&str, &str)]) -> CameraOptions {
         queue_len: 2,
         realtime: true,
         repeat: false,
-        first_frame_within: Duration::from_secs(10),
+        first_frame_within: Duration::from_mins(2),
         reconnect: None,
     }
 }

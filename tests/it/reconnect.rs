@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     rtsp::{self, Server},
-    support::{Scratch, stderr},
+    support::{self, Scratch, stderr},
 };
 
 /// Long enough for the slowest machine; a hang fails the test.
@@ -97,7 +97,7 @@ fn restarts() -> u32 {
 #[test]
 fn a_network_camera_comes_back_after_each_power_cut_and_the_other_loses_nothing() {
     let scratch = Scratch::new();
-    let port = rtsp::free_port();
+    let port = support::free_port();
     line(
         &scratch,
         &format!(

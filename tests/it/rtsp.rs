@@ -95,11 +95,6 @@ impl Server {
     }
 }
 
-/// A port that nobody listens on.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[test]
 fn the_server_of_another_test() {
     if let Some(port) = std::env::var_os(PORT) {

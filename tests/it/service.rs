@@ -124,6 +124,24 @@ pub fn signal(child: &Child, signal: &str) {
     assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
 }
 
+/// Until none of its threads can do anything more: a signal is on its way for a moment.
+fn until_still(process: u32) {
+    let began = Instant::now();
+    let is_still = |stat: String| stat.rsplit(')').next().is_some_and(|it| it.starts_with(" T"));
+    let are_still = || {
+        let mut threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        threads.all(|thread| {
+            // One that is gone says nothing either.
+            let stat = std::fs::read_to_string(thread.unwrap().path().join("stat"));
+            stat.map_or(true, is_still)
+        })
+    };
+    while !are_still() {
+        assert!(began.elapsed() < PATIENCE, "it goes on");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// A counter's value, which may be written as a float.
 fn whole(text: &str) -> i64 {
     text.parse::<f64>().unwrap().round() as i64
@@ -295,7 +313,8 @@ fn the_service_manager_hears_ready_status_and_that_it_lives() {
     assert!(starting < ready, "{heard:?}");
     // A process that hangs does not say that it lives.
     signal(&running.child, "-STOP");
-    while hear(Duration::from_millis(200)).is_some() {}
+    until_still(running.child.id());
+    while hear(Duration::from_millis(1)).is_some() {}
     assert_eq!(hear(Duration::from_secs(3)), None);
     signal(&running.child, "-CONT");
     signal(&running.child, "-TERM");

@@ -4,9 +4,13 @@
 //! and calibration.
 
 use std::{
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use bundle::{
@@ -270,6 +274,22 @@ impl Scratch {
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
+}
+
+/// A port that nobody listens on, and that nobody gets between now and its use: it is none of those that the system gives to
+/// whoever asks for any, and each process of tests begins elsewhere.
+pub fn free_port() -> u16 {
+    const FIRST: u32 = 10_000;
+    const PORTS: u32 = 20_000;
+    const OF_A_PROCESS: u32 = 32;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(OF_A_PROCESS);
+    let ports = std::iter::repeat_with(|| {
+        let next = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(FIRST + next % PORTS).unwrap()
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.take(PORTS as usize).find(is_free).unwrap()
 }
 
 /// What a run left on standard output.

@@ -7,7 +7,7 @@ mod sparkplug;
 
 use std::{
     collections::BTreeMap,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -23,7 +23,7 @@ use rumqttc::v5::{
     mqttbytes::{QoS, v5::Filter},
 };
 
-use crate::support::Scratch;
+use crate::support::{Scratch, free_port};
 
 /// Long enough for the slowest machine; a hang fails the test.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -34,10 +34,6 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(began.elapsed() < PATIENCE, "{what}");
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A Mosquitto of this test's own, on a port that stays the same when it is stopped and started again.
@@ -167,6 +163,11 @@ impl Consumer {
     /// Bodies of messages of that kind, in the order in which they came.
     fn bodies(&self, what: &str) -> Vec<serde_json::Value> {
         self.got().iter().filter(|got| got.what() == what).map(Got::json).collect()
+    }
+
+    /// How many messages of that kind have come.
+    fn count(&self, what: &str) -> usize {
+        self.got.lock().unwrap().iter().filter(|got| got.what() == what).count()
     }
 
     /// The newest body of that kind.

@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::line;
+use super::{PATIENCE, line};
 use crate::{service::Running, support::Scratch};
 
 /// Topics and payloads of what it acknowledged.
@@ -83,7 +83,9 @@ fn serve(mut stream: TcpStream, taken: &Taken, ends: &AtomicBool) -> std::io::Re
                     let topic = String::from_utf8(body[2..2 + length].to_vec()).unwrap();
                     let payload = body[2 + length + 3..].to_vec();
                     if body.len() > BYTES_MAX {
-                        // What it has not read would take the acknowledgements along.
+                        // What it has not read would take the acknowledgements along, so it reads until the client ends too.
+                        stream.shutdown(Shutdown::Write)?;
+                        stream.set_read_timeout(Some(PATIENCE))?;
                         while stream.read(&mut more)? > 0 {}
                         return Ok(());
                     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use self::browser::{Browser, DESKTOP, PANEL, PHONE};
 use crate::{
     service::{self, Running},
-    support::Scratch,
+    support::{self, Scratch},
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -203,9 +203,12 @@ fn the_colours_of_heat_are_those_of_the_overlays() {
 fn a_page_that_stands_still_says_so_until_the_station_is_back() {
     let scratch = Scratch::new();
     service::line(&scratch);
+    // The same before and after.
+    let text = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
+    let port = support::free_port();
+    scratch.write("line.toml", text.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")));
     let running = Running::start(&scratch, &[]);
     let mut browser = shown(&running, PANEL, "dark");
-    let address = running.address.clone();
     // A process that hangs keeps its connections open.
     service::signal(&running.child, "-STOP");
     let is_lost = "!document.getElementById('lost').hidden\
@@ -219,8 +222,6 @@ fn a_page_that_stands_still_says_so_until_the_station_is_back() {
     // One that has ended does not.
     running.stop();
     browser.until(is_lost);
-    let text = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
-    scratch.write("line.toml", text.replace("127.0.0.1:0", &address));
     let running = Running::start(&scratch, &[]);
     browser.until(is_back);
     let seen = browser.value("document.querySelector('.tile__frame').textContent");

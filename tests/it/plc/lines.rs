@@ -51,7 +51,7 @@ impl Seen {
     fn until(&self, what: &str, is_so: impl Fn(Levels) -> bool) {
         let began = Instant::now();
         while !is_so(self.now()) {
-            assert!(began.elapsed() < Duration::from_secs(30), "{what}: {:?}", self.now());
+            assert!(began.elapsed() < PATIENCE, "{what}: {:?}", self.now());
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -75,8 +75,12 @@ impl Seen {
     }
 }
 
-const REJECT_AFTER: Duration = Duration::from_millis(400);
-const PULSE: Duration = Duration::from_millis(100);
+const REJECT_AFTER: Duration = Duration::from_secs(3);
+const PULSE: Duration = Duration::from_secs(2);
+/// A machine that is busy takes its time; to the millisecond it is held by the posts' own tests.
+const SLACK: Duration = Duration::from_secs(1);
+/// Long enough for the slowest machine; a hang fails the test.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A verdict as the judge gives it on a part that passes, and one that faults.
 fn verdicts() -> (Verdict, Verdict) {
@@ -87,6 +91,18 @@ fn verdicts() -> (Verdict, Verdict) {
     let passed = judge.decide(&Evidence { score: 0.0, embedding });
     assert!(passed.decision.is_pass(), "{passed:?}");
     (passed, Verdict::fault(0.02, "torn"))
+}
+
+/// The engine's thread comes round for as long as somebody has the board.
+fn beat(board: &Arc<Board>, clock: &Arc<dyn Clock>) {
+    let (board, clock) = (Arc::downgrade(board), Arc::clone(clock));
+    std::thread::spawn(move || {
+        while let Some(board) = board.upgrade() {
+            board.beat(clock.monotonic());
+            drop(board);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
 }
 
 /// The thread with its means, where nothing runs yet.
@@ -106,13 +122,14 @@ impl Rig {
     fn start(place: pusher::Place) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let board = Arc::new(Board::timed(1, Arc::clone(&clock)));
+        beat(&board, &clock);
         let camera = CameraId("top".into());
         let ms = Duration::from_millis;
         let frames = pairing::Frames::First;
         let rule = Rule {
-            pairing: pairing::Rule { frames, delay: ms(0), within: ms(200) },
+            pairing: pairing::Rule { frames, delay: ms(0), within: ms(1_500) },
             handshake: handshake::Rule {
-                verdict_within: ms(300),
+                verdict_within: ms(2_500),
                 acknowledged_within: None,
                 is_alone: true,
             },
@@ -133,6 +150,7 @@ impl Rig {
             notes: None,
             rows: None,
             clock: Arc::clone(&clock),
+            listener: None,
         };
         let seen = Seen::default();
         let (edges, inputs) = mpsc::channel(16);
@@ -156,7 +174,6 @@ fn lines_show_what_becomes_of_parts_and_are_safe_before_and_after() {
     // Nothing runs yet: everything would be struck.
     let unsafe_levels = Levels { reject: true, ..Levels::default() };
     seen.until("it is safe at first", |levels| levels == unsafe_levels);
-    board.beat(clock.monotonic());
     board.post(Event::Ready);
     seen.until("parts may come", |levels| levels == Levels { ready: true, ..Levels::default() });
 
@@ -177,17 +194,10 @@ fn lines_show_what_becomes_of_parts_and_are_safe_before_and_after() {
     seen.until("it is struck", |levels| levels.reject);
     seen.until("and no longer", |levels| !levels.reject);
     let strikes = seen.strikes(from);
-    let (ms, slack) = (Duration::from_millis, Duration::from_millis(150));
     assert_eq!(strikes.len(), 1, "{strikes:?}");
     let (began, lasted) = strikes[0];
-    assert!(
-        began >= REJECT_AFTER.saturating_sub(ms(20)) && began <= REJECT_AFTER + slack,
-        "{strikes:?}"
-    );
-    assert!(
-        lasted + ms(30) >= PULSE.saturating_sub(slack) && lasted <= PULSE + slack,
-        "{strikes:?}"
-    );
+    let is_near = |time: Duration, expected: Duration| time.abs_diff(expected) <= SLACK;
+    assert!(is_near(began, REJECT_AFTER) && is_near(lasted, PULSE), "{strikes:?}");
     // No frame at all: late or missed, and struck.
     edges.blocking_send(Edge { at: clock.monotonic(), position: 0 }).unwrap();
     seen.until("the part without a frame is struck", |levels| levels.reject);
@@ -198,7 +208,7 @@ fn lines_show_what_becomes_of_parts_and_are_safe_before_and_after() {
     seen.until("it is safe again", |levels| levels == unsafe_levels);
     board.post(Event::Mode(Mode::Run));
     seen.until("and back", |levels| levels.ready && !levels.reject);
-    Box::new(plc).close(Duration::from_secs(10)).unwrap();
+    Box::new(plc).close(PATIENCE).unwrap();
     assert_eq!(seen.now(), unsafe_levels);
     let of = |counter: &AtomicU64| counter.load(Relaxed);
     assert_eq!((of(&counters.triggers), of(&counters.struck), of(&counters.missed)), (3, 2, 1));
@@ -209,7 +219,6 @@ fn a_part_is_struck_by_the_belts_counts_and_nothing_passes_while_a_line_cannot_b
     let Rig { clock, board, way, counters, seen, edges, belt, is_lost, plc } =
         Rig::start(pusher::Place::Counts(500));
     let of = |counter: &AtomicU64| counter.load(Relaxed);
-    board.beat(clock.monotonic());
     board.post(Event::Ready);
     // What lay there before goes, and for as long as the belt takes for it.
     seen.until("parts may come", |levels| levels.ready && levels.reject);
@@ -245,7 +254,7 @@ fn a_part_is_struck_by_the_belts_counts_and_nothing_passes_while_a_line_cannot_b
     belt.store(1_502, Relaxed);
     let began = Instant::now();
     while of(&counters.pulses_missed) == 0 || board.condition().troubles.is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(30));
+        assert!(began.elapsed() < PATIENCE);
         std::thread::sleep(Duration::from_millis(2));
     }
     assert_eq!(of(&counters.struck), 1);
@@ -261,5 +270,5 @@ fn a_part_is_struck_by_the_belts_counts_and_nothing_passes_while_a_line_cannot_b
     is_lost.store(true, Relaxed);
     seen.until("all is struck once more", |levels| levels.reject && !levels.busy);
     assert_eq!(of(&counters.missed), 1);
-    Box::new(plc).close(Duration::from_secs(10)).unwrap();
+    Box::new(plc).close(PATIENCE).unwrap();
 }

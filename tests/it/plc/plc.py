@@ -20,6 +20,7 @@ from pymodbus.client import ModbusTcpClient
 
 BLOCK, STATUS = 100, 50
 READY, BUSY, COMPLETED, VALID, SAFE, REJECT = (1 << bit for bit in range(6))
+PAUSED = 5
 
 
 def tell(**what):
@@ -209,7 +210,7 @@ def line(port, camera_ports, pictures, parts, seed):
         for after in shown:
             heapq.heappush(agenda, (written + after, index, "show", picture))
         heapq.heappush(agenda, (written + 0.15, index, "between", which + 1))
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 120
     while any(len(side.results) < parts for side in sides) and time.monotonic() < ends:
         for side in sides:
             plc.cycle(side)
@@ -232,12 +233,15 @@ def one(port, *steps):
             tell(step=step)
         elif name == "part":
             number, _, hint = value.partition("/")
+            # Where it was held up for too long it is not in step: what it counts up to by then is no part.
+            plc.until(side, lambda status: status.ready or status.state == PAUSED)
             side.trigger(int(number), int(hint or 0))
             plc.write(side)
             status = plc.until(side, lambda _: int(number) in side.results)
             given = side.results[int(number)]
             tell(step=step, result=given.result, why=given.why, product=given.product, frame=given.frame)
         elif name == "trigger":
+            plc.until(side, lambda status: status.ready)
             side.trigger(int(value))
             plc.write(side)
             tell(step=step)
@@ -281,6 +285,24 @@ def one(port, *steps):
         elif name == "come":
             plc = Plc(port)
             tell(step=step)
+        elif name == "calm":
+            plc.until(side, lambda status: status.ready and not status.flags & REJECT)
+            tell(step=step)
+        elif name == "struck":
+            # A panel sees the pusher strike, for longer than the pulse, before the PLC reads.
+            panel, ends, since = Plc(port), time.monotonic() + 60, None
+            while since is None or time.monotonic() < since + 0.5:
+                plc.write(side)
+                registers = panel.client.read_holding_registers(STATUS, count=20).registers
+                bits = panel.client.read_discrete_inputs(0, count=6).bits[:6]
+                if since is None and registers[3] & REJECT and bits[5]:
+                    since = time.monotonic()
+                assert time.monotonic() < ends
+                time.sleep(0.005)
+            seen = plc.read(side)
+            plc.until(side, lambda status: not status.flags & REJECT)
+            tell(step=step, panel=since is not None, plc=bool(seen.flags & REJECT))
+            panel.client.close()
         elif name == "panel":
             panel = Plc(port)
             answer = panel.client.read_holding_registers(STATUS, count=20)
@@ -307,16 +329,21 @@ def one(port, *steps):
             for _ in range(30):
                 assert not plc.cycle(side).safe
                 time.sleep(0.01)
-            closed = 0
-            for raw in side.crowd:
-                raw.setblocking(False)
-                try:
-                    closed += raw.recv(1) == b""
-                except BlockingIOError:
-                    pass
-                except ConnectionResetError:
-                    closed += 1
-            tell(step=step, closed=closed)
+            closed, ends = set(), time.monotonic() + 60
+            # At least those for which there is no place beside this one and the dribbling one.
+            while len(closed) < len(side.crowd) - 6 and time.monotonic() < ends:
+                assert not plc.cycle(side).safe
+                for raw in side.crowd:
+                    raw.setblocking(False)
+                    try:
+                        if raw.recv(1) == b"":
+                            closed.add(raw)
+                    except BlockingIOError:
+                        pass
+                    except ConnectionResetError:
+                        closed.add(raw)
+                time.sleep(0.01)
+            tell(step=step, closed=len(closed))
             for raw in side.crowd:
                 raw.close()
         elif name == "storm":

@@ -1,7 +1,7 @@
-//! The socket that the page listens on.
+//! The socket at which the page, or the PLC, is served.
 //!
 //! Owns that an address which this machine does not have yet is taken all the same: a line with local cameras inspects
-//! without its network, and the page is there as soon as the address is. Knows no routes.
+//! without its network, and page and PLC are served as soon as the address is there. Knows neither of them.
 
 use std::{
     io,
