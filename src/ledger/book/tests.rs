@@ -382,6 +382,66 @@ fn a_damaged_file_that_cannot_be_replaced_at_once_is_replaced_later() {
 }
 
 #[test]
+fn whoever_reads_slowly_does_not_keep_the_log_from_being_emptied() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (mut book, _) = Book::open(&path, seconds(1)).unwrap();
+    let lanes = ["top", "side"].map(|name| book.open_lane(name, 9_000, seconds(1)).unwrap().0);
+    let frames = 2_500;
+    let mut batch = Batch::default();
+    for lane in lanes {
+        for number in 1..=frames {
+            match number % 10 {
+                0 => batch.add_run(lane, number..=number, Unjudged::Dropped(DropReason::QueueFull)),
+                _ => batch.judged.push((lane, record(number, seconds(number)))),
+            }
+        }
+    }
+    book.commit(&batch, seconds(2)).unwrap();
+    let (mut seen, mut next) = (Vec::new(), frames);
+    let export = |wanted: &Wanted, each: &mut dyn FnMut(String, u64)| {
+        let audit = Audit::open(&path).unwrap();
+        let exported = audit.export(wanted, |row| {
+            each(row.camera, row.frame.cast_unsigned());
+            Ok::<_, LedgerError>(())
+        });
+        exported.unwrap();
+    };
+    export(&Wanted::default(), &mut |camera, number| {
+        if number.is_multiple_of(1_200) {
+            // In the middle of it: more is written, and the log begins anew.
+            next += 1;
+            for lane in lanes {
+                batch = Batch::default();
+                batch.judged.push((lane, record(next, seconds(next))));
+                book.commit(&batch, seconds(2)).unwrap();
+            }
+            let empty = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let is_busy: bool =
+                book.connection.as_ref().unwrap().query_row(empty, [], |row| row.get(0)).unwrap();
+            assert!(!is_busy, "somebody reads");
+        }
+        seen.push((camera, number));
+    });
+    let mut expected = Vec::new();
+    for camera in ["top", "side"] {
+        expected.extend((1..=frames).map(|number| (camera.to_owned(), number)));
+    }
+    assert_eq!(seen, expected);
+    let wanted = Wanted {
+        camera: Some("side".into()),
+        since: Some(seconds(1_995)),
+        until: Some(seconds(2_002)),
+    };
+    let mut some = Vec::new();
+    export(&wanted, &mut |camera, number| some.push((camera, number)));
+    // Runs are of the time they were recorded at.
+    let expected: Vec<_> =
+        [1_995, 1_996, 1_997, 1_998, 1_999, 2_001].map(|number| ("side".into(), number)).into();
+    assert_eq!(some, expected);
+}
+
+#[test]
 fn a_file_of_the_first_version_gets_what_came_later_and_keeps_its_rows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
