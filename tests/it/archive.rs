@@ -87,11 +87,12 @@ fn station(
     let (ledger, accounts, _) = Ledger::open(file, &ids, Arc::clone(&clock)).unwrap();
     let account = Arc::new(accounts.into_iter().next().unwrap());
     let camera = CameraOptions { keep_full: true, ..camera };
-    let rows = ledger.evidence();
+    let (rows, epoch) = (ledger.evidence(), ledger.epoch());
     let mut station =
         station_with(vec![(account, camera)], Some(ledger), engine, out, Arc::clone(&clock));
     let tally = Arc::new(Tally::default());
-    let means = Means { rows, board: Arc::clone(&station.board), tally: Arc::clone(&tally), clock };
+    let board = Arc::clone(&station.board);
+    let means = Means { rows, board, tally: Arc::clone(&tally), clock, epoch };
     let options = ArchiveOptions { ledger: path, passes_every, caps, jpeg_quality: 92 };
     let store = Store::open(&scratch.path("archive")).unwrap();
     station.onlookers.push(Box::new(Intake::start(store, options, means).unwrap()));
