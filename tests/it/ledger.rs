@@ -195,6 +195,7 @@ impl<'a> SmallDisk<'a> {
     }
 
     /// With these options of tmpfs.
+    #[expect(clippy::print_stderr, reason = "what is not tested is said")]
     pub fn mount_with(at: &'a Path, options: &str) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         let mounted =

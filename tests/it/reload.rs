@@ -83,7 +83,7 @@ impl Running {
         while self.told.matches(what).count() < times {
             let left = PATIENCE.saturating_sub(began.elapsed());
             let line = self.telling.recv_timeout(left).unwrap_or_else(|_| panic!("{}", self.told));
-            self.told += &format!("{line}\n");
+            self.told.extend([&line, "\n"]);
         }
     }
 
