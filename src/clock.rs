@@ -20,6 +20,32 @@ pub trait Clock: Send + Sync {
     fn wall(&self) -> SystemTime;
 }
 
+/// The furthest that civil time may leap ahead before it says no longer how old something is: hands that set a clock
+/// or a time server mend minutes, a dead battery or a faulty source invents years.
+pub const LEAP_MAX: Duration = Duration::from_hours(24);
+
+/// What civil time was when monotonic time was so: tells a leap of the one by the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    monotonic: Duration,
+    wall: SystemTime,
+}
+
+impl Epoch {
+    /// From now on.
+    pub fn begin(clock: &dyn Clock) -> Self {
+        Self { monotonic: clock.monotonic(), wall: clock.wall() }
+    }
+
+    /// How far civil time has leapt ahead since then, where that is more than [`LEAP_MAX`].
+    pub fn leap(&self, clock: &dyn Clock) -> Option<Duration> {
+        let passed = clock.monotonic().saturating_sub(self.monotonic);
+        // A clock that went back makes nothing older.
+        let shown = clock.wall().duration_since(self.wall).unwrap_or_default();
+        Some(shown.saturating_sub(passed)).filter(|leap| *leap > LEAP_MAX)
+    }
+}
+
 /// The machine's clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
@@ -40,5 +66,46 @@ impl Clock for SystemClock {
 
     fn wall(&self) -> SystemTime {
         SystemTime::now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        /// Seconds of monotonic time, and of civil time since 1970.
+        static NOW: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    }
+
+    struct Set;
+
+    impl Clock for Set {
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(NOW.get().0)
+        }
+
+        fn wall(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.get().1)
+        }
+    }
+
+    #[test]
+    fn a_leap_is_what_civil_time_has_ahead_of_the_time_that_passed() {
+        const DAY: u64 = 86_400;
+        NOW.set((10, 1_000 * DAY));
+        let epoch = Epoch::begin(&Set);
+        let days = |passed: u64, shown: u64| {
+            NOW.set((10 + passed * DAY, (1_000 + shown) * DAY));
+            epoch.leap(&Set).map(|leap| leap.as_secs() / DAY)
+        };
+        assert_eq!([days(0, 0), days(400, 400), days(5, 6)], [None; 3]);
+        assert_eq!([days(5, 7), days(0, 3_650)], [Some(2), Some(3_650)]);
+        // It comes back, or was set back.
+        assert_eq!(days(6, 6), None);
+        NOW.set((10, 0));
+        assert_eq!(epoch.leap(&Set), None);
     }
 }

@@ -8,7 +8,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError};
 
 use super::{ArchiveOptions, Store, Tally, keeper::Keeper, policy::Policy};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Epoch},
     fault::{Class, Fault},
     frame::FrameId,
     inspected::{Inspected, Onlooker},
@@ -40,6 +40,8 @@ pub struct Means {
     pub tally: Arc<Tally>,
     /// For ages.
     pub clock: Arc<dyn Clock>,
+    /// Since when civil time is held against it: the ledger's.
+    pub epoch: Epoch,
 }
 
 /// Takes judged frames to the thread `archive`, which ends when this is gone.

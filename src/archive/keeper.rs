@@ -48,6 +48,9 @@ const ROWS_AT_ONCE: usize = 512;
 /// How long it waits.
 const ROWS_WITHIN: Duration = Duration::from_secs(10);
 
+/// Others took what the file system has to keep free, and more than the archive could give back.
+const NO_ROOM: &str = "the file system has too little room left";
+
 /// The thread's own.
 pub(super) struct Keeper {
     store: Store,
@@ -192,7 +195,7 @@ impl Keeper {
             // What is worth less than everything that is kept is no trouble.
             Refused::NoRoom(bound) => {
                 if bound == Bound::FreeSpace && kind != Kind::Pass {
-                    self.begins("the file system has too little room left".into());
+                    self.begins(NO_ROOM.into());
                 }
                 Missing::NoRoom
             }
@@ -231,7 +234,7 @@ impl Keeper {
         pictures: &Pictures,
     ) -> Result<(), Refused> {
         let incoming = Some((kind, pictures.bytes_on_disk()));
-        let caps = Caps { free_min_bytes: 0, ..self.options.caps };
+        let caps = Caps { free_min_bytes: 0, ..self.caps() };
         let plan = self.shelf.plan(incoming, &caps, 0, self.means.clock.wall());
         if plan.remove.is_empty() {
             return Err(Refused::NoRoom(Bound::FreeSpace));
@@ -240,13 +243,22 @@ impl Keeper {
         self.store.put(id, &pictures.files).map_err(Refused::Disk)
     }
 
+    /// How much is kept: of any age where civil time does not say how old something is, which the ledger tells.
+    fn caps(&self) -> Caps {
+        let Means { epoch, clock, .. } = &self.means;
+        match epoch.leap(&**clock) {
+            Some(_leap) => Caps { age_max: Duration::MAX, ..self.options.caps },
+            None => self.options.caps,
+        }
+    }
+
     /// Removes what has to go; the bound that lacks room all the same.
     fn make_room(&mut self, incoming: Option<(Kind, u64)>) -> Result<(), Bound> {
         loop {
             // A file system that does not say how much room it has is not held to it.
             let free = self.store.free_bytes().unwrap_or(u64::MAX);
             let now = self.means.clock.wall();
-            let plan = self.shelf.plan(incoming, &self.options.caps, free, now);
+            let plan = self.shelf.plan(incoming, &self.caps(), free, now);
             let is_last = plan.remove.is_empty();
             self.remove(plan.remove);
             match plan.lacking {
@@ -294,6 +306,10 @@ impl Keeper {
         }
         self.last_looked = now;
         let room = self.make_room(None);
+        if room == Err(Bound::FreeSpace) {
+            self.begins(NO_ROOM.into());
+            return;
+        }
         let is_well = || room.is_ok() && self.store.probe().is_ok();
         if self.is_squeezed() || (self.trouble.is_some() && is_well()) {
             self.ends_unless_squeezed();

@@ -2,7 +2,7 @@
 //!
 //! Pure: knows what is kept, and decides. What is too old goes first, whatever it is. Where room is wanted the oldest that
 //! passed go first, then the oldest of no known product, and what was refused last; and nothing ever goes for something
-//! that is worth less than it.
+//! that is worth less than it, nor what was refused for free space that others would have to give.
 
 use std::{
     collections::BTreeMap,
@@ -128,25 +128,30 @@ impl Shelf {
         let Some(first_lacking) = lacks(remove.len(), gone_bytes) else {
             return Plan { remove, lacking: None };
         };
-        // All that may go: is it enough? Otherwise nothing goes in vain. The file system's room is everybody's.
+        // All that may go: is it enough? Otherwise nothing goes in vain for a frame. The file system's room is everybody's:
+        // for that alone what is cheap goes all the same, but no reject.
         let givable = &Kind::ALL[..=most as usize];
         let may_go: usize = givable.iter().map(|&kind| self.kinds[kind as usize].len()).sum();
         let may_go_bytes: u64 = givable.iter().map(|&kind| self.bytes[kind as usize]).sum();
         let too_old_above = remove.iter().filter(|(id, _)| self.kind_of(id) > Some(most));
         let too_old_above: Vec<_> = too_old_above.cloned().collect();
         let all = (may_go + too_old_above.len(), may_go_bytes + gone(&too_old_above));
-        if let Some(lacking) = lacks(all.0, all.1)
-            && (incoming.is_some() || lacking != Bound::FreeSpace)
-        {
-            return Plan { remove, lacking: Some(lacking) };
+        let never = lacks(all.0, all.1);
+        if incoming.is_some() && never.is_some() {
+            return Plan { remove, lacking: never };
         }
         let slack = caps.bytes_max / SLACK;
         let mut lacking = Some(first_lacking);
         let mut wanted = Some(first_lacking);
-        let candidates = givable.iter().flat_map(|&kind| self.kinds[kind as usize].keys());
+        let candidates = givable
+            .iter()
+            .flat_map(|&kind| self.kinds[kind as usize].keys().map(move |(_, id)| (kind, id)));
         let too_old = remove.len();
-        for (_, id) in candidates {
+        for (kind, id) in candidates {
             let Some(bound) = wanted.filter(|_| remove.len() < REMOVED_AT_ONCE) else { break };
+            if kind == Kind::Fail && never == Some(bound) {
+                break;
+            }
             if remove[..too_old].iter().any(|(old, _)| old == id) {
                 continue;
             }
@@ -235,7 +240,7 @@ mod tests {
             kept in prop::collection::vec((0_usize..3, 0_u64..NOW, 1_u64..50), 0..150),
             incoming in prop::option::of((0_usize..3, 1_u64..60)),
             (bytes_max, frames_max, age_max) in (1_u64..2_000, 1_usize..120, 1_u64..2_000),
-            (free_min_bytes, free) in (0_u64..300, 0_u64..400),
+            (free_min_bytes, free) in (prop_oneof![0_u64..300, 0_u64..3_000], 0_u64..400),
         ) {
             let mut shelf = shelf(&kept);
             let before: u64 = kept.iter().map(|(_, _, bytes)| bytes).sum();
@@ -254,8 +259,14 @@ mod tests {
                 // Nothing went in vain.
                 prop_assert!(gone.iter().all(|(_, _, bound)| *bound == Bound::Age));
             } else {
-                // What the file system lacks is more than there is to give.
-                prop_assert!(lacking == Some(Bound::FreeSpace) && shelf.frames() == 0);
+                // What the file system lacks is more than there is to give: the other bounds hold, and no reject went for it.
+                prop_assert_eq!(lacking, Some(Bound::FreeSpace));
+                prop_assert!(free + shelf.bytes() < free_min_bytes);
+                prop_assert!(shelf.bytes() <= bytes_max && shelf.frames() <= frames_max);
+                let rejects = shelf.kinds[Kind::Fail as usize].len();
+                prop_assert_eq!(shelf.frames(), rejects);
+                let in_vain = |&(kind, _, bound): &_| (kind, bound) == (Kind::Fail, Bound::FreeSpace);
+                prop_assert!(!gone.iter().any(in_vain));
             }
             for (gone_kind, gone_time, bound) in gone {
                 if bound == Bound::Age {
@@ -271,6 +282,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn no_reject_goes_for_free_space_that_others_take() {
+        let caps = Caps {
+            bytes_max: 1_000,
+            frames_max: 10,
+            age_max: Duration::from_secs(NOW),
+            free_min_bytes: 100,
+        };
+        let kept = [(0, 1, 10), (1, 2, 10), (2, 3, 10), (2, 4, 10)];
+        let kinds = |free| -> Vec<Kind> {
+            let (gone, ..) = follow(&mut shelf(&kept), None, &caps, free);
+            gone.into_iter().map(|(kind, ..)| kind).collect()
+        };
+        assert_eq!(kinds(60), [Kind::Pass, Kind::UnknownProduct, Kind::Fail, Kind::Fail]);
+        // One byte more is taken by another program.
+        assert_eq!(kinds(59), [Kind::Pass, Kind::UnknownProduct]);
+        // The archive's own cap is held all the same.
+        let caps = Caps { bytes_max: 15, ..caps };
+        let (gone, lacking, _) = follow(&mut shelf(&kept), None, &caps, 59);
+        assert_eq!((gone.len(), lacking), (3, Some(Bound::FreeSpace)));
     }
 
     #[test]

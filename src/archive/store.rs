@@ -67,7 +67,7 @@ impl Store {
     pub fn put(&self, id: &FrameId, files: &[(File, Vec<u8>)]) -> io::Result<()> {
         let lane = self.make_lane(id)?;
         let unfinished = lane.join(names::unfinished(id.number));
-        let written = write(&lane, &unfinished, &lane.join(id.number.to_string()), files);
+        let written = write(&lane, &unfinished, &lane.join(id.number.to_string()), files, sync);
         if written.is_err() {
             // A full disk leaves half of it; what cannot be removed either goes at the next start.
             drop(clear(&unfinished));
@@ -164,6 +164,7 @@ fn write(
     unfinished: &Path,
     whole: &Path,
     files: &[(File, Vec<u8>)],
+    sync: impl Fn(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
     match fs::create_dir(unfinished) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -179,7 +180,8 @@ fn write(
     }
     sync(unfinished)?;
     fs::rename(unfinished, whole)?;
-    sync(lane)
+    // Nobody may find a folder under that name of which it is said that it was not written.
+    sync(lane).inspect_err(|_| drop(fs::rename(whole, unfinished)))
 }
 
 /// Reads a file of a frame's evidence. Every step is ours: no name leads out of the archive, and no link is followed.
@@ -260,4 +262,26 @@ pub enum StoreError {
         /// Why.
         cause: io::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_surely_on_the_disk_has_no_frames_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let lane = folder.path();
+        let (unfinished, whole) = (lane.join(names::unfinished(7)), lane.join("7"));
+        let files = [(File::Verdict, b"{}".to_vec())];
+        let fails = |path: &Path| {
+            // The folder itself is written; that it is in the one above is not.
+            if path == lane { Err(io::Error::other("the disk is gone")) } else { sync(path) }
+        };
+        write(lane, &unfinished, &whole, &files, fails).unwrap_err();
+        assert!(!whole.exists() && unfinished.exists());
+        // What is left of it is in nobody's way.
+        write(lane, &unfinished, &whole, &files, sync).unwrap();
+        assert!(whole.exists() && !unfinished.exists());
+    }
 }

@@ -288,6 +288,7 @@ impl Parts {
         let mut lost: BTreeMap<String, u64> = BTreeMap::new();
         let mut missing = None;
         let mut is_told = false;
+        let mut looked = started;
         loop {
             if self.stop.is_asked() {
                 return Ok(Played::Stopped);
@@ -296,11 +297,14 @@ impl Parts {
                 is_told = true;
                 back(self.clock.monotonic().saturating_sub(started));
             }
-            let Some(message) = bus.timed_pop(LOOK_UP_EVERY) else {
+            // However much the pipeline's elements say: that is no frame.
+            let now = self.clock.monotonic();
+            if now.saturating_sub(looked) >= Duration::from(LOOK_UP_EVERY) {
+                looked = now;
                 self.look_for_silence(started)?;
                 self.count_packets(network);
-                continue;
-            };
+            }
+            let Some(message) = bus.timed_pop(LOOK_UP_EVERY) else { continue };
             #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is GStreamer's own talk")]
             match message.view() {
                 gst::MessageView::Eos(_) if self.reconnect.is_some() => {

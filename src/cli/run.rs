@@ -138,7 +138,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let (control, listener) = reached;
     let built = engine(&mut manager, &model, &runtime, &settings, &board, &stop);
     let (built, ledger) = or_close(built, ledger)?;
-    let Some(built) = built else { return stopped_early(ledger, control) };
+    let Some(built) = built else { return stopped_early(ledger, control, &board) };
     *judging.lock().unwrap_or_else(PoisonError::into_inner) = judging_with(&built, &model);
     let inspector = model.inspector(built.engine, judges);
     let is_text = is_text(settings.format);
@@ -242,7 +242,9 @@ fn engine(
 }
 
 /// The end of a run that was asked to end before it had begun.
-fn stopped_early(ledger: Option<Ledger>, control: Control) -> anyhow::Result<()> {
+fn stopped_early(ledger: Option<Ledger>, control: Control, board: &Board) -> anyhow::Result<()> {
+    // Before the ledger closes: what people do from now on would stand in no audit trail.
+    board.post(Event::Stopping);
     if let Some(ledger) = ledger {
         let _late = ledger.close().ended().recv_timeout(LEDGER_CLOSED_WITHIN);
     }
@@ -430,6 +432,7 @@ fn archiving(
         board: Arc::clone(board),
         tally,
         clock: Arc::clone(clock),
+        epoch: ledger.epoch(),
     };
     let intake = Intake::start(store, options, means).map_err(|error| {
         Fault::new(Class::Output, format!("a thread cannot be started: {error}"))

@@ -157,6 +157,11 @@ fn admit(served: &Served, request: &mut Request) -> Result<(), Box<Response>> {
         let text = "no other site may change anything here\n";
         return Err((StatusCode::FORBIDDEN, text).into_response().into());
     }
+    // The ledger is about to close: what people did from now on would stand in no audit trail.
+    if !is_safe && served.board.condition().is_stopping {
+        let text = "the station is stopping\n";
+        return Err((StatusCode::SERVICE_UNAVAILABLE, text).into_response().into());
+    }
     let found = served.gate.who(headers).map_err(|NoSuchToken| {
         refused(served, "token-refused", "unknown", connection.peer);
         Box::new(nobody("no such token\n"))

@@ -51,6 +51,10 @@ pub(super) struct Shared {
     pub(super) more_from: AtomicU64,
     /// The writer has been asked for more.
     pub(super) is_asked: AtomicBool,
+    /// No verdict waits for its number to be reserved, until the next commit: this one does not come in time.
+    pub(super) is_late: AtomicBool,
+    /// How often that happened while the file took rows.
+    times_late: AtomicU64,
     /// Numbers whose end found the queue full.
     missed: Mutex<Settled>,
 }
@@ -85,6 +89,12 @@ impl Account {
             // Full: the writer cannot write at all, and will reserve when it can.
             let _full = entries.try_send(Entry::Reserve);
         }
+    }
+
+    /// What a verdict about that number waits for before it leaves the process; `None` where nothing is recorded.
+    pub fn reserving(&self, number: u64) -> Option<Reserving> {
+        let shared = Arc::clone(&self.journal.as_ref()?.shared);
+        Some(Reserving { camera: self.camera.clone(), number, shared })
     }
 
     /// A frame has a verdict and its record has been handed over; a verdict `fault` faults it for `reason`.
@@ -161,6 +171,39 @@ impl Account {
     fn unjudged(&self, number: u64, what: Unjudged) {
         if let Some(journal) = &self.journal {
             journal.put(number, Entry::Unjudged(journal.lane, number, what));
+        }
+    }
+}
+
+/// A number that was given, until the file knows that it may have been.
+#[derive(Clone, Debug)]
+pub struct Reserving {
+    camera: CameraId,
+    number: u64,
+    shared: Arc<Shared>,
+}
+
+impl Reserving {
+    /// Whether there is nothing to wait for: the number is reserved, or the file does not take it in time.
+    pub fn is_over(&self) -> bool {
+        self.number <= self.shared.reserved_to.load(Ordering::Acquire)
+            || self.shared.is_late.load(Ordering::Acquire)
+    }
+
+    /// Waits no longer, and nobody does until the next commit. Told at the first time, the second, the fourth and so on.
+    pub fn give_up(&self) {
+        if self.shared.is_late.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let times = self.shared.times_late.fetch_add(1, Ordering::Relaxed) + 1;
+        if times.is_power_of_two() {
+            let Self { camera, number, .. } = self;
+            tracing::warn!(
+                %camera,
+                number,
+                times,
+                "verdicts leave before the ledger knows of their numbers: its disk is too slow"
+            );
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags, Row, params};
 use serde::Serialize;
 
 use super::{
@@ -18,6 +18,9 @@ use super::{
     evidence::{KeptRow, Kind},
 };
 use crate::frame::{CameraId, FrameId};
+
+/// Rows that are read at a time.
+const PAGE_ROWS: i64 = 1_000;
 
 /// A ledger opened for reading.
 #[derive(Debug)]
@@ -258,35 +261,32 @@ impl Audit {
     pub fn export<E: From<LedgerError>>(
         &self,
         wanted: &Wanted,
-        mut each: impl FnMut(Exported) -> Result<(), E>,
+        each: impl FnMut(Exported) -> Result<(), E>,
     ) -> Result<(), E> {
+        let last = "max(coalesce((SELECT max(number) FROM verdict WHERE lane = l.id), 0),
+                        coalesce((SELECT max(first) FROM unjudged WHERE lane = l.id), 0))";
         let query = "
             SELECT l.camera, l.epoch, v.number, v.number, v.time_us, 'judged', v.decision, p.name, v.distance, v.radius,
                 v.score, v.p_value, v.threshold, v.reject_rate, v.unrated, v.latency_us, v.inference_us,
-                m.name, m.version, m.sha256, v.file, v.reason, l.opened_us, l.id
+                m.name, m.version, m.sha256, v.file, v.reason
             FROM verdict v JOIN lane l ON l.id = v.lane JOIN model m ON m.id = v.model
                 LEFT JOIN product p ON p.id = v.product
-            WHERE (?1 IS NULL OR l.camera = ?1) AND v.time_us >= ?2 AND v.time_us < ?3
+            WHERE v.lane = ?1 AND v.number > ?2 AND v.number <= ?3 AND v.time_us >= ?4 AND v.time_us < ?5
             UNION ALL
             SELECT l.camera, l.epoch, u.first, u.last, u.time_us, u.disposition, NULL, NULL, NULL, NULL,
-                NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, u.reason, l.opened_us, l.id
+                NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, u.reason
             FROM unjudged u JOIN lane l ON l.id = u.lane
-            WHERE (?1 IS NULL OR l.camera = ?1) AND u.time_us >= ?2 AND u.time_us < ?3
-            ORDER BY 23, 24, 3";
-        let mut statement = self.connection.prepare(query).doing("read")?;
-        let mut rows =
-            statement.query(rusqlite::params_from_iter(wanted.bounds())).doing("read")?;
-        while let Some(row) = rows.next().doing("read")? {
-            each(exported(row).doing("read")?)?;
-        }
-        Ok(())
+            WHERE u.lane = ?1 AND u.first > ?2 AND u.first <= ?3 AND u.time_us >= ?4 AND u.time_us < ?5
+            ORDER BY 3 LIMIT ?6";
+        let row = |row: &Row<'_>| exported(row).map(|exported| (exported.frame, exported));
+        self.pages(wanted, (last, query), row, each)
     }
 
     /// Gives each part that is wanted to `each`, by numbering and frames, until it fails.
     pub fn parts<E: From<LedgerError>>(
         &self,
         wanted: &Wanted,
-        mut each: impl FnMut(ExportedPart) -> Result<(), E>,
+        each: impl FnMut(ExportedPart) -> Result<(), E>,
     ) -> Result<(), E> {
         if !self.knows_parts()? {
             return Ok(());
@@ -297,22 +297,18 @@ impl Audit {
                 m.name, m.version, m.sha256, t.reason
             FROM part t JOIN lane l ON l.id = t.lane JOIN model m ON m.id = t.model
                 LEFT JOIN product p ON p.id = t.product
-            WHERE (?1 IS NULL OR l.camera = ?1) AND t.time_us >= ?2 AND t.time_us < ?3
-            ORDER BY l.opened_us, l.id, t.first";
-        let mut statement = self.connection.prepare(query).doing("read")?;
-        let mut rows =
-            statement.query(rusqlite::params_from_iter(wanted.bounds())).doing("read")?;
-        while let Some(row) = rows.next().doing("read")? {
-            each(exported_part(row).doing("read")?)?;
-        }
-        Ok(())
+            WHERE t.lane = ?1 AND t.first > ?2 AND t.first <= ?3 AND t.time_us >= ?4 AND t.time_us < ?5
+            ORDER BY t.first LIMIT ?6";
+        let last = "(SELECT max(first) FROM part WHERE lane = l.id)";
+        let row = |row: &Row<'_>| exported_part(row).map(|part| (part.first_frame, part));
+        self.pages(wanted, (last, query), row, each)
     }
 
     /// Gives each part that a PLC announced and that is wanted to `each`, by numbering and trigger, until it fails.
     pub fn triggers<E: From<LedgerError>>(
         &self,
         wanted: &Wanted,
-        mut each: impl FnMut(ExportedTrigger) -> Result<(), E>,
+        each: impl FnMut(ExportedTrigger) -> Result<(), E>,
     ) -> Result<(), E> {
         if !self.knows("trigger_part")? {
             return Ok(());
@@ -321,13 +317,44 @@ impl Audit {
             SELECT l.camera, l.epoch, t.number, t.part, t.hint, t.frame, t.time_us, t.result, t.why, t.ended_us,
                 t.acknowledged_us
             FROM trigger_part t JOIN lane l ON l.id = t.lane
-            WHERE (?1 IS NULL OR l.camera = ?1) AND t.time_us >= ?2 AND t.time_us < ?3
-            ORDER BY l.opened_us, l.id, t.number";
+            WHERE t.lane = ?1 AND t.number > ?2 AND t.number <= ?3 AND t.time_us >= ?4 AND t.time_us < ?5
+            ORDER BY t.number LIMIT ?6";
+        let last = "(SELECT max(number) FROM trigger_part WHERE lane = l.id)";
+        let row = |row: &Row<'_>| exported_trigger(row).map(|trigger| (trigger.trigger, trigger));
+        self.pages(wanted, (last, query), row, each)
+    }
+
+    /// Gives each row that is wanted to `each`, by numbering and key: `row` says which that is, `last` the largest of a
+    /// numbering `l`, and the query takes numbering, keys (above the one, up to the other), times and the page's length.
+    ///
+    /// Between two pages no statement is open: whoever takes the rows may stop for hours, and while anybody reads, the
+    /// writer's log cannot begin anew and grows. What is written meanwhile is not waited for.
+    fn pages<T, E: From<LedgerError>>(
+        &self,
+        wanted: &Wanted,
+        (last, query): (&str, &str),
+        row: impl Fn(&Row<'_>) -> rusqlite::Result<(i64, T)>,
+        mut each: impl FnMut(T) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let [camera, since, until] = wanted.bounds();
+        let lanes = format!(
+            "SELECT l.id, coalesce({last}, 0) FROM lane l WHERE ?1 IS NULL OR l.camera = ?1 ORDER BY l.opened_us, l.id"
+        );
+        let mut lanes = self.connection.prepare(&lanes).doing("read")?;
+        let lane = |row: &Row<'_>| <(i64, i64)>::try_from(row);
+        let lanes: Vec<_> =
+            lanes.query_map([camera], lane).and_then(Iterator::collect).doing("read")?;
         let mut statement = self.connection.prepare(query).doing("read")?;
-        let mut rows =
-            statement.query(rusqlite::params_from_iter(wanted.bounds())).doing("read")?;
-        while let Some(row) = rows.next().doing("read")? {
-            each(exported_trigger(row).doing("read")?)?;
+        for (lane, last) in lanes {
+            let mut after = i64::MIN;
+            while after < last {
+                let values = params![lane, after, last, since, until, PAGE_ROWS];
+                let page: Vec<(i64, T)> =
+                    statement.query_map(values, &row).and_then(Iterator::collect).doing("read")?;
+                let Some((key, _)) = page.last() else { break };
+                after = *key;
+                page.into_iter().try_for_each(|(_, row)| each(row))?;
+            }
         }
         Ok(())
     }
@@ -346,7 +373,7 @@ impl Audit {
     pub fn kept<E: From<LedgerError>>(
         &self,
         wanted: &Wanted,
-        mut each: impl FnMut(KeptRow) -> Result<(), E>,
+        each: impl FnMut(KeptRow) -> Result<(), E>,
     ) -> Result<(), E> {
         if !self.knows("evidence")? {
             return Ok(());
@@ -357,12 +384,11 @@ impl Audit {
             WHERE e.state = 'kept' AND (?1 IS NULL OR l.camera = ?1) AND e.time_us >= ?2 AND e.time_us < ?3
             ORDER BY e.time_us, e.lane, e.number";
         let mut statement = self.connection.prepare(query).doing("read")?;
-        let mut rows =
-            statement.query(rusqlite::params_from_iter(wanted.bounds())).doing("read")?;
-        while let Some(row) = rows.next().doing("read")? {
-            each(kept(row).doing("read")?)?;
-        }
-        Ok(())
+        // All at once, for there is no index to go on by: an archive holds no more than fit into its own memory.
+        let bounds = rusqlite::params_from_iter(wanted.bounds());
+        let rows: Vec<_> =
+            statement.query_map(bounds, kept).and_then(Iterator::collect).doing("read")?;
+        rows.into_iter().try_for_each(each)
     }
 
     /// How many frames' pictures came to which state, for which reason.

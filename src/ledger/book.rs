@@ -47,6 +47,9 @@ const VERSION: u32 = 5;
 const BUSY_WITHIN: Duration = Duration::from_secs(5);
 /// Rows that one commit forgets at most, so that verdicts do not wait for the broom.
 const FORGET_ROWS: i64 = 2_000;
+/// Where the file is too big, rows that are this much younger than the oldest one wait for the next sweep: those of a
+/// busy camera may be older by then.
+const FORGET_US: i64 = 3_600_000_000;
 
 /// Something that happened beside the frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +161,10 @@ pub struct Retention {
 #[derive(Debug)]
 pub struct Book {
     path: PathBuf,
-    connection: Connection,
+    /// `None` from when a damaged file was let go of until another one is open in its place.
+    connection: Option<Connection>,
+    /// Where that one lies, as soon as it is out of the way.
+    aside: Option<PathBuf>,
     /// Held for as long as the file is written.
     _lock: File,
     lanes: Vec<Lane>,
@@ -200,7 +206,8 @@ impl Book {
         found.crashed = crashed;
         let book = Self {
             path: path.into(),
-            connection,
+            connection: Some(connection),
+            aside: None,
             _lock: lock,
             lanes: Vec::new(),
             is_archived: false,
@@ -225,16 +232,16 @@ impl Book {
         reserved_to: u64,
         now: SystemTime,
     ) -> Result<(usize, u64), LedgerError> {
-        let last: Option<i64> = self
-            .connection
+        let connection = self.connection.as_ref().ok_or(LedgerError::Replacing)?;
+        let last: Option<i64> = connection
             .query_one("SELECT max(epoch) FROM lane WHERE camera = ?1", [camera], |row| row.get(0))
             .doing("read")?;
         let last = last.map_or(0, i64::cast_unsigned);
         // Seconds since 1970 where the clock agrees: then an epoch is not given again even by a new file.
         let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let epoch = seconds.max(last + 1);
-        let row = rows::insert_lane(&self.connection, camera, epoch, reserved_to, 0, now)
-            .doing("write")?;
+        let row =
+            rows::insert_lane(connection, camera, epoch, reserved_to, 0, now).doing("write")?;
         self.lanes.push(Lane {
             row,
             camera: camera.into(),
@@ -257,7 +264,8 @@ impl Book {
         // Copies, put back in place of the old ones when the file has taken the rows.
         let mut lanes = self.lanes.clone();
         let mut ids = (self.products.clone(), self.models.clone());
-        let transaction = self.connection.transaction().doing("write")?;
+        let connection = self.connection.as_mut().ok_or(LedgerError::Replacing)?;
+        let transaction = connection.transaction().doing("write")?;
         write(&transaction, batch, &mut lanes, &mut ids, now).doing("write")?;
         transaction.commit().doing("write")?;
         self.is_archived |= batch.begins_archive;
@@ -269,7 +277,8 @@ impl Book {
 
     /// Ends every lane that is whole up to the last number that it gave; `captured` has one number a lane.
     pub fn close_lanes(&mut self, captured: &[u64], now: SystemTime) -> Result<(), LedgerError> {
-        let transaction = self.connection.transaction().doing("write")?;
+        let connection = self.connection.as_mut().ok_or(LedgerError::Replacing)?;
+        let transaction = connection.transaction().doing("write")?;
         for (lane, captured) in std::iter::zip(&self.lanes, captured) {
             if lane.settled.to() == *captured {
                 let close = "UPDATE lane SET closed_to = ?2, reserved_to = ?2 WHERE id = ?1";
@@ -281,68 +290,90 @@ impl Book {
         }
         transaction.commit().doing("write")?;
         // What is left in the write-ahead log would be read at the next start; a reader may still need it.
-        let _busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(()));
+        let _busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(()));
         Ok(())
     }
 
     /// Forgets rows that are too old or too many, some at a time; whether there was anything to forget.
     pub fn forget(&mut self, retention: &Retention, now: SystemTime) -> Result<bool, LedgerError> {
         let too_old = now.checked_sub(retention.age_max).map_or(0, micros);
-        let is_too_big = self.bytes().doing("read")? > retention.bytes_max;
-        let transaction = self.connection.transaction().doing("write")?;
+        let connection = self.connection.as_mut().ok_or(LedgerError::Replacing)?;
+        let is_too_big = bytes(connection).doing("read")? > retention.bytes_max;
+        let transaction = connection.transaction().doing("write")?;
         let forgotten = forget(&transaction, too_old, is_too_big).doing("write")?;
         transaction.commit().doing("write")?;
         if forgotten {
-            self.connection
+            connection
                 .execute_batch(&format!("PRAGMA incremental_vacuum({FORGET_ROWS})"))
                 .doing("write")?;
         }
         Ok(forgotten)
     }
 
-    /// Bytes of the file that hold something.
-    fn bytes(&self) -> rusqlite::Result<u64> {
-        let pragma = |name: &str| -> rusqlite::Result<i64> {
-            self.connection.pragma_query_value(None, name, |row| row.get(0))
-        };
-        let used = pragma("page_count")? - pragma("freelist_count")?;
-        Ok((used * pragma("page_size")?).cast_unsigned())
-    }
-
-    /// Goes on with a new file after the old one turned out to be damaged, which is moved aside.
+    /// Goes on with a new file after the old one turned out to be damaged, which is moved aside. Where that fails no file
+    /// is open, and this goes on with what is left to do when it is called again.
     ///
     /// What this process settled in the old one counts as forgotten in the new.
     pub fn replace_damaged(&mut self, now: SystemTime) -> Result<PathBuf, LedgerError> {
         // The old file is let go of before it is moved.
-        let memory = Connection::open_in_memory().doing("open")?;
-        drop(std::mem::replace(&mut self.connection, memory));
-        let moved = move_aside(&self.path, now)?;
-        (self.connection, _) = Self::connect(&self.path, now)?;
-        (self.products, self.models) = Default::default();
+        drop(self.connection.take());
+        let aside = match self.aside.take() {
+            Some(aside) => aside,
+            None => move_aside(&self.path, now)?,
+        };
+        match self.begin_anew(now) {
+            Ok((connection, lanes)) => {
+                self.connection = Some(connection);
+                self.lanes = lanes;
+                (self.products, self.models) = Default::default();
+                Ok(aside)
+            }
+            Err(error) => {
+                // A new file that is damaged as well goes the same way.
+                self.aside = (!error.is_damage()).then_some(aside);
+                Err(error)
+            }
+        }
+    }
+
+    /// A new file with our numberings in it, whole or not at all.
+    fn begin_anew(&self, now: SystemTime) -> Result<(Connection, Vec<Lane>), LedgerError> {
+        let (mut connection, _) = Self::connect(&self.path, now)?;
+        let mut lanes = self.lanes.clone();
+        let transaction = connection.transaction().doing("write")?;
         if self.is_outbox {
             // The new file's events are all to be sent.
-            rows::begin_outbox(&self.connection, History::All, &[], now).doing("write")?;
+            rows::begin_outbox(&transaction, History::All, &[], now).doing("write")?;
         }
-        for lane in &mut self.lanes {
+        for lane in &mut lanes {
             let forgotten = lane.settled.to();
             let Lane { camera, epoch, reserved_to, sent_to, .. } = &*lane;
-            let row =
-                rows::insert_lane(&self.connection, camera, *epoch, *reserved_to, forgotten, now)
-                    .doing("write")?;
-            rows::mark_sent(&self.connection, camera, *epoch, *sent_to).doing("write")?;
+            let row = rows::insert_lane(&transaction, camera, *epoch, *reserved_to, forgotten, now)
+                .doing("write")?;
+            rows::mark_sent(&transaction, camera, *epoch, *sent_to).doing("write")?;
             lane.row = row;
             lane.last_run = None;
             if self.is_archived {
-                rows::archive(&self.connection, lane.row).doing("write")?;
+                rows::archive(&transaction, lane.row).doing("write")?;
             }
             // Above it the new file says that their rows are lost.
             let islands = std::mem::replace(&mut lane.settled, Settled::up_to(forgotten)).runs();
             for run in islands.into_iter().filter(|run| *run.start() > forgotten) {
-                lane.settle(&self.connection, &run, Unjudged::Unrecorded, now).doing("write")?;
+                lane.settle(&transaction, &run, Unjudged::Unrecorded, now).doing("write")?;
             }
         }
-        Ok(moved)
+        transaction.commit().doing("write")?;
+        Ok((connection, lanes))
     }
+}
+
+/// Bytes of the file that hold something.
+fn bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name: &str| -> rusqlite::Result<i64> {
+        connection.pragma_query_value(None, name, |row| row.get(0))
+    };
+    let used = pragma("page_count")? - pragma("freelist_count")?;
+    Ok((used * pragma("page_size")?).cast_unsigned())
 }
 
 impl Lane {
@@ -563,13 +594,53 @@ fn holes(
     Ok(settled.holes(reserved_to))
 }
 
+/// Rows of one numbering in their order: first and last number, and when.
+const ROWS: &str = "SELECT number, number, time_us FROM verdict WHERE lane = ?1 AND number > ?2
+     UNION ALL SELECT first, last, time_us FROM unjudged WHERE lane = ?1 AND first > ?2
+     ORDER BY 1 LIMIT ?3";
+
+/// A numbering some of whose rows may be forgotten.
+struct Forgettable {
+    lane: i64,
+    forgotten_to: i64,
+    settled_to: i64,
+    is_closed: bool,
+}
+
+impl Forgettable {
+    /// A run at the end of a numbering that goes on may still be prolonged.
+    fn may_go(&self, last: i64) -> bool {
+        self.is_closed || last < self.settled_to
+    }
+}
+
+/// The numbering whose first row is the oldest of all that may go, and when that row was written. The rows of one
+/// numbering are as old as their numbers say.
+fn oldest(connection: &Connection) -> rusqlite::Result<Option<(i64, Forgettable)>> {
+    let lanes = "SELECT id, forgotten_to, settled_to, closed_to IS NOT NULL FROM lane
+                 WHERE forgotten_to < settled_to ORDER BY opened_us, id";
+    let mut lanes = connection.prepare_cached(lanes)?;
+    let mut lanes = lanes.query([])?;
+    let mut first_row = connection.prepare_cached(ROWS)?;
+    let mut oldest: Option<(i64, Forgettable)> = None;
+    while let Some(row) = lanes.next()? {
+        let (lane, forgotten_to, settled_to, is_closed) = row.try_into()?;
+        let candidate = Forgettable { lane, forgotten_to, settled_to, is_closed };
+        let first: Option<(i64, i64)> = first_row
+            .query_row([lane, forgotten_to, 1], |row| Ok((row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let Some((_, time_us)) = first.filter(|(last, _)| candidate.may_go(*last)) else {
+            continue;
+        };
+        if oldest.as_ref().is_none_or(|(oldest_us, _)| time_us < *oldest_us) {
+            oldest = Some((time_us, candidate));
+        }
+    }
+    Ok(oldest)
+}
+
 /// Deletes the oldest rows that are older than `too_old_us`, or, where the file is too big, the oldest there are.
 fn forget(connection: &Connection, too_old_us: i64, is_too_big: bool) -> rusqlite::Result<bool> {
-    let oldest = "SELECT id, forgotten_to, settled_to, closed_to IS NOT NULL FROM lane
-                  WHERE forgotten_to < settled_to ORDER BY opened_us, id LIMIT 1";
-    let lane: Option<(i64, i64, i64, bool)> = connection
-        .query_row(oldest, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-        .optional()?;
     // Events are few; they go by age alone. Marks stay, for pictures may be kept for longer, and a good part among them
     // must not become a defect: as many as are read.
     let events = connection.execute(
@@ -581,20 +652,16 @@ fn forget(connection: &Connection, too_old_us: i64, is_too_big: bool) -> rusqlit
              (SELECT id FROM event WHERE kind = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
         params![FALSE_REJECT, MARKS_MAX],
     )?;
-    let Some((lane, forgotten_to, settled_to, is_closed)) = lane else { return Ok(events > 0) };
-    let cutoff_us = if is_too_big { i64::MAX } else { too_old_us };
-    // A row that is too young ends the sweep: rows of a numbering are as old as their numbers say.
-    let rows = "SELECT first, last, time_us FROM (
-                    SELECT number AS first, number AS last, time_us FROM verdict WHERE lane = ?1 AND number > ?2
-                    UNION ALL SELECT first, last, time_us FROM unjudged WHERE lane = ?1 AND first > ?2)
-                ORDER BY first LIMIT ?3";
+    let Some((oldest_us, candidate)) = oldest(connection)? else { return Ok(events > 0) };
+    let cutoff_us =
+        if is_too_big { too_old_us.max(oldest_us.saturating_add(FORGET_US)) } else { too_old_us };
+    let Forgettable { lane, forgotten_to, .. } = candidate;
     let mut to = forgotten_to;
-    let mut statement = connection.prepare_cached(rows)?;
+    let mut statement = connection.prepare_cached(ROWS)?;
     let mut rows = statement.query(params![lane, forgotten_to, FORGET_ROWS])?;
     while let Some(row) = rows.next()? {
         let (last, time_us): (i64, i64) = (row.get(1)?, row.get(2)?);
-        // A run at the end of a numbering that goes on may still be prolonged.
-        if time_us >= cutoff_us || (!is_closed && last >= settled_to) {
+        if time_us >= cutoff_us || !candidate.may_go(last) {
             break;
         }
         to = last;
@@ -694,6 +761,9 @@ pub enum LedgerError {
         "it is damaged, and so many damaged ones lie beside it that there is no name left: look at the disk"
     )]
     Aside,
+    /// A damaged file is out of use, and no other is open in its place yet.
+    #[error("the damaged file is not replaced yet")]
+    Replacing,
     /// SQLite's answer.
     #[error("{doing}: {cause}")]
     Sqlite {
@@ -705,13 +775,18 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// The file is no ledger any more, whatever is done.
+    /// The file is no ledger any more, whatever is done: only another one helps.
     pub(super) fn is_damage(&self) -> bool {
-        let Self::Sqlite { cause, .. } = self else { return false };
-        matches!(
-            cause.sqlite_error_code(),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-        )
+        match self {
+            Self::Replacing => true,
+            Self::Sqlite { cause, .. } => matches!(
+                cause.sqlite_error_code(),
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            ),
+            Self::InUse | Self::Foreign | Self::Newer { .. } | Self::File { .. } | Self::Aside => {
+                false
+            }
+        }
     }
 }
 

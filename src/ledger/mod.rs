@@ -23,7 +23,7 @@ pub mod triggers;
 pub mod writer;
 
 pub use self::{
-    account::Account,
+    account::{Account, Reserving},
     balance::{Balance, DropReason, FaultReason, Parts},
     book::{LedgerError, Retention},
     writer::{Ledger, LedgerOptions},

@@ -3,8 +3,11 @@
 //! Owns the queue and its bound, the rhythm of commits, and what happens while the disk does not take any: entries wait,
 //! then only their numbers are kept, and as soon as the disk takes rows again the gap is recorded. Nobody waits for it.
 //!
-//! After `kill -9` the file's last commit is at most [`COMMIT_EVERY`] old, and numbers are reserved for [`AHEAD`]: the
-//! range that recovery closes as faulted holds no more than half a second of frames, or [`AHEAD_MIN`] where they are few.
+//! After `kill -9` the file's last commit is at most [`COMMIT_EVERY`] and one commit old, and numbers are reserved for
+//! [`AHEAD`] and two of the slowest commits that are remembered: the range that recovery closes as faulted holds no more
+//! than half a second of frames where the disk commits within 25 ms, two and a half where it takes [`SLOW_MAX`], or
+//! [`AHEAD_MIN`] where frames are few. A commit that is slower than any remembered leaves numbers unreserved for a while:
+//! their verdicts wait before they leave ([`Reserving`](super::Reserving)), the line does not.
 
 use std::{
     path::PathBuf,
@@ -27,7 +30,7 @@ use super::{
     triggers::TriggerRow,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Epoch},
     fault::one_line,
     frame::CameraId,
     record::{PartRecord, Record},
@@ -96,6 +99,7 @@ pub struct Ledger {
     entries: Sender<Entry>,
     health: Arc<Health>,
     sent: Arc<Sent>,
+    epoch: Epoch,
     closing: Closing,
 }
 
@@ -188,6 +192,7 @@ impl Ledger {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Vec<Account>, Found), LedgerError> {
         let now = clock.wall();
+        let epoch = Epoch::begin(&*clock);
         let (mut book, found) = Book::open(&options.path, now)?;
         let (entries, queue) = crossbeam_channel::bounded(QUEUE_LEN);
         let mut accounts = Vec::new();
@@ -212,6 +217,8 @@ impl Ledger {
             sent: Arc::clone(&sent),
             retention: options.retention,
             last_forgotten: clock.monotonic(),
+            epoch,
+            has_leapt: false,
             clock,
             batch: Batch::default(),
             told: Vec::new(),
@@ -226,7 +233,7 @@ impl Ledger {
             })
             .map_err(|cause| LedgerError::File { path: options.path, cause })?;
         let closing = Closing { ended, thread, health: Arc::clone(&health) };
-        Ok((Self { entries, health, sent, closing }, accounts, found))
+        Ok((Self { entries, health, sent, epoch, closing }, accounts, found))
     }
 
     /// The way in for what happens beside the frames.
@@ -250,6 +257,11 @@ impl Ledger {
     pub fn outbox(&self, history: History) -> (OutboxRows, Arc<Sent>) {
         let _taken = self.entries.try_send(Entry::Outbox(history));
         (OutboxRows(self.entries.clone()), Arc::clone(&self.sent))
+    }
+
+    /// Since when civil time is held against monotonic time.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// Whether the file takes rows.
@@ -372,6 +384,9 @@ struct Writer {
     clock: Arc<dyn Clock>,
     retention: Retention,
     last_forgotten: Duration,
+    epoch: Epoch,
+    /// Whether it was told that civil time has leapt ahead.
+    has_leapt: bool,
     batch: Batch,
     /// Who wants to hear when the batch is in the file.
     told: Vec<Sender<()>>,
@@ -502,14 +517,23 @@ impl Writer {
                 for (index, to, ahead) in reserved {
                     self.lanes[index].shared.reserve(to, ahead);
                 }
+                self.are_late(false);
                 self.tell();
                 self.recovered(wall);
                 true
             }
             Err(error) => {
+                self.are_late(true);
                 self.failed(&error);
                 false
             }
+        }
+    }
+
+    /// Whether verdicts leave without waiting for their numbers to be reserved.
+    fn are_late(&self, are_late: bool) {
+        for lane in &self.lanes {
+            lane.shared.is_late.store(are_late, Release);
         }
     }
 
@@ -568,7 +592,8 @@ impl Writer {
         if now.saturating_sub(self.last_forgotten) < FORGET_EVERY {
             return;
         }
-        match self.book.forget(&self.retention, self.clock.wall()) {
+        let retention = self.retention();
+        match self.book.forget(&retention, self.clock.wall()) {
             // More is left: again after the next commit.
             Ok(true) => {}
             Ok(false) => self.last_forgotten = now,
@@ -577,6 +602,36 @@ impl Writer {
                 tracing::warn!("old rows of the ledger cannot be removed: {}", one_line(&error));
             }
         }
+    }
+}
+
+/// What is too old, and what only seems so.
+impl Writer {
+    /// How long rows are kept: of any age while civil time does not say how old something is.
+    fn retention(&mut self) -> Retention {
+        let leap = self.epoch.leap(&*self.clock);
+        if leap.is_some() != self.has_leapt {
+            self.has_leapt = leap.is_some();
+            self.tell_leap(leap);
+        }
+        let age_max = if self.has_leapt { Duration::MAX } else { self.retention.age_max };
+        Retention { age_max, ..self.retention }
+    }
+
+    fn tell_leap(&mut self, leap: Option<Duration>) {
+        let (kind, detail) = if let Some(leap) = leap {
+            let days = leap.as_secs() / 86_400;
+            let detail = format!(
+                "it leapt ahead by {days} days since the start: rows and pictures go by size alone, not by age, \
+                 until it comes back; if it is right now, start sightline again"
+            );
+            tracing::error!("the machine's clock: {detail}");
+            ("clock-leapt", detail)
+        } else {
+            tracing::warn!("the machine's clock came back: what is too old goes again");
+            ("clock-back", "what is too old goes again".to_owned())
+        };
+        self.batch.events.push(Event::ours(self.clock.wall(), kind, "clock", detail));
     }
 }
 
@@ -593,6 +648,14 @@ enum Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        clock::SystemClock,
+        ledger::book::tests::record,
+        sinks::{
+            line::Line,
+            stdout::{Handed, Stdout, Style, WhenFull},
+        },
+    };
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -612,6 +675,145 @@ mod tests {
         slowest.add(121_000 * MS, 5 * MS);
         assert_eq!(slowest.longest(), 5 * MS);
         assert_eq!(ahead(1.0, slowest.longest()), AHEAD_MIN);
+    }
+
+    /// A clock that is set: monotonic time, and how far civil time is ahead of it.
+    struct Hands(Mutex<(Duration, Duration)>);
+
+    impl Hands {
+        /// So much time passes, and civil time is so far ahead then.
+        fn set(&self, pass: Duration, ahead: Duration) {
+            let mut hands = self.0.lock().unwrap();
+            *hands = (hands.0 + pass, ahead);
+        }
+    }
+
+    impl Clock for Hands {
+        fn monotonic(&self) -> Duration {
+            self.0.lock().unwrap().0
+        }
+
+        fn wall(&self) -> std::time::SystemTime {
+            let (monotonic, ahead) = *self.0.lock().unwrap();
+            std::time::UNIX_EPOCH + Duration::from_hours(1_000) + monotonic + ahead
+        }
+    }
+
+    #[test]
+    fn a_clock_that_leaps_ahead_makes_no_row_old_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let day = Duration::from_hours(24);
+        let retention = Retention { age_max: 30 * day, bytes_max: u64::MAX };
+        let options = LedgerOptions { path: path.clone(), retention };
+        let hands = Arc::new(Hands(Mutex::default()));
+        let clock: Arc<dyn Clock> = Arc::clone(&hands) as Arc<dyn Clock>;
+        let top = CameraId("top".into());
+        let (ledger, accounts, _) = Ledger::open(options, &[top], clock).unwrap();
+        for number in 1..=3 {
+            accounts[0].captured(number);
+            accounts[0].judged(*record(number, hands.wall()), None);
+        }
+        let file = rusqlite::Connection::open(&path).unwrap();
+        let count = |query: &str| -> i64 { file.query_row(query, [], |row| row.get(0)).unwrap() };
+        let rows = "SELECT count(*) FROM verdict";
+        let until = |query: &str, expected: i64| {
+            let began = std::time::Instant::now();
+            while count(query) != expected {
+                assert!(began.elapsed() < Duration::from_mins(1), "{query}: {}", count(query));
+                std::thread::sleep(20 * MS);
+            }
+        };
+        until(rows, 3);
+        hands.set(FORGET_EVERY, 3_650 * day);
+        until("SELECT count(*) FROM event WHERE kind = 'clock-leapt'", 1);
+        // The look after the one that told it.
+        hands.set(FORGET_EVERY, 3_650 * day);
+        std::thread::sleep(2 * LOOK_UP_EVERY);
+        assert_eq!(count(rows), 3);
+        hands.set(FORGET_EVERY, Duration::ZERO);
+        until("SELECT count(*) FROM event WHERE kind = 'clock-back'", 1);
+        assert_eq!(count(rows), 3);
+        // Time that passes makes them old; the last one may still be followed by others.
+        hands.set(31 * day, Duration::ZERO);
+        until(rows, 1);
+        drop(accounts);
+        ledger.close().ended().recv().unwrap_err();
+    }
+
+    /// Standard output whose reader counts what has come.
+    #[derive(Clone, Default)]
+    struct Out(Arc<Mutex<Vec<u8>>>);
+
+    impl Out {
+        fn lines(&self) -> usize {
+            String::from_utf8_lossy(&self.0.lock().unwrap()).lines().count()
+        }
+    }
+
+    impl std::io::Write for Out {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_verdict_leaves_when_its_number_is_reserved_or_after_a_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let retention = Retention { age_max: Duration::MAX, bytes_max: u64::MAX };
+        let options = LedgerOptions { path: path.clone(), retention };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let top = CameraId("top".into());
+        let (ledger, accounts, _) = Ledger::open(options, &[top], Arc::clone(&clock)).unwrap();
+        let account = &accounts[0];
+        let out = Out::default();
+        let sink = Stdout::start(out.clone(), Style::Json, None).unwrap();
+        let hand = |number: u64| {
+            account.captured(number);
+            let record = record(number, clock.wall());
+            let reserving = account.reserving(number);
+            assert_eq!(sink.hand(Line::Frame(record), reserving, WhenFull::Wait), Handed::Queued);
+        };
+        let until = |lines: usize| {
+            let began = std::time::Instant::now();
+            while out.lines() < lines {
+                assert!(began.elapsed() < Duration::from_mins(1), "{}", out.lines());
+                std::thread::sleep(5 * MS);
+            }
+        };
+        // Somebody holds the file: commits wait for him, and reserve nothing.
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        (1..=6).for_each(hand);
+        until(5);
+        std::thread::sleep(300 * MS);
+        assert_eq!(out.lines(), 5);
+        other.execute_batch("ROLLBACK").unwrap();
+        until(6);
+        // Nobody waits for a commit that takes ever longer, and one second is enough for all that it makes wait.
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let began = std::time::Instant::now();
+        (10_000..10_003).for_each(hand);
+        until(9);
+        let took = began.elapsed();
+        assert!(took > 900 * MS, "{took:?}");
+        let never = account.reserving(u64::MAX).unwrap();
+        assert!(never.is_over());
+        // From the next commit on verdicts wait again.
+        other.execute_batch("ROLLBACK").unwrap();
+        let began = std::time::Instant::now();
+        while never.is_over() {
+            assert!(began.elapsed() < Duration::from_mins(1));
+            std::thread::sleep(5 * MS);
+        }
+        sink.close().join().unwrap();
+        drop(ledger.close());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Standard output: one line per verdict, and the status line of a terminal.
 //!
 //! Owns the thread `sink-stdout` and its queue. The queue is bounded: a reader that sleeps holds back
-//! cameras that may be held back (`every`), and costs the others lines, which are counted.
+//! cameras that may be held back (`every`), and costs the others lines, which are counted. A line whose number the ledger
+//! has not reserved waits here, bounded in time and by the lines behind it: what left must be found after a power cut.
 //! The only place of the library that prints.
 
 use std::{
@@ -17,9 +18,16 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
 use super::line::Line;
+use crate::ledger::Reserving;
 
 /// Half a second of a fast line: a pipe's reader may pause that long unnoticed.
 const QUEUE_LEN: usize = 64;
+/// How often a line that waits for its number to be reserved looks for that.
+const HELD_EVERY: Duration = Duration::from_millis(5);
+/// How often it looks in all: a second. A commit that takes longer is a disk in trouble.
+const HELD_LOOKS: u32 = 200;
+/// Lines that may wait behind it: well before any is lost.
+const HELD_LINES: usize = QUEUE_LEN / 2;
 /// Often enough to look alive, too seldom to cost anything.
 const STATUS_EVERY: Duration = Duration::from_millis(250);
 
@@ -64,10 +72,16 @@ pub struct Status {
 /// The sink's thread and its queue.
 #[derive(Debug)]
 pub struct Stdout {
-    lines: Sender<Line>,
+    lines: Sender<Queued>,
     /// Whether a giver waits for the reader right now.
     is_waited_for: Arc<AtomicBool>,
     closing: Closing,
+}
+
+/// A line, and what it waits for.
+struct Queued {
+    line: Line,
+    number: Option<Reserving>,
 }
 
 /// The sink without its queue: it writes what is left.
@@ -102,8 +116,9 @@ impl Stdout {
         Arc::clone(&self.is_waited_for)
     }
 
-    /// Hands a line over.
-    pub fn hand(&self, line: Line, when_full: WhenFull) -> Handed {
+    /// Hands a line over, which leaves when that number is reserved.
+    pub fn hand(&self, line: Line, number: Option<Reserving>, when_full: WhenFull) -> Handed {
+        let line = Queued { line, number };
         match when_full {
             WhenFull::Wait => {
                 self.is_waited_for.store(self.lines.is_full(), Ordering::Relaxed);
@@ -145,15 +160,15 @@ struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    fn run(mut self, queue: &Receiver<Line>) -> io::Result<()> {
+    fn run(mut self, queue: &Receiver<Queued>) -> io::Result<()> {
         loop {
             match queue.recv_timeout(STATUS_EVERY) {
                 Ok(line) => {
                     self.erase_status();
-                    self.write(&line)?;
+                    self.write(&line, queue)?;
                     // One flush for what came together, none while more is waiting.
                     while let Ok(line) = queue.try_recv() {
-                        self.write(&line)?;
+                        self.write(&line, queue)?;
                     }
                     self.out.flush()?;
                     self.draw_status();
@@ -170,7 +185,13 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    fn write(&mut self, line: &Line) -> io::Result<()> {
+    fn write(&mut self, queued: &Queued, queue: &Receiver<Queued>) -> io::Result<()> {
+        let Queued { line, number } = queued;
+        if let Some(number) = number.as_ref().filter(|number| !number.is_over()) {
+            // What is written already does not wait with it.
+            self.out.flush()?;
+            hold(number, queue);
+        }
         let text = match &self.style {
             Style::Json => line.json(),
             Style::Text => line.text(),
@@ -196,6 +217,20 @@ impl<W: Write> Writer<W> {
             self.status = None;
         }
     }
+}
+
+/// Waits for a number to be reserved, but neither for long nor until lines are lost for it.
+fn hold(number: &Reserving, queue: &Receiver<Queued>) {
+    for _ in 0..HELD_LOOKS {
+        if queue.len() > HELD_LINES {
+            break;
+        }
+        std::thread::sleep(HELD_EVERY);
+        if number.is_over() {
+            return;
+        }
+    }
+    number.give_up();
 }
 
 #[cfg(test)]

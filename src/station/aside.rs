@@ -157,7 +157,8 @@ impl Worker {
             model: Arc::clone(self.inspector.model()),
             part,
         };
-        self.print(Line::Part(Box::new(record.clone())), lane.when_full);
+        // Its frames' lines were there before it.
+        self.print(Line::Part(Box::new(record.clone())), None, lane.when_full);
         account.part(record);
     }
 

@@ -267,6 +267,8 @@ impl Drain<'_> {
         events: &Receiver<CameraEvent>,
     ) -> Result<Vec<(CameraId, CameraError)>, Fault> {
         self.watch.ready();
+        // A tick of its own: what cameras tell, however often, must not put a round off.
+        let rounds = crossbeam_channel::tick(LOOK_ROUND_EVERY);
         let mut failures = Vec::new();
         let mut running: Vec<&CameraId> = playing.iter().map(|camera| &camera.id).collect();
         while !running.is_empty() {
@@ -290,7 +292,7 @@ impl Drain<'_> {
                     // A request, the output gone, or the engine gone: there is nothing to play for.
                     recv(self.stop) -> _ => { self.ask(playing); continue }
                     recv(self.notices) -> _ => { self.ask(playing); continue }
-                    default(LOOK_ROUND_EVERY) => { self.watch.round(); continue }
+                    recv(rounds) -> _ => { self.watch.round(); continue }
                 }
             };
             let id = match event {

@@ -24,7 +24,7 @@ use crate::{
     inspected::{Inspected, Onlooker},
     inspector::{InspectError, Inspection, Inspector},
     judge::Judge,
-    ledger::{Account, FaultReason, book::Event, writer::Notes},
+    ledger::{Account, FaultReason, Reserving, book::Event, writer::Notes},
     plc::Way,
     record::{Origin, Record},
     sinks::{
@@ -396,7 +396,8 @@ impl Worker {
             inference,
         };
         let record = Record { origin, model: Arc::clone(self.inspector.model()), verdict };
-        self.print(Line::Frame(Box::new(record.clone())), lane.when_full);
+        let number = lane.account.reserving(record.origin.frame);
+        self.print(Line::Frame(Box::new(record.clone())), number, lane.when_full);
         // What the ledger calls judged has been handed over.
         lane.account.judged(record.clone(), fault);
         self.conclude(&frame, lane, &record.verdict, appearance);
@@ -451,8 +452,8 @@ impl Worker {
         }
     }
 
-    pub(super) fn print(&mut self, line: Line, when_full: WhenFull) {
-        match self.sink.hand(line, when_full) {
+    pub(super) fn print(&mut self, line: Line, number: Option<Reserving>, when_full: WhenFull) {
+        match self.sink.hand(line, number, when_full) {
             Handed::Queued => {}
             Handed::Lost => self.lines_lost += 1,
             Handed::Closed => {

@@ -64,6 +64,26 @@ impl Running {
     }
 }
 
+#[test]
+fn nothing_is_changed_while_the_station_stops_for_no_audit_trail_would_have_it() {
+    let scratch = Scratch::new();
+    service::line(&scratch);
+    let mut running = Running::start(&scratch, &[]);
+    running.ready();
+    assert_eq!(running.mode("pause").0, 200);
+    // Somebody holds the ledger: it cannot be closed yet.
+    running.until("it is written", |_| !events(&scratch, "mode").is_empty());
+    let other = rusqlite::Connection::open(scratch.path("ledger.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    service::signal(&running.child, "-TERM");
+    running.until("it stops", |it| it.get("/readyz").1.contains("stopping"));
+    assert_eq!(running.mode("run"), (503, "the station is stopping\n".into()));
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(running.child.wait().unwrap().success());
+    let changes = events(&scratch, "mode");
+    assert!(changes.len() == 1 && changes[0].contains("run to pause"), "{changes:?}");
+}
+
 /// The events of a kind, the oldest first: who, subject and detail.
 fn events(scratch: &Scratch, kind: &str) -> Vec<String> {
     let told = stdout(&scratch.run(&["ledger", "events", "ledger.db"]));

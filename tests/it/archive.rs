@@ -7,7 +7,7 @@ use std::{
     path::Path,
     process::{Child, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bundle::geometry::Size;
@@ -19,7 +19,8 @@ use sightline::{
     engine::Engine,
     frame::CameraId,
     ledger::{Ledger, LedgerOptions, Retention},
-    station::Station,
+    shutdown::StopRequested,
+    station::{Report, Station},
 };
 
 use crate::{
@@ -76,10 +77,34 @@ fn station(
     scratch: &Scratch,
     camera: CameraOptions,
     engine: impl Engine + 'static,
+    keeps: (u64, Caps),
+    out: Kept,
+) -> (Station, Arc<Tally>) {
+    station_by(Arc::new(SystemClock::start()), scratch, camera, engine, keeps, out)
+}
+
+/// Civil time from a day on that is always the same, and with it the epochs: names of frames do not go by chance.
+struct SameDay(SystemClock);
+
+impl Clock for SameDay {
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_hours(500_000) + self.0.monotonic()
+    }
+}
+
+/// By a clock of its own.
+fn station_by(
+    clock: Arc<dyn Clock>,
+    scratch: &Scratch,
+    camera: CameraOptions,
+    engine: impl Engine + 'static,
     (passes_every, caps): (u64, Caps),
     out: Kept,
 ) -> (Station, Arc<Tally>) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let retention = Retention { age_max: Duration::from_hours(24), bytes_max: u64::MAX };
     let path = scratch.path("ledger.db");
     let file = LedgerOptions { path: path.clone(), retention };
@@ -87,15 +112,43 @@ fn station(
     let (ledger, accounts, _) = Ledger::open(file, &ids, Arc::clone(&clock)).unwrap();
     let account = Arc::new(accounts.into_iter().next().unwrap());
     let camera = CameraOptions { keep_full: true, ..camera };
-    let rows = ledger.evidence();
+    let (rows, epoch) = (ledger.evidence(), ledger.epoch());
     let mut station =
         station_with(vec![(account, camera)], Some(ledger), engine, out, Arc::clone(&clock));
     let tally = Arc::new(Tally::default());
-    let means = Means { rows, board: Arc::clone(&station.board), tally: Arc::clone(&tally), clock };
+    let board = Arc::clone(&station.board);
+    let means = Means { rows, board, tally: Arc::clone(&tally), clock, epoch };
     let options = ArchiveOptions { ledger: path, passes_every, caps, jpeg_quality: 92 };
     let store = Store::open(&scratch.path("archive")).unwrap();
     station.onlookers.push(Box::new(Intake::start(store, options, means).unwrap()));
     (station, tally)
+}
+
+/// Runs until so many are kept: of those that passed, of no known product, and refused. How many frames that takes is
+/// the machine's matter.
+fn run_until_kept(station: Station, tally: &Arc<Tally>, enough: [u64; 3]) -> Report {
+    let (stop, stops) = crossbeam_channel::bounded(1);
+    let tally = Arc::clone(tally);
+    let watch = std::thread::spawn(move || {
+        let began = Instant::now();
+        let kept = || {
+            let kept: BTreeMap<_, _> = tally.kept().collect();
+            ["pass", "unknown-product", "fail"].map(|kind| kept[kind])
+        };
+        while std::iter::zip(kept(), enough).any(|(kept, enough)| kept < enough) {
+            assert!(began.elapsed() < PATIENCE, "only {:?} are kept", kept());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        stop.send(StopRequested).unwrap();
+    });
+    let report = station.run(&stops).unwrap();
+    watch.join().unwrap();
+    report
+}
+
+/// More frames than any machine needs, one after the other as a camera gives them.
+fn endless() -> CameraOptions {
+    CameraOptions { realtime: true, ..camera(5_000) }
 }
 
 fn camera(frames: u32) -> CameraOptions {
@@ -184,10 +237,9 @@ fn what_is_refused_is_kept_at_full_resolution_and_its_folder_explains_itself() {
     let scratch = Scratch::new();
     let out = Kept::default();
     let sees = |frame| ["pass", "fail", "pass", "unknown-product"][frame as usize % 4];
-    let camera = CameraOptions { realtime: true, ..camera(24) };
     let (station, tally) =
-        station(&scratch, camera, engine(60, sees), (3, EVERYTHING), out.clone());
-    let report = station.run(&crossbeam_channel::never()).unwrap();
+        station(&scratch, endless(), engine(60, sees), (3, EVERYTHING), out.clone());
+    let report = run_until_kept(station, &tally, [2, 3, 3]);
     assert!(report.balances[0].1.is_settled());
     check(&scratch, &scratch.path("archive"));
     let lines = out.lines();
@@ -197,7 +249,7 @@ fn what_is_refused_is_kept_at_full_resolution_and_its_folder_explains_itself() {
         let id = format!("top/{}/{}", line["epoch"], line["frame"]);
         let row = rows.get(&id);
         if line["decision"] == "pass" {
-            // Of twelve the first, the fourth, ...
+            // The first, the fourth, ...
             assert_eq!(row.is_some(), passes % 3 == 0, "{id}");
             passes += 1;
             continue;
@@ -228,9 +280,7 @@ fn what_is_refused_is_kept_at_full_resolution_and_its_folder_explains_itself() {
         let above = mask.pixels().filter(|pixel| pixel.0[0] == 255).count();
         assert_eq!(above > 0, line["decision"] == "fail", "{id}: {above}");
     }
-    assert_eq!(passes, 12);
-    let kept: u64 = tally.kept().map(|(_, frames)| frames).sum();
-    assert!(kept >= 8, "{kept}");
+    assert!(passes > 3, "{passes}");
     assert_eq!(tally.waiting(), 0);
 }
 
@@ -358,10 +408,7 @@ fn after_kill_9_no_row_is_without_its_pictures_and_no_reject_without_a_row() {
 fn a_full_disk_is_told_costs_pictures_alone_and_is_recovered_from() {
     let scratch = Scratch::new();
     let disk = scratch.path("disk");
-    let Some(_mounted) = SmallDisk::mount(&disk, 4_000) else {
-        eprintln!("not tested: no file system can be mounted here");
-        return;
-    };
+    let Some(_mounted) = SmallDisk::mount(&disk, 4_000) else { return };
     line(&scratch, "disk/archive", "");
     let running = Running::start(&scratch, &[]);
     let kept = |it: &Running| -> i64 {
@@ -405,10 +452,7 @@ fn where_inodes_are_used_up_some_go_for_the_next_and_not_all_of_them() {
     let scratch = Scratch::new();
     let disk = scratch.path("disk");
     // Room for megabytes, and names for some 58 frames of four files and a folder each.
-    let Some(_mounted) = SmallDisk::mount_with(&disk, "size=64m,nr_inodes=300") else {
-        eprintln!("not tested: no file system can be mounted here");
-        return;
-    };
+    let Some(_mounted) = SmallDisk::mount_with(&disk, "size=64m,nr_inodes=300") else { return };
     line(&scratch, "disk/archive", "");
     let text = std::fs::read_to_string(scratch.path("line.toml")).unwrap();
     let capped = text.replace("free_min_mb = 0", "free_min_mb = 1\nsize_max_mb = 20");
@@ -439,10 +483,9 @@ fn a_start_finds_what_is_gone_adopts_what_has_no_row_and_touches_nothing_else() 
     let scratch = Scratch::new();
     let sees = |_| "fail";
     let run = || {
-        let camera = CameraOptions { realtime: true, ..camera(8) };
-        let (station, _) =
-            station(&scratch, camera, engine(40, sees), (1, EVERYTHING), Kept::default());
-        station.run(&crossbeam_channel::never()).unwrap();
+        let (station, tally) =
+            station(&scratch, endless(), engine(40, sees), (1, EVERYTHING), Kept::default());
+        run_until_kept(station, &tally, [0, 0, 3]);
     };
     run();
     let archive = scratch.path("archive");
@@ -576,10 +619,12 @@ fn the_loop_from_the_line_to_the_training_folder() {
     let scratch = Scratch::new();
     let sees =
         |frame| ["pass", "fail", "pass", "pass", "unknown-product", "pass"][frame as usize % 6];
-    let camera = CameraOptions { realtime: true, ..camera(42) };
     let out = Kept::default();
-    let (station, _) = station(&scratch, camera, engine(50, sees), (1, EVERYTHING), out);
-    station.run(&crossbeam_channel::never()).unwrap();
+    let clock = Arc::new(SameDay(SystemClock::start()));
+    let keeps = (1, EVERYTHING);
+    let (station, tally) =
+        station_by(clock, &scratch, endless(), engine(50, sees), keeps, out.clone());
+    run_until_kept(station, &tally, [24, 3, 3]);
     check(&scratch, &scratch.path("archive"));
     let rows = rows(&scratch);
     let kept = |decision: &str| -> Vec<&String> {
@@ -669,7 +714,8 @@ fn the_loop_from_the_line_to_the_training_folder() {
     assert_eq!(none.status.code(), Some(7), "{}", stderr(&none));
     assert!(!scratch.path("none").exists() && !scratch.path("none.unfinished").exists());
     let rows = json_lines(&scratch.run(&["ledger", "export", "ledger.db", "--format", "json"]));
-    assert_eq!(rows.len(), 42);
+    let judged = rows.iter().filter(|row| row["disposition"] == "judged");
+    assert_eq!(judged.count(), out.lines().len());
 }
 
 #[test]

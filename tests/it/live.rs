@@ -348,14 +348,14 @@ fn fifty_clients_of_which_ten_never_read_cost_no_encode_no_frame_and_little_memo
     let mut stalled: Vec<Client> = (0..10).map(|_| Client::ask(&running.address)).collect();
     readers.extend((1..40).map(reader));
     running.until("all watch", |it| it.metric(CLIENTS) == 50);
-    let (encodes, ticks) = measured(&running, 40);
+    // A few: who reads nothing for 20 s is let go of, and a busy machine ticks slowly.
+    let (encodes, ticks) = measured(&running, 10);
     assert!(0 < encodes && encodes <= ticks, "{encodes} encodes at {ticks} ticks for fifty");
     let grown = running.metric("sightline_resident_bytes") - before;
     assert!(grown < GROWTH_MAX_BYTES, "{} MB more", grown / 1_000_000);
-    // Until here all of them were there; who reads nothing for 20 s is let go of later.
-    assert_eq!(running.metric(CLIENTS), 50);
-    let (encodes, ticks) = measured(&running, 60);
-    assert!(0 < encodes && encodes <= ticks, "{encodes} encodes at {ticks} ticks for fifty");
+    assert_eq!(running.metric(CLIENTS), 50, "until here all of them were there");
+    let (encodes, ticks) = measured(&running, 90);
+    assert!(0 < encodes && encodes <= ticks, "{encodes} encodes at {ticks} ticks for most");
 
     // Who wakes up finds little that is old, and then the newest.
     let newest = *seen.lock().unwrap().keys().next_back().unwrap();

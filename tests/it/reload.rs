@@ -4,7 +4,7 @@ use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bundle::schema::{Document, ModelName};
@@ -30,6 +30,8 @@ struct Running {
     child: Child,
     lines: Receiver<serde_json::Value>,
     seen: Vec<serde_json::Value>,
+    telling: Receiver<String>,
+    told: String,
 }
 
 impl Running {
@@ -49,7 +51,12 @@ impl Running {
                 }
             }
         });
-        Self { child, lines, seen: Vec::new() }
+        let errors = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (tell, telling) = channel();
+        std::thread::spawn(move || {
+            errors.map_while(Result::ok).try_for_each(|line| tell.send(line))
+        });
+        Self { child, lines, seen: Vec::new(), telling, told: String::new() }
     }
 
     /// Reads verdicts until one is of that version of the model.
@@ -70,6 +77,16 @@ impl Running {
         }
     }
 
+    /// Waits until it has told that so often: a reload loads a session and runs golden frames, however long that takes.
+    fn until_told(&mut self, what: &str, times: usize) {
+        let began = Instant::now();
+        while self.told.matches(what).count() < times {
+            let left = PATIENCE.saturating_sub(began.elapsed());
+            let line = self.telling.recv_timeout(left).unwrap_or_else(|_| panic!("{}", self.told));
+            self.told.extend([&line, "\n"]);
+        }
+    }
+
     fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
@@ -79,9 +96,9 @@ impl Running {
     fn stop(mut self) -> (Vec<serde_json::Value>, String) {
         self.signal("-TERM");
         self.seen.extend(self.lines.iter());
-        let ended = self.child.wait_with_output().unwrap();
-        assert!(ended.status.success(), "{}", stderr(&ended));
-        (self.seen, stderr(&ended))
+        self.told.extend(self.telling.iter().map(|line| format!("{line}\n")));
+        assert!(self.child.wait().unwrap().success(), "{}", self.told);
+        (self.seen, self.told)
     }
 }
 
@@ -118,10 +135,10 @@ fn a_new_model_is_swapped_in_between_two_frames_and_a_bad_one_is_refused() {
     }
     deploy(support::model(&foreign));
     running.signal("-HUP");
-    running.read(50);
+    running.until_told("not reloaded", 1);
     deploy(b"no model at all".to_vec());
     running.signal("-HUP");
-    running.read(50);
+    running.until_told("not reloaded", 2);
     let (seen, told) = running.stop();
     let numbers: Vec<u64> = seen.iter().map(|line| line["frame"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
@@ -155,14 +172,14 @@ fn the_judges_settings_are_reloaded_and_other_cameras_are_not() {
     }
     scratch.write("line.toml", format!("{text}[[camera]]\nname = \"side\"\npreset = \"test\"\n"));
     running.signal("-HUP");
-    running.read(50);
+    running.until_told("restart the service", 1);
     // Recipes go by the camera: another camera in its place must not get this one's.
     scratch.write("line.toml", text.replace("name = \"top\"", "name = \"bottom\""));
     running.signal("-HUP");
-    running.read(50);
+    running.until_told("restart the service", 2);
     scratch.write("line.toml", text.replace("0.02", "0.0001"));
     running.signal("-HUP");
-    running.read(50);
+    running.until_told("needs", 1);
     let (seen, told) = running.stop();
     assert_eq!(seen.last().unwrap()["reject_rate"], 0.05);
     assert_eq!(told.matches("restart the service").count(), 2, "{told}");

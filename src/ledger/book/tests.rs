@@ -303,6 +303,145 @@ fn old_rows_go_and_the_account_still_adds_up() {
 }
 
 #[test]
+fn of_two_cameras_that_run_the_oldest_rows_go_whichever_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (mut book, _) = Book::open(&path, seconds(1)).unwrap();
+    let (top, _) = book.open_lane("top", 100, seconds(1)).unwrap();
+    let (side, _) = book.open_lane("side", 100, seconds(1)).unwrap();
+    let hours = |hours: u64| seconds(3_600 * hours);
+    let mut batch = Batch::default();
+    for number in 1..=6 {
+        // The camera that was opened first has the younger rows.
+        batch.judged.push((top, record(number, hours(100 + 2 * number))));
+        batch.judged.push((side, record(number, hours(99 + 2 * number))));
+    }
+    book.commit(&batch, hours(120)).unwrap();
+    let forgotten = |book: &Book| -> Vec<i64> {
+        let select = "SELECT forgotten_to FROM lane ORDER BY id";
+        let mut rows = book.connection.as_ref().unwrap().prepare(select).unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    // By age: older than hour 106 are two of the one and three of the other.
+    let old = Retention { age_max: Duration::from_hours(14), bytes_max: u64::MAX };
+    while book.forget(&old, hours(120)).unwrap() {}
+    assert_eq!(forgotten(&book), [2, 3]);
+    // By size: always the oldest there is, and the last row of each stays while it goes on.
+    let big = Retention { age_max: Duration::MAX, bytes_max: 0 };
+    let mut steps = Vec::new();
+    while book.forget(&big, hours(120)).unwrap() {
+        steps.push(forgotten(&book));
+    }
+    assert_eq!(steps, [[3, 3], [3, 4], [4, 4], [4, 5], [5, 5]]);
+    for lane in Audit::open(&path).unwrap().lanes().unwrap() {
+        assert!(lane.is_whole(), "{lane:?}");
+    }
+}
+
+#[test]
+fn a_damaged_file_that_cannot_be_replaced_at_once_is_replaced_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (mut book, _) = Book::open(&path, seconds(1)).unwrap();
+    let (lane, epoch) = book.open_lane("top", 10, seconds(1)).unwrap();
+    let batch =
+        |number| Batch { judged: vec![(lane, record(number, seconds(1)))], ..Batch::default() };
+    book.commit(&batch(1), seconds(1)).unwrap();
+    let blocked = |book: &mut Book| {
+        let error = book.replace_damaged(seconds(1)).unwrap_err();
+        // Whoever commits hears that a replacement is due, again and again.
+        assert!(book.commit(&batch(2), seconds(1)).unwrap_err().is_damage());
+        error
+    };
+    // No name is left for the damaged file; then it has one, and no new file can be begun in its place.
+    let names: Vec<_> = (0..100)
+        .map(|again| if again == 0 { String::new() } else { format!("-{again}") })
+        .map(|again| with_suffix(&path, &format!(".damaged-1970-01-01T000001Z{again}")))
+        .collect();
+    for name in &names {
+        std::fs::write(name, "").unwrap();
+    }
+    assert!(matches!(blocked(&mut book), LedgerError::Aside));
+    std::fs::remove_file(&names[7]).unwrap();
+    let journal = with_suffix(&path, "-journal");
+    std::fs::create_dir(&journal).unwrap();
+    assert!(matches!(blocked(&mut book), LedgerError::Sqlite { .. }));
+    assert!(matches!(blocked(&mut book), LedgerError::Sqlite { .. }));
+    std::fs::remove_dir(&journal).unwrap();
+    assert_eq!(book.replace_damaged(seconds(1)).unwrap(), names[7]);
+    book.commit(&batch(2), seconds(1)).unwrap();
+    assert_eq!(dispositions(&path), [(2, "judged decode".into())].into());
+    // The damaged one lies whole where it was moved to, and was moved once.
+    assert_eq!(Audit::open(&names[7]).unwrap().lanes().unwrap()[0].epoch, epoch);
+    assert!(
+        names
+            .iter()
+            .filter(|name| **name != names[7])
+            .all(|name| { std::fs::metadata(name).unwrap().len() == 0 })
+    );
+}
+
+#[test]
+fn whoever_reads_slowly_does_not_keep_the_log_from_being_emptied() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (mut book, _) = Book::open(&path, seconds(1)).unwrap();
+    let lanes = ["top", "side"].map(|name| book.open_lane(name, 9_000, seconds(1)).unwrap().0);
+    let frames = 2_500;
+    let mut batch = Batch::default();
+    for lane in lanes {
+        for number in 1..=frames {
+            match number % 10 {
+                0 => batch.add_run(lane, number..=number, Unjudged::Dropped(DropReason::QueueFull)),
+                _ => batch.judged.push((lane, record(number, seconds(number)))),
+            }
+        }
+    }
+    book.commit(&batch, seconds(2)).unwrap();
+    let (mut seen, mut next) = (Vec::new(), frames);
+    let export = |wanted: &Wanted, each: &mut dyn FnMut(String, u64)| {
+        let audit = Audit::open(&path).unwrap();
+        let exported = audit.export(wanted, |row| {
+            each(row.camera, row.frame.cast_unsigned());
+            Ok::<_, LedgerError>(())
+        });
+        exported.unwrap();
+    };
+    export(&Wanted::default(), &mut |camera, number| {
+        if number.is_multiple_of(1_200) {
+            // In the middle of it: more is written, and the log begins anew.
+            next += 1;
+            for lane in lanes {
+                batch = Batch::default();
+                batch.judged.push((lane, record(next, seconds(next))));
+                book.commit(&batch, seconds(2)).unwrap();
+            }
+            let empty = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let is_busy: bool =
+                book.connection.as_ref().unwrap().query_row(empty, [], |row| row.get(0)).unwrap();
+            assert!(!is_busy, "somebody reads");
+        }
+        seen.push((camera, number));
+    });
+    let mut expected = Vec::new();
+    for camera in ["top", "side"] {
+        expected.extend((1..=frames).map(|number| (camera.to_owned(), number)));
+    }
+    assert_eq!(seen, expected);
+    let wanted = Wanted {
+        camera: Some("side".into()),
+        since: Some(seconds(1_995)),
+        until: Some(seconds(2_002)),
+    };
+    let mut some = Vec::new();
+    export(&wanted, &mut |camera, number| some.push((camera, number)));
+    // Runs are of the time they were recorded at.
+    let expected: Vec<_> =
+        [1_995, 1_996, 1_997, 1_998, 1_999, 2_001].map(|number| ("side".into(), number)).into();
+    assert_eq!(some, expected);
+}
+
+#[test]
 fn a_file_of_the_first_version_gets_what_came_later_and_keeps_its_rows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
@@ -336,7 +475,7 @@ fn a_file_of_the_first_version_gets_what_came_later_and_keeps_its_rows() {
     book.commit(&batch, seconds(4)).unwrap();
     let parts = |book: &Book| -> Vec<(i64, i64, String)> {
         let select = "SELECT first, last, decision FROM part";
-        let mut rows = book.connection.prepare(select).unwrap();
+        let mut rows = book.connection.as_ref().unwrap().prepare(select).unwrap();
         let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
         rows.map(Result::unwrap).collect()
     };
