@@ -14,7 +14,7 @@ use network::detector::roots;
 use tch::Device;
 use trainer::{
     dataset::{
-        self,
+        self, Learned,
         prefetch::{Prefetch, Source},
         store::Store,
     },
