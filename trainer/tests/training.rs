@@ -96,7 +96,7 @@ fn a_refined_model_is_calibrated_with_parts_that_no_run_before_it_learned_from()
     scratch.ok(&refine);
     let next = Checkpoint::load(&scratch.path("next.safetensors")).unwrap();
     assert!(!first.learned.is_empty() && next.manifest.learned.is_superset(&first.learned));
-    let data = trainer::dataset::read(&[scratch.path("parts")]).unwrap();
+    let data = dataset::read(&[scratch.path("parts")]).unwrap();
     for part in next.split(&data).unwrap().calibration {
         let digest = bundle::fingerprint::sha256(&std::fs::read(&part.path).unwrap());
         assert!(!first.learned.contains(&digest[..16]), "{}", part.path.display());
