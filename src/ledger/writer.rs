@@ -3,11 +3,10 @@
 //! Owns the queue and its bound, the rhythm of commits, and what happens while the disk does not take any: entries wait,
 //! then only their numbers are kept, and as soon as the disk takes rows again the gap is recorded. Nobody waits for it.
 //!
-//! After `kill -9` the file's last commit is at most [`COMMIT_EVERY`] and one commit old, and numbers are reserved for
-//! [`AHEAD`] and two of the slowest commits that are remembered: the range that recovery closes as faulted holds no more
-//! than half a second of frames where the disk commits within 25 ms, two and a half where it takes [`SLOW_MAX`], or
-//! [`AHEAD_MIN`] where frames are few. A commit that is slower than any remembered leaves numbers unreserved for a while:
-//! their verdicts wait before they leave ([`Reserving`](super::Reserving)), the line does not.
+//! Each commit reserves numbers for [`AHEAD`]: after `kill -9` the range that recovery closes as faulted holds those, and
+//! what was on its way at the last commit: no more than half a second of frames, or [`AHEAD_MIN`] where frames are few. A
+//! disk that takes longer than that for two commits leaves numbers unreserved for a while: their verdicts wait before
+//! they leave ([`Reserving`](super::Reserving)), the line does not.
 
 use std::{
     path::PathBuf,
@@ -50,10 +49,6 @@ pub const AHEAD_MIN: u64 = 2;
 const AHEAD_FIRST: u64 = 5;
 /// For so long at least a rate is measured before it is believed.
 const RATE_OVER_MIN: Duration = Duration::from_millis(200);
-/// For how long a slow commit is remembered, once to twice.
-const SLOW_FOR: Duration = Duration::from_mins(1);
-/// The longest commit that numbers are reserved for: a longer one is a disk in trouble.
-const SLOW_MAX: Duration = Duration::from_secs(1);
 /// How often a disk that takes nothing is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 /// How often the thread looks up while nothing comes.
@@ -212,7 +207,6 @@ impl Ledger {
             book,
             queue,
             lanes,
-            slowest: Slowest::default(),
             health: Arc::clone(&health),
             sent: Arc::clone(&sent),
             retention: options.retention,
@@ -322,8 +316,8 @@ impl Reservation {
         self.shared.captured.load(Acquire)
     }
 
-    /// How many numbers are wanted ahead of the last one given, where a commit may take `slow`.
-    fn ahead(&mut self, now: Duration, slow: Duration) -> u64 {
+    /// How many numbers are wanted ahead of the last one given.
+    fn ahead(&mut self, now: Duration) -> u64 {
         let (at, number) = self.measured;
         let over = now.saturating_sub(at);
         let captured = self.captured();
@@ -335,49 +329,25 @@ impl Reservation {
             // A camera that has just begun; never less than before.
             self.per_second = self.per_second.max(rate);
         }
-        ahead(self.per_second, slow)
+        ahead(self.per_second)
     }
 }
 
-/// Numbers given at that rate within [`AHEAD`] and two commits that take `slow`: the one that is under way when the next
-/// numbers are asked for, and the one that reserves them.
-fn ahead(per_second: f64, slow: Duration) -> u64 {
+/// Numbers given within [`AHEAD`] at that rate.
+fn ahead(per_second: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a saturating cast of a small rate"
     )]
-    let frames = (per_second * (AHEAD + 2 * slow).as_secs_f64()).ceil() as u64;
+    let frames = (per_second * AHEAD.as_secs_f64()).ceil() as u64;
     frames.max(AHEAD_MIN)
-}
-
-/// The longest commit of the last minute or two: a slow disk is slow again.
-#[derive(Debug, Default)]
-struct Slowest {
-    since: Duration,
-    now: Duration,
-    before: Duration,
-}
-
-impl Slowest {
-    /// A commit that ended `at` this time has taken so long.
-    fn add(&mut self, at: Duration, took: Duration) {
-        if at.saturating_sub(self.since) >= SLOW_FOR {
-            (self.before, self.now, self.since) = (self.now, Duration::ZERO, at);
-        }
-        self.now = self.now.max(took.min(SLOW_MAX));
-    }
-
-    fn longest(&self) -> Duration {
-        self.now.max(self.before)
-    }
 }
 
 struct Writer {
     book: Book,
     queue: Receiver<Entry>,
     lanes: Vec<Reservation>,
-    slowest: Slowest,
     health: Arc<Health>,
     /// How far the rows were sent, and who wants to hear of new ones.
     sent: Arc<Sent>,
@@ -490,7 +460,7 @@ impl Writer {
             for run in lane.shared.take_missed() {
                 self.batch.add_run(index, run, Unjudged::Unrecorded);
             }
-            let ahead = lane.ahead(now, self.slowest.longest());
+            let ahead = lane.ahead(now);
             let to = lane.captured() + ahead;
             if to > lane.shared.reserved_to.load(Acquire) {
                 self.batch.reserved_to.insert(index, to);
@@ -507,8 +477,6 @@ impl Writer {
         if written.as_ref().is_err_and(LedgerError::is_damage) {
             written = self.replace_damaged();
         }
-        let done = self.clock.monotonic();
-        self.slowest.add(done, done.saturating_sub(now));
         match written {
             Ok(()) => {
                 if std::mem::take(&mut self.batch).has_news() {
@@ -660,46 +628,6 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_slow_disk_is_reserved_for_while_it_is_remembered() {
-        let mut slowest = Slowest::default();
-        assert_eq!(ahead(30.0, slowest.longest()), 9);
-        slowest.add(1_000 * MS, 5 * MS);
-        slowest.add(2_000 * MS, 400 * MS);
-        slowest.add(3_000 * MS, 5 * MS);
-        assert_eq!(ahead(30.0, slowest.longest()), 33);
-        // A disk that stands still is reserved for no longer than that.
-        slowest.add(20_000 * MS, 17_000 * MS);
-        assert_eq!(ahead(30.0, slowest.longest()), 69);
-        slowest.add(61_000 * MS, 5 * MS);
-        assert_eq!(slowest.longest(), SLOW_MAX);
-        slowest.add(121_000 * MS, 5 * MS);
-        assert_eq!(slowest.longest(), 5 * MS);
-        assert_eq!(ahead(1.0, slowest.longest()), AHEAD_MIN);
-    }
-
-    /// A clock that is set: monotonic time, and how far civil time is ahead of it.
-    struct Hands(Mutex<(Duration, Duration)>);
-
-    impl Hands {
-        /// So much time passes, and civil time is so far ahead then.
-        fn set(&self, pass: Duration, ahead: Duration) {
-            let mut hands = self.0.lock().unwrap();
-            *hands = (hands.0 + pass, ahead);
-        }
-    }
-
-    impl Clock for Hands {
-        fn monotonic(&self) -> Duration {
-            self.0.lock().unwrap().0
-        }
-
-        fn wall(&self) -> std::time::SystemTime {
-            let (monotonic, ahead) = *self.0.lock().unwrap();
-            std::time::UNIX_EPOCH + Duration::from_hours(1_000) + monotonic + ahead
-        }
-    }
-
-    #[test]
     fn a_clock_that_leaps_ahead_makes_no_row_old_and_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
@@ -822,7 +750,7 @@ mod tests {
         let mut lane = Reservation::new(Arc::clone(&shared), Duration::ZERO);
         let mut at = |frames: u64, ms: u32| {
             shared.captured.store(frames, Release);
-            lane.ahead(ms * MS, Duration::ZERO)
+            lane.ahead(ms * MS)
         };
         assert_eq!(at(1, 2), 2);
         assert_eq!(at(3, 100), 5);

@@ -131,7 +131,7 @@ fn kills() -> u32 {
 }
 
 #[test]
-fn after_kill_9_every_verdict_that_left_is_in_the_ledger_or_in_a_short_range() {
+fn after_kill_9_every_verdict_that_left_is_in_the_ledger_or_in_a_range_of_half_a_second() {
     let scratch = Scratch::new();
     line(&scratch, "ledger.db", -1);
     let (mut left, mut at_once) = (Vec::new(), 0);
@@ -179,10 +179,10 @@ fn after_kill_9_every_verdict_that_left_is_in_the_ledger_or_in_a_short_range() {
         .unwrap();
     let lengths: Vec<i64> =
         lengths.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-    // How many a disk of which speed has reserved is shown beside the writer; here it may be busy with anything, but not
-    // always.
-    let usual = lengths[lengths.len() / 2];
-    assert!(usual <= 75, "{usual} frames are more than the slowest disk is reserved for");
+    // Where the machine stands still between two frames a camera's rate is for a moment what it catches up at.
+    let (usual, longest) = (lengths[lengths.len() / 2], lengths[lengths.len() - 1]);
+    assert!(usual <= 15, "{usual} frames at 30 per second are more than half a second");
+    assert!(longest <= 45, "{longest} frames are more than any rate of this camera asks for");
 }
 
 /// A file system of its own, gone with the value; `None` where the test may not mount one, which is said. With
