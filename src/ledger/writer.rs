@@ -627,6 +627,28 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    /// A clock that is set: monotonic time, and how far civil time is ahead of it.
+    struct Hands(Mutex<(Duration, Duration)>);
+
+    impl Hands {
+        /// So much time passes, and civil time is so far ahead then.
+        fn set(&self, pass: Duration, ahead: Duration) {
+            let mut hands = self.0.lock().unwrap();
+            *hands = (hands.0 + pass, ahead);
+        }
+    }
+
+    impl Clock for Hands {
+        fn monotonic(&self) -> Duration {
+            self.0.lock().unwrap().0
+        }
+
+        fn wall(&self) -> std::time::SystemTime {
+            let (monotonic, ahead) = *self.0.lock().unwrap();
+            std::time::UNIX_EPOCH + Duration::from_hours(1_000) + monotonic + ahead
+        }
+    }
+
     #[test]
     fn a_clock_that_leaps_ahead_makes_no_row_old_and_is_told() {
         let folder = tempfile::tempdir().unwrap();

@@ -184,8 +184,8 @@ fn a_pipeline_that_talks_all_the_time_is_silent_when_no_frame_comes() {
          videotestsrc is-live=true num-buffers=3 ! video/x-raw,width=64,height=64,framerate=5/1\"\n",
     );
     let running = Running::start(&scratch);
-    // Three come at each attempt.
-    for _ in 0..4 {
+    // Three come at each attempt; at the third one it was told of the second.
+    for _ in 0..7 {
         running.until_verdict_of("top");
     }
     let (code, told) = running.stop();

@@ -565,12 +565,16 @@ mod tests {
                 let b = apart[name].values[channel];
                 // Unbiased variances of 16 values and of 32: their denominators differ by 3.3 %.
                 assert!((a - b).abs() < 0.05 * (1e-2 + a.abs()), "{name} {a} {b}");
-                let within = f32::midpoint(alone[0][name].values[channel], alone[1][name].values[channel]);
+                let within =
+                    f32::midpoint(alone[0][name].values[channel], alone[1][name].values[channel]);
                 if name.ends_with("var") {
                     between = between.max((a - within) / a);
                 }
             }
         }
-        assert!(between > 0.2, "without what lies between the batches all would agree, too: {between}");
+        assert!(
+            between > 0.2,
+            "without what lies between the batches all would agree, too: {between}"
+        );
     }
 }

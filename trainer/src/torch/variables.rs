@@ -91,11 +91,10 @@ impl Variables {
 
     /// The running means of batch normalisation by name, with the variances beside them.
     pub fn running(&self) -> impl Iterator<Item = (&Tensor, &Tensor)> {
-        let means = self.tensors.iter().filter_map(|(name, mean)| {
+        self.tensors.iter().filter_map(|(name, mean)| {
             let layer = name.strip_suffix("running_mean")?;
             Some((mean, self.get(&format!("{layer}running_var"))))
-        });
-        means
+        })
     }
 
     /// A copy in memory.
