@@ -543,7 +543,7 @@ mod tests {
         };
         let settled = |frames: &[Tensor]| {
             for (done, frames) in (0..).zip(frames) {
-                let classes = vec![0; frames.size()[0] as usize];
+                let classes = vec![0; frames.size()[0].try_into().unwrap()];
                 trainer
                     .settle(&Batch { frames: frames.shallow_clone(), views: None, classes }, done);
             }
