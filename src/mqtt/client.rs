@@ -654,6 +654,8 @@ impl Courier {
                 link.client.try_disconnect().map_err(|_full| overfull())
             }
             Phase::Leaving | Phase::Speaking if !is_late => Ok(()),
+            // A run can be shorter than a handshake; who has long been away holds nothing up.
+            Phase::Connecting | Phase::Waiting if !is_late && !self.has_trouble => Ok(()),
             Phase::Connecting | Phase::Waiting | Phase::Speaking | Phase::Leaving => {
                 Err(End::Closed)
             }
