@@ -10,6 +10,7 @@ pub mod dataset;
 pub mod loss;
 pub mod memory;
 pub mod training;
+pub mod head;
 pub mod run;
 pub mod checkpoint;
 pub mod detector;

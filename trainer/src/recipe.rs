@@ -141,6 +141,9 @@ pub struct Recipe {
     pub local_weight: f64,
     /// Factor on the global loss.
     pub global_weight: f64,
+    /// Width of a head behind the embedding that carries the global loss in its place and is dropped after training; 0
+    /// for none, as published.
+    pub global_head: usize,
     /// Embeddings of each class that are kept from earlier batches and join the global loss, where classes outnumber
     /// the batch; 0 for none.
     pub embedding_memory: usize,
@@ -190,6 +193,7 @@ impl Default for Recipe {
             global_temperature: 0.05,
             local_weight: 1.0,
             global_weight: 1.0,
+            global_head: 0,
             embedding_memory: 0,
             local_locations_max: 4096,
             learning_rate: 5e-3,
@@ -315,6 +319,8 @@ impl Recipe {
         }
         let memory = self.embedding_memory;
         check("embedding_memory", memory as f64, memory <= 1024, "in 0..=1024")?;
+        let head = self.global_head;
+        check("global_head", head as f64, head <= 4096, "in 0..=4096")?;
         self.augmentation.validate()?;
         let held_out = self.calibration_share;
         check("calibration_share", held_out, (0.0..0.9).contains(&held_out), "in 0..0.9")

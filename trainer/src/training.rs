@@ -19,6 +19,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::head::{self, head};
 use crate::loss::{global_contrastive, local_contrastive, reconstruction};
 use crate::memory::EmbeddingMemory;
 use crate::recipe::Recipe;
@@ -98,14 +99,27 @@ impl Trainer {
 
     /// A network that goes on with the weights of another run, teacher included.
     pub fn refine(recipe: Recipe, weights: &Weights, device: Device) -> anyhow::Result<Self> {
+        // A head of its own begins anew: no finished checkpoint has one.
+        let head =
+            initial(&head::parameters(&recipe.architecture, recipe.global_head), recipe.seed);
+        Self::go_on(recipe, weights, head, device)
+    }
+
+    fn go_on(
+        recipe: Recipe,
+        weights: &Weights,
+        head: Weights,
+        device: Device,
+    ) -> anyhow::Result<Self> {
         let prefix = format!("{}.", roots::TEACHER);
         let memory = format!("{}.", roots::MEMORY);
-        let (teacher, rest) = weights
+        let (teacher, mut rest): (BTreeMap<_, _>, BTreeMap<_, _>) = weights
             .clone()
             .without(|name| name.starts_with(&memory))
             .0
             .into_iter()
             .partition(|(name, _)| name.starts_with(&prefix));
+        rest.extend(head.0);
         Self::begin(recipe, Weights(teacher), Weights(rest), device)
     }
 
@@ -119,7 +133,9 @@ impl Trainer {
         step: u64,
         device: Device,
     ) -> anyhow::Result<Self> {
-        let mut trainer = Self::refine(recipe, weights, device)?;
+        let of_head = state.0.iter().filter(|(name, _)| is_of_head(name));
+        let head = Weights(of_head.map(|(name, of)| (name.clone(), of.clone())).collect());
+        let mut trainer = Self::go_on(recipe, weights, head, device)?;
         let mut moments = BTreeMap::new();
         for (name, variable) in trainer.trained.trained() {
             let moment = |of: &str| state.0.get(&format!("{of}{name}"));
@@ -219,7 +235,10 @@ impl Trainer {
             zero()
         };
         let global = if self.recipe.ccl.global() {
-            let embeddings = embedding(&mut g, &code).0;
+            let mut embeddings = embedding(&mut g, &code).0;
+            if self.recipe.global_head > 0 {
+                embeddings = head(&self.trained, &embeddings);
+            }
             let remembered = self.memory.all();
             let earlier = remembered.as_ref().map(|(rows, classes)| (rows, classes.as_slice()));
             let temperature = self.recipe.global_temperature;
@@ -338,13 +357,16 @@ impl Trainer {
         for (class, rows) in self.memory.by_class() {
             state.insert(format!("{}{class}", state::MEMORY), weight(&rows));
         }
+        let trained = self.trained.to_weights().0;
+        state.extend(trained.into_iter().filter(|(name, _)| is_of_head(name)));
         Weights(state)
     }
 
-    /// All weights, teacher included.
+    /// All weights of the network, teacher included; what only training has is in [`Self::state`].
     pub fn weights(&self) -> Weights {
         let mut weights = self.frozen.to_weights();
-        weights.0.extend(self.trained.to_weights().0);
+        let trained = self.trained.to_weights().0;
+        weights.0.extend(trained.into_iter().filter(|(name, _)| !is_of_head(name)));
         weights
     }
 }
@@ -363,11 +385,18 @@ fn tensor(weight: &Weight, device: Device) -> Tensor {
     Tensor::from_slice(&weight.values).view(shape.as_slice()).to(device)
 }
 
-/// The parameters of the teacher, and all others.
+fn is_of_head(name: &str) -> bool {
+    name.strip_prefix(head::ROOT).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// The parameters of the teacher, and all others that a run needs.
 fn manifests(recipe: &Recipe) -> (Vec<Parameter>, Vec<Parameter>) {
     let (shapes, _) = Shapes::of(&recipe.architecture);
     let prefix = format!("{}.", roots::TEACHER);
-    shapes.parameters.into_iter().partition(|parameter| parameter.name.starts_with(&prefix))
+    let (frozen, mut trained): (Vec<_>, Vec<_>) =
+        shapes.parameters.into_iter().partition(|parameter| parameter.name.starts_with(&prefix));
+    trained.extend(head::parameters(&recipe.architecture, recipe.global_head));
+    (frozen, trained)
 }
 
 /// Fresh parameters as PyTorch's ResNet starts: Kaiming-normal kernels, neutral batch norms.
@@ -482,8 +511,18 @@ mod tests {
 
     #[test]
     fn a_resumed_run_takes_the_steps_of_an_unbroken_one() {
-        let recipe = Recipe { noise_probability: 0.5, embedding_memory: 2, ..recipe() };
-        let mut unbroken = trainer(&recipe);
+        for global_head in [0, 8] {
+            resumes(&Recipe {
+                noise_probability: 0.5,
+                embedding_memory: 2,
+                global_head,
+                ..recipe()
+            });
+        }
+    }
+
+    fn resumes(recipe: &Recipe) {
+        let mut unbroken = trainer(recipe);
         for _ in 0..3 {
             unbroken.step(&batch()).unwrap();
         }
@@ -496,7 +535,25 @@ mod tests {
         assert_eq!(unbroken.weights(), resumed.weights());
         assert_eq!(unbroken.state(), resumed.state());
         let none = Weights::default();
-        assert!(Trainer::resume(recipe, &weights, &none, 3, Device::Cpu).is_err());
+        assert!(Trainer::resume(recipe.clone(), &weights, &none, 3, Device::Cpu).is_err());
+    }
+
+    #[test]
+    fn a_head_carries_the_global_loss_and_is_in_no_network() {
+        let recipe = Recipe { global_head: 8, ccl: crate::recipe::Ccl::Global, ..recipe() };
+        let mut trainer = trainer(&recipe);
+        let batch = batch();
+        let reports: Vec<StepReport> = (0..40).map(|_| trainer.step(&batch).unwrap()).collect();
+        assert!(reports[39].global < reports[0].global, "{:?} {:?}", reports[0], reports[39]);
+        let (shapes, _) = Shapes::of(&recipe.architecture);
+        let weights = trainer.weights();
+        assert!(weights.clone().check(&shapes.parameters).is_ok());
+        let begun = initial(&head::parameters(&recipe.architecture, 8), recipe.seed);
+        let state = trainer.state();
+        assert!(begun.0.len() == 2 && begun.0.iter().all(|(name, of)| state.0[name] != *of));
+        // A run that refines begins with another.
+        let next = Trainer::refine(recipe, &weights, Device::Cpu).unwrap();
+        assert!(begun.0.iter().all(|(name, of)| next.state().0[name] == *of));
     }
 
     #[test]
