@@ -7,7 +7,7 @@ pub const BLUR: Blur = Blur { sigma_px: 4.0, radius_px: 16 };
 
 /// How often the memory's distance counts where the student's counts once: trainer/RESULTS.md, "A memory beside the
 /// student", says what it was chosen by.
-const MEMORY_COUNTS: usize = 3;
+pub const MEMORY_COUNTS: usize = 3;
 
 /// Fuses `1 - cos(f_k, g_k)` of the three scales: each upsampled to the input size, averaged,
 /// blurred. Where there is a memory, its distance `[N, 1, h, w]` weighs three times as much as the three together.

@@ -2,7 +2,7 @@
 //!
 //! Owns its parameters and what they compute. What the loss wants to be alike is then alike behind the head, and the
 //! code before it, from which the student reconstructs, may keep what tells parts of one product apart. Source: Chen et
-//! al., ICML 2020 (SimCLR, section 4.2), and Khosla et al., NeurIPS 2020, who drop it after training as well. Must not
+//! al., ICML 2020 (`SimCLR`, section 4.2), and Khosla et al., `NeurIPS` 2020, who drop it after training as well. Must not
 //! know the losses.
 
 use network::shapes::{Parameter, ParameterKind, Shapes};
@@ -33,7 +33,7 @@ pub fn parameters(arch: &Architecture, width: usize) -> Vec<Parameter> {
     vec![kernel(0, fan_in), kernel(1, width)]
 }
 
-/// Embeddings `[N, D]` to what is contrasted, `[N, width]`; a linear layer, a ReLU, a linear layer.
+/// Embeddings `[N, D]` to what is contrasted, `[N, width]`; a linear layer, a `ReLU`, a linear layer.
 pub fn head(variables: &Variables, embeddings: &Tensor) -> Tensor {
     let linear = |x: &Tensor, index| x.matmul(&variables.get(&layer(index)).transpose(0, 1));
     linear(&linear(embeddings, 0).relu(), 1)
