@@ -25,6 +25,15 @@ one_at_a_time() {
     flock --timeout 1800 9 || stop "another build of this checkout has held $DEPS/lock for half an hour: end it, then repeat"
 }
 
+# Nor two of one architecture: they share a stage, and a sysroot must not be made anew below a build. The first takes a
+# lock within this one.
+one_of_its_arch_at_a_time() {
+    mkdir -p "$DEPS"
+    exec 8>"$DEPS/lock-$arch"
+    flock --nonblock 8 || say "Waiting for another build for $arch"
+    flock --timeout 3600 8 || stop "another build for $arch has held $DEPS/lock-$arch for an hour: end it, then repeat"
+}
+
 # Debian's compilers: rustup's, where it has the target, wins.
 choose_rust() {
     local found

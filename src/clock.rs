@@ -24,25 +24,39 @@ pub trait Clock: Send + Sync {
 /// or a time server mend minutes, a dead battery or a faulty source invents years.
 pub const LEAP_MAX: Duration = Duration::from_hours(24);
 
+/// A leap that has stood for so long is right: a board without a battery gets its time from the network after the start,
+/// and whoever has set a clock wrong has noticed.
+pub const LEAP_BELIEVED_AFTER: Duration = Duration::from_hours(7 * 24);
+
 /// What civil time was when monotonic time was so: tells a leap of the one by the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epoch {
     monotonic: Duration,
     wall: SystemTime,
+    /// Since when civil time has been ahead, in monotonic time.
+    leapt: Option<Duration>,
 }
 
 impl Epoch {
     /// From now on.
     pub fn begin(clock: &dyn Clock) -> Self {
-        Self { monotonic: clock.monotonic(), wall: clock.wall() }
+        Self { monotonic: clock.monotonic(), wall: clock.wall(), leapt: None }
     }
 
-    /// How far civil time has leapt ahead since then, where that is more than [`LEAP_MAX`].
-    pub fn leap(&self, clock: &dyn Clock) -> Option<Duration> {
-        let passed = clock.monotonic().saturating_sub(self.monotonic);
+    /// How far civil time has leapt ahead since then, where that is more than [`LEAP_MAX`] and has not stood for
+    /// [`LEAP_BELIEVED_AFTER`]: with that it begins anew.
+    pub fn leap(&mut self, clock: &dyn Clock) -> Option<Duration> {
+        let now = clock.monotonic();
+        let passed = now.saturating_sub(self.monotonic);
         // A clock that went back makes nothing older.
         let shown = clock.wall().duration_since(self.wall).unwrap_or_default();
-        Some(shown.saturating_sub(passed)).filter(|leap| *leap > LEAP_MAX)
+        let leap = Some(shown.saturating_sub(passed)).filter(|leap| *leap > LEAP_MAX);
+        self.leapt = leap.and(self.leapt.or(Some(now)));
+        if self.leapt.is_some_and(|since| now.saturating_sub(since) >= LEAP_BELIEVED_AFTER) {
+            *self = Self::begin(clock);
+            return None;
+        }
+        leap
     }
 }
 
@@ -96,8 +110,8 @@ mod tests {
     fn a_leap_is_what_civil_time_has_ahead_of_the_time_that_passed() {
         const DAY: u64 = 86_400;
         NOW.set((10, 1_000 * DAY));
-        let epoch = Epoch::begin(&Set);
-        let days = |passed: u64, shown: u64| {
+        let mut epoch = Epoch::begin(&Set);
+        let mut days = |passed: u64, shown: u64| {
             NOW.set((10 + passed * DAY, (1_000 + shown) * DAY));
             epoch.leap(&Set).map(|leap| leap.as_secs() / DAY)
         };
@@ -105,6 +119,9 @@ mod tests {
         assert_eq!([days(5, 7), days(0, 3_650)], [Some(2), Some(3_650)]);
         // It comes back, or was set back.
         assert_eq!(days(6, 6), None);
+        // What stands for a week is right, and what leaps from there is a leap again.
+        assert_eq!([days(6, 9), days(12, 15), days(13, 16)], [Some(3), Some(3), None]);
+        assert_eq!([days(14, 17), days(14, 20)], [None, Some(3)]);
         NOW.set((10, 0));
         assert_eq!(epoch.leap(&Set), None);
     }

@@ -244,8 +244,8 @@ impl Keeper {
     }
 
     /// How much is kept: of any age where civil time does not say how old something is, which the ledger tells.
-    fn caps(&self) -> Caps {
-        let Means { epoch, clock, .. } = &self.means;
+    fn caps(&mut self) -> Caps {
+        let Means { epoch, clock, .. } = &mut self.means;
         match epoch.leap(&**clock) {
             Some(_leap) => Caps { age_max: Duration::MAX, ..self.options.caps },
             None => self.options.caps,
@@ -258,7 +258,8 @@ impl Keeper {
             // A file system that does not say how much room it has is not held to it.
             let free = self.store.free_bytes().unwrap_or(u64::MAX);
             let now = self.means.clock.wall();
-            let plan = self.shelf.plan(incoming, &self.caps(), free, now);
+            let caps = self.caps();
+            let plan = self.shelf.plan(incoming, &caps, free, now);
             let is_last = plan.remove.is_empty();
             self.remove(plan.remove);
             match plan.lacking {

@@ -123,7 +123,10 @@ fn places(
 }
 
 fn folder(path: &Path) -> PathBuf {
-    path.parent().unwrap_or(Path::new("")).to_path_buf()
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_path_buf(),
+        Some(_) | None => PathBuf::from("."),
+    }
 }
 
 fn camera(settings: &CameraSettings) -> WantedCamera {

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     archive::{self, ArchiveOptions, Intake, Store, Tally},
+    calibration::desk::Listener,
     camera::{Camera, CameraOptions},
     channel::Overflow,
     clock::{Clock, SystemClock},
@@ -138,7 +139,11 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let (control, listener) = reached;
     let built = engine(&mut manager, &model, &runtime, &settings, &board, &stop);
     let (built, ledger) = or_close(built, ledger)?;
-    let Some(built) = built else { return stopped_early(ledger, control, &board) };
+    let Some(built) = built else {
+        // `calibrate` waits for as long as somebody may show it frames.
+        listener.into_iter().for_each(Listener::close);
+        return stopped_early(ledger, control, &board);
+    };
     *judging.lock().unwrap_or_else(PoisonError::into_inner) = judging_with(&built, &model);
     let inspector = model.inspector(built.engine, judges);
     let is_text = is_text(settings.format);

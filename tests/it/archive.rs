@@ -295,7 +295,7 @@ fn under_a_flood_of_rejects_the_cap_holds_and_what_passed_goes_first() {
     };
     let caps = Caps { bytes_max: 30 * 5 * 4096, ..EVERYTHING };
     let (station, tally) =
-        station(&scratch, camera(160), engine(12, sees), (1, caps), Kept::default());
+        station(&scratch, camera(160), engine(50, sees), (1, caps), Kept::default());
     let (watched, is_done) =
         (Arc::clone(&tally), Arc::new(std::sync::atomic::AtomicBool::new(false)));
     let done = Arc::clone(&is_done);

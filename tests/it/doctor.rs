@@ -78,6 +78,15 @@ fn orin_nano() -> Planted {
         ("sys/class/devfreq/17000000.gpu/max_freq", "918000000\n"),
         ("sys/class/thermal/thermal_zone0/type", "cpu-thermal\n"),
         ("sys/class/thermal/thermal_zone0/temp", "52500\n"),
+        ("sys/class/thermal/cooling_device0/type", "pwm-fan\n"),
+        ("sys/class/thermal/cooling_device0/cur_state", "3\n"),
+        ("sys/class/thermal/cooling_device0/max_state", "4\n"),
+        ("sys/class/thermal/cooling_device1/type", "Fan\n"),
+        ("sys/class/thermal/cooling_device1/cur_state", "1\n"),
+        ("sys/class/thermal/cooling_device1/max_state", "1\n"),
+        ("sys/class/thermal/cooling_device2/type", "cpu-throttle-alert\n"),
+        ("sys/class/thermal/cooling_device2/cur_state", "1\n"),
+        ("sys/class/thermal/cooling_device2/max_state", "1\n"),
         ("sys/class/net/eth0/type", "1\n"),
         ("sys/class/net/eth0/operstate", "up\n"),
         ("sys/class/net/eth0/mtu", "1500\n"),
@@ -132,6 +141,8 @@ fn a_jetson_orin_nano_is_recognised_with_all_that_is_on_it() {
     assert!(power.contains(&(Level::Note, "power mode 25W")), "{power:?}");
     assert!(power.contains(&(Level::Ok, "hottest: cpu-thermal, 52 degrees Celsius")), "{power:?}");
     assert!(power.iter().any(|(_, what)| what.contains("17000000.gpu from 306 MHz")), "{power:?}");
+    // A fan that turns holds nothing back.
+    assert_eq!(facts.power.held_back, [("cpu-throttle-alert".to_owned(), 1.0)], "{power:?}");
     // One interface with a device behind it; the bridge is none.
     let network = of(&findings, Area::Network);
     assert_eq!(network.len(), 2, "{network:?}");
@@ -319,6 +330,14 @@ fn the_binary_tells_a_table_or_json_and_its_exit_code_says_whether_something_is_
         has("ok", "is there") && report["facts"]["places"].as_array().unwrap().len() == 2,
         "{report:#}"
     );
+    // A ledger beside the configuration, which is named without a folder.
+    let beside = config(&scratch, &scratch.path("device"));
+    let path = scratch.path("state/ledger.db").display().to_string();
+    scratch.write("line.toml", beside.replace(&path, "ledger.db"));
+    let output = scratch.run(&["doctor", "line.toml", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let places = report["facts"]["places"].as_array().unwrap();
+    assert!(places.iter().any(|place| place["what"] == "ledger"), "{places:?}");
 
     // A camera that is not there, a model that is none, and a library that is none: each is bad, with its remedy.
     scratch.write("model.onnx", "no model");

@@ -442,10 +442,17 @@ fn an_engine_that_no_longer_agrees_with_its_golden_frames_judges_nothing_until_i
     until(State::Running);
     lies.store(true, Ordering::Release);
     until(State::Fault);
-    std::thread::sleep(Duration::from_millis(200));
+    let last = |is_so: fn(&serde_json::Value) -> bool| {
+        let began = std::time::Instant::now();
+        while !out.lines().last().is_some_and(is_so) {
+            assert!(began.elapsed() < Duration::from_mins(1), "{:?}", out.lines().last());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    last(|line| line["reason"].is_string());
     lies.store(false, Ordering::Release);
     until(State::Running);
-    std::thread::sleep(Duration::from_millis(200));
+    last(|line| !line["reason"].is_string());
     stop.send(StopRequested).unwrap();
     let report = running.join().unwrap();
     let balance = balance(&report);

@@ -114,12 +114,10 @@ pub(super) fn network(network: &Network) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     if network.interfaces.is_empty() {
-        let remedy = "plug the camera's cable in; `ip link` shows the interfaces";
-        findings.push(Finding::bad(
-            AREA,
-            "no wired interface is up, and a camera comes by GigE Vision",
-            remedy,
-        ));
+        // The same source serves both, and only the camera knows which it is.
+        let remedy = "plug a GigE Vision camera's cable in (`ip link` shows the interfaces); one of USB3 Vision needs none";
+        let what = "no wired interface is up, and a camera comes by GigE Vision or USB3 Vision";
+        return vec![Finding::warn(AREA, what, remedy)];
     }
     for interface in &network.interfaces {
         let (name, mtu) = (&interface.name, interface.mtu_bytes);

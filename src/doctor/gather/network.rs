@@ -16,7 +16,9 @@ pub(super) fn look(root: &Root, wanted: &Wanted) -> Network {
         let is_wire = root.number(&file("type")) == Some(ETHERNET)
             && root.has(&file("device"))
             && !root.has(&file("wireless"));
-        let is_up = root.text(&file("operstate")).as_deref() == Some("up");
+        // Drivers that do not say whether their link is up leave it at `unknown`.
+        let state = root.text(&file("operstate"));
+        let is_up = matches!(state.as_deref(), Some("up" | "unknown"));
         if !is_wire || !is_up {
             return None;
         }

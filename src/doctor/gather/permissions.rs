@@ -7,9 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use super::{Root, Wanted};
 use crate::doctor::{facts::Permissions, parse};
 
-/// What a station may have to open: cameras, NVIDIA's devices, lines of a PLC, serial ports.
-const DEVICES: [&str; 8] =
-    ["video", "media", "nvhost-", "nvmap", "nvidia", "gpiochip", "ttyUSB", "ttyACM"];
+/// What a station may have to open: cameras, NVIDIA's devices, lines of a PLC.
+const DEVICES: [&str; 6] = ["video", "media", "nvhost-", "nvmap", "nvidia", "gpiochip"];
 const OF_NVIDIA: &str = "/dev/nv";
 /// Folders of a GPU's devices; NVIDIA's has one more for each GPU.
 const FOLDERS: [&str; 2] = ["/dev/dri", "/dev/nvgpu"];

@@ -24,8 +24,7 @@ pub(super) fn look(root: &Root) -> Power {
     });
     let machine = Machine::at(&root.path("/sys"));
     let cooling = machine.cooling().into_iter();
-    // A fan that turns holds nobody back.
-    let held_back = cooling.filter(|it| it.share > 0.0 && !it.device.contains("fan"));
+    let held_back = cooling.filter(|it| it.share > 0.0 && slows(&it.device));
     Power {
         mode,
         modes,
@@ -38,6 +37,14 @@ pub(super) fn look(root: &Root) -> Power {
             .filter(|(_, times)| *times > 0)
             .collect(),
     }
+}
+
+/// Whether a cooling device cools by computing less: fans that turn, displays and warnings of a hot surface do not.
+fn slows(device: &str) -> bool {
+    let device = device.to_lowercase();
+    ["cpu", "gpu", "processor", "throttle", "devfreq", "powerclamp"]
+        .iter()
+        .any(|part| device.contains(part))
 }
 
 fn clocks(root: &Root) -> Vec<Range> {

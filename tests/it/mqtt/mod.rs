@@ -23,7 +23,7 @@ use rumqttc::v5::{
     mqttbytes::{QoS, v5::Filter},
 };
 
-use crate::support::{Scratch, free_port};
+use crate::support::{Scratch, free_port, stderr};
 
 /// Long enough for the slowest machine; a hang fails the test.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -34,6 +34,23 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(began.elapsed() < PATIENCE, "{what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Runs the line until it is so, again where it is not yet: at its end a run tells what it can in five seconds, and leaves
+/// the rest to the next start.
+fn run_until(scratch: &Scratch, what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..5 {
+        let output = scratch.run(&["run", "line.toml"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let ended = Instant::now();
+        while ended.elapsed() < Duration::from_secs(10) {
+            if is_so() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    panic!("{what}");
 }
 
 /// A Mosquitto of this test's own, on a port that stays the same when it is stopped and started again.

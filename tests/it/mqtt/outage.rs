@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Broker, Consumer, PATIENCE, ledger, line_to, signal, until, verdicts};
+use super::{Broker, Consumer, PATIENCE, ledger, line_to, run_until, signal, until, verdicts};
 use crate::{service::Running, support::Scratch};
 
 /// Verdicts that are made while there is no broker; `make soak` makes 10,000.
@@ -209,8 +209,10 @@ fn what_was_no_longer_kept_is_told_with_its_bounds() {
     broker.start();
     let consumer = Consumer::of(&broker);
     line_to(&scratch, 3, &broker, "history = \"all\"");
-    assert!(scratch.run(&["run", "line.toml"]).status.success());
-    until("the gap is told", || !consumer.bodies("gap").is_empty());
+    // The account reconciles: the other camera's forty, ten of this one's, and three of each.
+    run_until(&scratch, "the gap is told, and all the rest", || {
+        !consumer.bodies("gap").is_empty() && consumer.count("verdict") >= 40 + 10 + 6
+    });
     let gap = consumer.last("gap").unwrap();
     assert_eq!(
         (&gap["camera"], &gap["first"], &gap["last"]),
@@ -220,8 +222,6 @@ fn what_was_no_longer_kept_is_told_with_its_bounds() {
     let noted = "SELECT detail FROM event WHERE kind = 'outbox-gap'";
     let noted: String = connection.query_row(noted, [], |row| row.get(0)).unwrap();
     assert!(noted.starts_with("frames 1 to 30 of epoch"), "{noted}");
-    // The account reconciles: the other camera's forty, ten of this one's, and three of each.
-    until("all the rest arrives", || consumer.count("verdict") >= 40 + 10 + 6);
 }
 
 #[test]
@@ -244,12 +244,11 @@ fn sending_begins_where_it_was_asked_to() {
     assert!(scratch.run(&["run", "line.toml"]).status.success());
     let old: BTreeSet<_> = ledger(&scratch).verdicts.into_keys().collect();
     line_to(&scratch, 5, &broker, "");
-    assert!(scratch.run(&["run", "line.toml"]).status.success());
     let came = || -> BTreeSet<String> {
         let id = |body: serde_json::Value| body["id"].as_str().unwrap().to_owned();
         consumer.bodies("verdict").into_iter().map(id).collect()
     };
-    until("the new ones arrive", || came().difference(&old).count() == 10);
+    run_until(&scratch, "the new ones arrive", || came().difference(&old).count() >= 10);
     // A camera's verdicts come in order: older ones would have come before them.
     assert_eq!(old.len(), 40);
     assert!(came().is_disjoint(&old));

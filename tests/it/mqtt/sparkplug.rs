@@ -10,7 +10,7 @@ use std::{
 use rumqttc::v5::mqttbytes::QoS;
 use serde_json::{Value, json};
 
-use super::{Broker, Consumer, Got, ledger, line_to, until, verdicts};
+use super::{Broker, Consumer, Got, ledger, line_to, run_until, until, verdicts};
 use crate::{service::Running, support::Scratch};
 
 /// The package's reading of messages, in their order.
@@ -123,8 +123,9 @@ fn births_data_history_rebirth_and_death_are_those_of_sparkplug() {
     // Sessions are counted on from the second of the start: what lived for less than one would share it.
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     line_to(&scratch, 5, &broker, "format = \"sparkplug\"\nhistory = \"all\"");
-    assert!(scratch.run(&["run", "line.toml"]).status.success());
-    until("it has left", || named(&consumer, "NDEATH") == 2);
+    run_until(&scratch, "it has told all and left", || {
+        named(&consumer, "NDEATH") >= 2 && named(&consumer, "DDATA") >= verdicts(&scratch)
+    });
     let got = spoken(&consumer);
     // Births once, as the specification wants; data until it is acknowledged, as an outbox does.
     for got in &got {

@@ -75,10 +75,10 @@ impl Seen {
     }
 }
 
-const REJECT_AFTER: Duration = Duration::from_secs(3);
-const PULSE: Duration = Duration::from_secs(2);
+const REJECT_AFTER: Duration = Duration::from_secs(9);
+const PULSE: Duration = Duration::from_secs(6);
 /// A machine that is busy takes its time; to the millisecond it is held by the posts' own tests.
-const SLACK: Duration = Duration::from_secs(1);
+const SLACK: Duration = Duration::from_secs(3);
 /// Long enough for the slowest machine; a hang fails the test.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -127,9 +127,9 @@ impl Rig {
         let ms = Duration::from_millis;
         let frames = pairing::Frames::First;
         let rule = Rule {
-            pairing: pairing::Rule { frames, delay: ms(0), within: ms(1_500) },
+            pairing: pairing::Rule { frames, delay: ms(0), within: ms(4_500) },
             handshake: handshake::Rule {
-                verdict_within: ms(2_500),
+                verdict_within: ms(7_500),
                 acknowledged_within: None,
                 is_alone: true,
             },
