@@ -50,7 +50,7 @@ impl Manager {
         }
     }
 
-    /// The start takes longer: the manager is asked for more time, which runs out unless it is asked again.
+    /// The start takes longer, or a part of the end: the manager is asked for more time, which runs out unless it is asked again.
     pub fn extend(&self) {
         let micros = u32::try_from(PATIENCE.as_micros()).unwrap_or(u32::MAX);
         tell(&[NotifyState::ExtendTimeoutUsec(micros)]);

@@ -19,22 +19,33 @@ pub struct StopRequested;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReloadRequested;
 
-/// At each SIGHUP does what is to be done `at_once`, and asks for a reload; one that comes while another waits is the
-/// same one.
-pub fn on_hangups(
-    request: Sender<ReloadRequested>,
-    at_once: impl Fn() + Send + 'static,
-) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGHUP])?;
-    std::thread::Builder::new().name("hangups".into()).spawn(move || {
-        for _signal in signals.forever() {
-            at_once();
-            if request.try_send(ReloadRequested).is_err_and(|error| error.is_disconnected()) {
-                break;
+/// The SIGHUPs from its beginning on, which no longer end the process.
+#[derive(Debug)]
+pub struct Hangups(Signals);
+
+impl Hangups {
+    /// Holds them until somebody listens.
+    pub fn hold() -> std::io::Result<Self> {
+        Ok(Self(Signals::new([SIGHUP])?))
+    }
+
+    /// At each does what is to be done `at_once`, and asks for a reload; one that comes while another waits is the same
+    /// one.
+    pub fn listen(
+        mut self,
+        request: Sender<ReloadRequested>,
+        at_once: impl Fn() + Send + 'static,
+    ) -> std::io::Result<()> {
+        std::thread::Builder::new().name("hangups".into()).spawn(move || {
+            for _signal in self.0.forever() {
+                at_once();
+                if request.try_send(ReloadRequested).is_err_and(|error| error.is_disconnected()) {
+                    break;
+                }
             }
-        }
-    })?;
-    Ok(())
+        })?;
+        Ok(())
+    }
 }
 
 /// Listens for signals; the receiver gets one item at the first of them.

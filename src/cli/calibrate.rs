@@ -18,7 +18,12 @@ use bundle::{
 use crossbeam_channel::{Receiver, select};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Global, cameras, load, print, recipes::Recipes};
+use super::{
+    Global, cameras, load,
+    loading::{self, Patience},
+    print,
+    recipes::Recipes,
+};
 use crate::{
     calibration::{
         collection::{Beside, Collection, Shown},
@@ -37,6 +42,7 @@ use crate::{
     inspector::{InspectError, Inspector},
     judge::{Evidence, Recipe, Unrated, appearance::Appearance},
     preprocess::Inputs,
+    service::Manager,
     shutdown::{self, StopRequested},
     state::Board,
 };
@@ -225,7 +231,15 @@ fn collect(arguments: &Arguments, global: &Global) -> anyhow::Result<()> {
     // What judges today may be too small for the rate: that is why there is a calibration to be made.
     let judge = model.judge(&Recipe { unrated: Unrated::Allowed, ..recipe })?;
     let runtime = load::runtime(global, &settings.engine)?;
-    let built = model.engine(&runtime, &settings.engine, &load::Building::default())?;
+    let model = Arc::new(model);
+    let patience = Patience::OF_A_PERSON;
+    let (mut manager, tick) = (Manager::from_environment(), |_: &mut Manager, _how_far| {});
+    let engine = &settings.engine;
+    let loaded = loading::engine(&model, &runtime, engine, &stop, patience, &mut manager, tick)?;
+    let Some((built, _took)) = loaded else {
+        let line = "stopped before the engine was there; nothing was collected";
+        return Err(Fault::new(Class::Engine, line).into());
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let began = now(&*clock);
     let mut work = Work {

@@ -29,7 +29,7 @@ use crate::{
     live::Live,
     mqtt,
     production::Production,
-    shutdown::{self, ReloadRequested},
+    shutdown::{Hangups, ReloadRequested},
     state::Board,
     station::Command,
     telemetry::{Judging, Telemetry},
@@ -61,6 +61,8 @@ pub(super) struct Doors {
     pub(super) archive: Option<Arc<Path>>,
     /// How sending to a broker goes.
     pub(super) mqtt: Option<Arc<mqtt::Tally>>,
+    /// Who asks for a reload by signal.
+    pub(super) hangups: Hangups,
 }
 
 impl Common {
@@ -73,7 +75,7 @@ impl Common {
         doors: Doors,
     ) -> Result<(Control, Option<Listener>), Fault> {
         let Self { accounts, board, clock, judging, telemetry, notes, recipes, production } = self;
-        let Doors { gate, commands, cameras, live, archive, mqtt } = doors;
+        let Doors { gate, commands, cameras, live, archive, mqtt, hangups } = doors;
         let reload = Reload {
             config: config.map(Path::to_owned),
             global: global.clone(),
@@ -114,7 +116,8 @@ impl Common {
             note: audit(notes.clone(), clock),
         });
         let listen = settings.http.as_ref().map(|http| http.listen);
-        Ok((Control::start(reload, Arc::new(renewing), listen.zip(served))?, listener))
+        let control = Control::start(reload, hangups, Arc::new(renewing), listen.zip(served))?;
+        Ok((control, listener))
     }
 }
 
@@ -144,6 +147,7 @@ pub(super) struct Control {
 impl Control {
     fn start(
         reload: Reload,
+        hangups: Hangups,
         renewing: Arc<Option<Renewing>>,
         http: Option<(SocketAddr, Served)>,
     ) -> Result<Self, Fault> {
@@ -154,7 +158,8 @@ impl Control {
             let renewing = Arc::clone(&renewing);
             move || renewing.iter().for_each(Renewing::renew)
         };
-        shutdown::on_hangups(request.clone(), renew)
+        hangups
+            .listen(request.clone(), renew)
             .map_err(|error| bug("signals cannot be handled", error))?;
         let golden = reload.commands.clone();
         let is_demo = reload.config.is_none();

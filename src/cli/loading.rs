@@ -34,6 +34,12 @@ pub(super) struct Patience {
     pub(super) after_stop: Duration,
 }
 
+impl Patience {
+    /// Of whoever waits at a terminal.
+    pub(super) const OF_A_PERSON: Self =
+        Self { tick_every: Duration::from_millis(500), after_stop: Duration::from_secs(1) };
+}
+
 /// The engine and how long it took, or `None` when the stop was asked for meanwhile. `tick` hears how far the building
 /// is, or that nothing is being built; the manager waits meanwhile.
 pub(super) fn engine(

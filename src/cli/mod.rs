@@ -141,6 +141,8 @@ fn start_log(filter: &str) -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(is_terminal)
+        // A log that takes no line, on a full disk or without a reader, must not end the thread that wrote it.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

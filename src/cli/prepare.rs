@@ -36,10 +36,6 @@ pub(super) struct Arguments {
 
 /// Where there is no terminal, so many lines a minute are enough.
 const TOLD_EVERY: Duration = Duration::from_secs(20);
-/// How often a terminal's line, and a request to stop, are looked after.
-const TICK_EVERY: Duration = Duration::from_millis(500);
-/// What loads within this is taken down in order.
-const AFTER_STOP: Duration = Duration::from_secs(1);
 /// Runs whose mean is told.
 const RUNS: u32 = 10;
 
@@ -55,7 +51,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
     let _judges = model.judges(&cameras::recipes(&settings)?)?;
     let runtime = load::runtime(global, &settings.engine)?;
     let mut progress = Progress::start();
-    let patience = Patience { tick_every: TICK_EVERY, after_stop: AFTER_STOP };
+    let patience = Patience::OF_A_PERSON;
     let mut manager = Manager::from_environment();
     let tick = |_manager: &mut Manager, text| progress.tick(text);
     let engine = &settings.engine;
@@ -141,7 +137,7 @@ impl Progress {
             let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
             let bar = ProgressBar::new_spinner().with_style(style);
             bar.set_message("loading the engine");
-            bar.enable_steady_tick(TICK_EVERY / 4);
+            bar.enable_steady_tick(Patience::OF_A_PERSON.tick_every / 4);
             bar
         });
         Self { bar, told: Instant::now() }

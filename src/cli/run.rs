@@ -44,7 +44,7 @@ use crate::{
     plc::Exchange,
     production::Counting,
     service::Manager,
-    shutdown::{self, StopRequested},
+    shutdown::{self, Hangups, StopRequested},
     sinks::stdout::{Status, Stdout, Style},
     state::{Board, Event},
     station::{Report, Station},
@@ -76,8 +76,7 @@ const COMMANDS: usize = 4;
 pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> {
     let configured = settings(arguments)?;
     // Before anything slow: a request to stop must not be lost while the engine loads.
-    let stop = shutdown::on_signals()
-        .map_err(|error| Fault::new(Class::Bug, format!("signals cannot be handled: {error}")))?;
+    let (stop, hangups) = signals()?;
     let mut manager = Manager::from_environment();
     manager.status("starting: loading and verifying the model");
     // First what is cheap to be wrong. The engine comes last: where it has to be built, state and health are served by then.
@@ -133,23 +132,21 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         live: watched.live,
         archive: archive.as_ref().map(|archive| archive.path.clone().into()),
         mqtt: watched.mqtt,
+        hangups,
     };
-    let (reached, ledger) =
+    let ((control, listener), ledger) =
         or_close(common.control(arguments.config.as_deref(), global, &settings, doors), ledger)?;
-    let (control, listener) = reached;
     let built = engine(&mut manager, &model, &runtime, &settings, &board, &stop);
     let (built, ledger) = or_close(built, ledger)?;
     let Some(built) = built else {
-        // `calibrate` waits for as long as somebody may show it frames.
-        listener.into_iter().for_each(Listener::close);
-        return stopped_early(ledger, control, &board);
+        let others = plc.into_iter().chain(watched.onlookers).chain(watched.publisher);
+        return stopped_early(others, listener, ledger, control, &board);
     };
     *judging.lock().unwrap_or_else(PoisonError::into_inner) = judging_with(&built, &model);
     let inspector = model.inspector(built.engine, judges);
     let is_text = is_text(settings.format);
     let Common { accounts, notes, production, .. } = common;
-    let status = io::stderr().is_terminal().then(|| status(accounts, health, Arc::clone(&clock)));
-    let sink = sink(is_text, status)?;
+    let sink = sink(is_text, status(accounts, health, Arc::clone(&clock)))?;
     introduce(&settings, &model, &inspector);
     control.introduce();
     note_start(notes, &inspector, &built.attempt.to_string(), &*clock);
@@ -176,10 +173,18 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<()> 
         clock,
         drain_within: Station::DRAIN_WITHIN,
     };
+    // A thread that is late holds what the others wait for: then nobody is waited for any more.
     let report = station.run(&stop)?;
     ended(watched.page)?;
     control.finish()?;
     close(&report, is_text)
+}
+
+fn signals() -> Result<(Receiver<StopRequested>, Hangups), Fault> {
+    let both = || Ok((shutdown::on_signals()?, Hangups::hold()?));
+    both().map_err(|error: io::Error| {
+        Fault::new(Class::Bug, format!("signals cannot be handled: {error}"))
+    })
 }
 
 /// What is to judge, before there is an engine.
@@ -247,13 +252,23 @@ fn engine(
 }
 
 /// The end of a run that was asked to end before it had begun.
-fn stopped_early(ledger: Option<Ledger>, control: Control, board: &Board) -> anyhow::Result<()> {
+fn stopped_early(
+    others: impl Iterator<Item = Box<dyn Onlooker>>,
+    listener: Option<Listener>,
+    ledger: Option<Ledger>,
+    control: Control,
+    board: &Board,
+) -> anyhow::Result<()> {
     // Before the ledger closes: what people do from now on would stand in no audit trail.
     board.post(Event::Stopping);
+    // `calibrate` waits for as long as somebody may show it frames.
+    listener.into_iter().for_each(Listener::close);
+    let closed: Vec<_> = others.map(|other| other.close(LEDGER_CLOSED_WITHIN)).collect();
     if let Some(ledger) = ledger {
         let _late = ledger.close().ended().recv_timeout(LEDGER_CLOSED_WITHIN);
     }
     control.finish()?;
+    closed.into_iter().collect::<Result<(), Fault>>()?;
     print::note("stopped before the first frame");
     Ok(())
 }
@@ -510,12 +525,15 @@ fn introduce(settings: &Settings, model: &load::Model, inspector: &Inspector) {
     }
 }
 
-/// The terminal's status line: how far each camera is and how fast.
+/// The terminal's status line, where there is one: how far each camera is and how fast.
 fn status(
     accounts: Vec<Arc<Account>>,
     ledger: Option<Arc<Health>>,
     clock: Arc<dyn Clock>,
-) -> Status {
+) -> Option<Status> {
+    if !io::stderr().is_terminal() {
+        return None;
+    }
     let started = clock.monotonic();
     let text = move || {
         let seconds = clock.monotonic().saturating_sub(started).max(Duration::from_millis(1));
@@ -537,7 +555,7 @@ fn status(
         let trouble = trouble.map_or(String::new(), |why| format!("  |  DEGRADED, ledger: {why}"));
         format!("{}{trouble}", cameras.join("  |  "))
     };
-    Status { terminal: Box::new(io::stderr()), text: Box::new(text) }
+    Some(Status { terminal: Box::new(io::stderr()), text: Box::new(text) })
 }
 
 fn close(report: &Report, is_text: bool) -> anyhow::Result<()> {

@@ -12,7 +12,10 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::Ordering::{AcqRel, Acquire, Release},
+        atomic::{
+            AtomicBool,
+            Ordering::{AcqRel, Acquire, Release},
+        },
     },
     thread::JoinHandle,
     time::Duration,
@@ -105,6 +108,7 @@ pub struct Closing {
     ended: Receiver<std::convert::Infallible>,
     thread: JoinHandle<()>,
     health: Arc<Health>,
+    is_asked_for: Arc<AtomicBool>,
 }
 
 /// The way into the ledger for what happens beside the frames; cheap to clone.
@@ -203,8 +207,10 @@ impl Ledger {
         }
         let health = Arc::new(Health::default());
         let sent = Arc::new(Sent::default());
+        let is_closing = Arc::new(AtomicBool::new(false));
         let writer = Writer {
             book,
+            is_closing: Arc::clone(&is_closing),
             queue,
             lanes,
             health: Arc::clone(&health),
@@ -222,11 +228,13 @@ impl Ledger {
         let thread = std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || {
+                let _witness = Witness(Arc::clone(&writer.health));
                 writer.run();
                 drop(alive);
             })
             .map_err(|cause| LedgerError::File { path: options.path, cause })?;
-        let closing = Closing { ended, thread, health: Arc::clone(&health) };
+        let closing =
+            Closing { ended, thread, health: Arc::clone(&health), is_asked_for: is_closing };
         Ok((Self { entries, health, sent, epoch, closing }, accounts, found))
     }
 
@@ -266,7 +274,8 @@ impl Ledger {
     /// Takes no more entries; writes what is there and closes the numberings.
     pub fn close(self) -> Closing {
         let Self { entries, closing, .. } = self;
-        // Full only while the disk takes nothing: then the thread ends when the last account is gone.
+        closing.is_asked_for.store(true, Release);
+        // It wakes the thread. Full only while the disk takes nothing: then it comes round by itself.
         let _full = entries.try_send(Entry::Close);
         closing
     }
@@ -346,6 +355,8 @@ fn ahead(per_second: f64) -> u64 {
 
 struct Writer {
     book: Book,
+    /// Nobody puts more into the queue.
+    is_closing: Arc<AtomicBool>,
     queue: Receiver<Entry>,
     lanes: Vec<Reservation>,
     health: Arc<Health>,
@@ -363,6 +374,18 @@ struct Writer {
     trouble: Option<Trouble>,
 }
 
+/// Tells people when the thread ends by a panic: nobody waits for it before the end.
+struct Witness(Arc<Health>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let why = "the thread ledger panicked: nothing is recorded until sightline is started again; please report it";
+            self.0.set(Some(why.into()));
+        }
+    }
+}
+
 /// The file takes nothing.
 struct Trouble {
     since: std::time::SystemTime,
@@ -376,7 +399,10 @@ impl Writer {
             if self.trouble.is_some() {
                 std::thread::sleep(RETRY_EVERY);
             }
+            // Before the look: what was put before it is taken first.
+            let is_asked_for = self.is_closing.load(Acquire);
             is_closing |= self.gather(is_closing);
+            is_closing |= is_asked_for && self.queue.is_empty();
             let is_written = self.commit();
             if is_closing && is_written && self.batch.is_empty() && self.close() {
                 return;
@@ -529,10 +555,10 @@ impl Writer {
 
     fn failed(&mut self, error: &LedgerError) {
         let why = one_line(error);
+        self.health.set(Some(why.clone()));
         if self.trouble.is_none() {
             tracing::error!("the ledger cannot be written, inspection goes on: {why}");
         }
-        self.health.set(Some(why.clone()));
         let since = self.trouble.take().map_or_else(|| self.clock.wall(), |trouble| trouble.since);
         self.trouble = Some(Trouble { since, why });
     }

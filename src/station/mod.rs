@@ -175,16 +175,8 @@ impl Station {
             })?;
 
         let (event, events) = crossbeam_channel::bounded(cameras.len() * EVENTS_A_CAMERA);
-        let mut playing = Vec::new();
-        for (camera, _) in cameras {
-            let id = camera.id().clone();
-            playing.push(camera.play(event.clone()).map_err(|error| {
-                Fault::new(
-                    Class::Camera,
-                    format!("camera {id}: a thread cannot be started: {error}"),
-                )
-            })?);
-        }
+        let playing = cameras.into_iter().map(|(camera, _)| play(camera, &event));
+        let playing: Vec<_> = playing.collect::<Result<_, Fault>>()?;
         drop(event);
         let mut drain = Drain {
             stop,
@@ -195,16 +187,22 @@ impl Station {
             is_output_waited_for,
             accounts,
         };
-        let failures = drain.cameras(&playing, &events)?;
-        drain.engine()?;
-        let done = finish(engine, playing)?;
+        let settled = drain.cameras(&playing, &events).and_then(|failures| {
+            drain.engine()?;
+            Ok((failures, finish(engine, playing)?))
+        });
+        let (failures, done) = match settled {
+            Ok(settled) => settled,
+            Err(fault) => {
+                // Who is late has the others in hand. What is judged is recorded all the same.
+                drain.within = RECORDED_WITHIN.min(drain_within);
+                let _second = drain.ledger(ledger);
+                return Err(fault);
+            }
+        };
         // Before anything else can end this function.
         let _inspector = keep(done.inspector, done.gpu_failure.is_some());
-        drain.sink(done.sink)?;
-        let closed = close_all(done.onlookers, drain_within);
-        // Last: what the others did until their end is in it.
-        drain.ledger(ledger)?;
-        closed?;
+        drain.outputs(done.sink, done.onlookers, ledger)?;
         let balances = drain.balances().collect();
         Ok(Report {
             summary: done.summary,
@@ -217,10 +215,11 @@ impl Station {
     }
 }
 
-/// Closes each of them, whatever becomes of one; the first failure.
-fn close_all(onlookers: Vec<Box<dyn Onlooker>>, within: Duration) -> Result<(), Fault> {
-    let closed: Vec<_> = onlookers.into_iter().map(|onlooker| onlooker.close(within)).collect();
-    closed.into_iter().collect()
+fn play(camera: Camera, event: &Sender<CameraEvent>) -> Result<Playing, Fault> {
+    let id = camera.id().clone();
+    camera.play(event.clone()).map_err(|error| {
+        Fault::new(Class::Camera, format!("camera {id}: a thread cannot be started: {error}"))
+    })
 }
 
 fn lane(index: usize, camera: &Camera, overflow: Overflow, telemetry: &Telemetry) -> Lane {
@@ -241,6 +240,8 @@ fn lane(index: usize, camera: &Camera, overflow: Overflow, telemetry: &Telemetry
 
 /// How often the station looks round: the ledger's health, the engine's beat, the service manager.
 const LOOK_ROUND_EVERY: Duration = Duration::from_millis(500);
+/// How long rows have left to get into the file where somebody else was late.
+const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 /// Who is late when lines wait for a reader.
 const OUTPUT_ASLEEP: &str =
     "sink-stdout, for nothing reads standard output: end its reader, or write to a file";
@@ -337,6 +338,7 @@ impl Drain<'_> {
 
     /// Waits until the engine has judged what is left in the channels.
     fn engine(&mut self) -> Result<(), Fault> {
+        self.watch.drains_on();
         loop {
             if !self.is_asked_for {
                 select! {
@@ -356,8 +358,27 @@ impl Drain<'_> {
         }
     }
 
+    /// Closes what the engine told. Whatever becomes of one, the others are closed; the first that failed is told.
+    fn outputs(
+        &mut self,
+        sink: Stdout,
+        onlookers: Vec<Box<dyn Onlooker>>,
+        ledger: Option<Ledger>,
+    ) -> Result<(), Fault> {
+        let written = self.sink(sink);
+        let close = |onlooker: Box<dyn Onlooker>| {
+            self.watch.drains_on();
+            onlooker.close(self.within)
+        };
+        let closed: Vec<_> = onlookers.into_iter().map(close).collect();
+        // Last: what the others did until their end is in it.
+        let recorded = self.ledger(ledger);
+        written.and(recorded).and(closed.into_iter().collect())
+    }
+
     /// Waits until every line is written.
     fn sink(&mut self, sink: Stdout) -> Result<(), Fault> {
+        self.watch.drains_on();
         let closing = sink.close();
         if !self.is_asked_for {
             select! {
@@ -379,6 +400,7 @@ impl Drain<'_> {
     /// Waits until every row is in the file.
     fn ledger(&mut self, ledger: Option<Ledger>) -> Result<(), Fault> {
         self.watch.parts();
+        self.watch.drains_on();
         let Some(ledger) = ledger else { return Ok(()) };
         let closing = ledger.close();
         // Even where nobody asked: a disk that takes nothing may never take anything.

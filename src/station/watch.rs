@@ -43,6 +43,11 @@ impl Watch {
         self.manager.stopping();
     }
 
+    /// Another part of the end begins, which may take as long as any: the manager's patience begins anew.
+    pub(super) fn drains_on(&self) {
+        self.manager.extend();
+    }
+
     pub(super) fn lost(&mut self, id: &CameraId, error: &CameraError, again: Duration) {
         let why = one_line(error);
         tracing::error!(camera = %id, "lost, tried again in {:.1} s: {why}", again.as_secs_f64());

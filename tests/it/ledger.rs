@@ -125,6 +125,27 @@ fn a_second_process_and_a_missing_file_are_told() {
     assert_eq!(missing.status.code(), Some(7));
 }
 
+#[test]
+fn where_nobody_reads_any_more_what_was_judged_is_recorded() {
+    let scratch = Scratch::new();
+    line(&scratch, "ledger.db", -1);
+    let mut child = start(&scratch);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for _ in 0..5 {
+        lines.next().unwrap().unwrap();
+    }
+    drop(lines);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(8), "{}", stderr(&ended));
+    // The numbering is closed: nothing is left for the next start to find.
+    assert!(!verify(&scratch, "ledger.db").contains("still counting"));
+    line(&scratch, "ledger.db", 3);
+    assert!(scratch.run(&["run", "line.toml"]).status.success());
+    let ledger = Connection::open(scratch.path("ledger.db")).unwrap();
+    let crashed = "SELECT count(*) FROM unjudged WHERE reason = 'crash'";
+    assert_eq!(ledger.query_row(crashed, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
+
 /// How often the process is killed; `make soak` does it a hundred times.
 fn kills() -> u32 {
     std::env::var("SIGHTLINE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
