@@ -207,10 +207,10 @@ impl Ledger {
         }
         let health = Arc::new(Health::default());
         let sent = Arc::new(Sent::default());
-        let is_closing = Arc::new(AtomicBool::new(false));
+        let is_asked_for = Arc::new(AtomicBool::new(false));
         let writer = Writer {
             book,
-            is_closing: Arc::clone(&is_closing),
+            is_asked_for: Arc::clone(&is_asked_for),
             queue,
             lanes,
             health: Arc::clone(&health),
@@ -233,8 +233,7 @@ impl Ledger {
                 drop(alive);
             })
             .map_err(|cause| LedgerError::File { path: options.path, cause })?;
-        let closing =
-            Closing { ended, thread, health: Arc::clone(&health), is_asked_for: is_closing };
+        let closing = Closing { ended, thread, health: Arc::clone(&health), is_asked_for };
         Ok((Self { entries, health, sent, epoch, closing }, accounts, found))
     }
 
@@ -355,8 +354,8 @@ fn ahead(per_second: f64) -> u64 {
 
 struct Writer {
     book: Book,
-    /// Nobody puts more into the queue.
-    is_closing: Arc<AtomicBool>,
+    /// The end: nobody puts more into the queue.
+    is_asked_for: Arc<AtomicBool>,
     queue: Receiver<Entry>,
     lanes: Vec<Reservation>,
     health: Arc<Health>,
@@ -400,7 +399,7 @@ impl Writer {
                 std::thread::sleep(RETRY_EVERY);
             }
             // Before the look: what was put before it is taken first.
-            let is_asked_for = self.is_closing.load(Acquire);
+            let is_asked_for = self.is_asked_for.load(Acquire);
             is_closing |= self.gather(is_closing);
             is_closing |= is_asked_for && self.queue.is_empty();
             let is_written = self.commit();

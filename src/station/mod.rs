@@ -196,7 +196,9 @@ impl Station {
             Err(fault) => {
                 // Who is late has the others in hand. What is judged is recorded all the same.
                 drain.within = RECORDED_WITHIN.min(drain_within);
-                let _second = drain.ledger(ledger);
+                if let Err(second) = drain.ledger(ledger) {
+                    tracing::error!("{second}");
+                }
                 return Err(fault);
             }
         };

@@ -1,10 +1,12 @@
-//! How much a memory should count beside the student, by three judges that are not the test images it is then told for:
+//! How much a memory should count beside the student, by judges that never saw the test images of the product in question:
 //! `cargo run --release --package sightline-trainer --example memory_weight -- MEMORY.safetensors DATA`.
 //!
 //! The map is linear up to its maximum, so that one pass with the memory and one without give the map of every weight.
 //! *Pasted*: held-out good parts against themselves with a piece of themselves pasted elsewhere (`CutPaste`: Li et al., CVPR
 //! 2021), which needs no defective part at all. *Others*: for each product the weight that the test images of all the
-//! other products are best at. *Test*: its own test images, which flatters and is printed for comparison.
+//! other products are best at. The product's own test images are printed for comparison: chosen by them, a weight flatters.
+//!
+//! Owns the pasting and the choice. Must not know how the map is made, but that it is linear in the weight.
 
 #![allow(clippy::print_stdout, reason = "a measurement is printed")]
 #![allow(
