@@ -11,6 +11,7 @@ pub mod loss;
 pub mod memory;
 pub mod training;
 pub mod head;
+pub mod balance;
 pub mod run;
 pub mod checkpoint;
 pub mod detector;

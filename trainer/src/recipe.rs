@@ -144,6 +144,10 @@ pub struct Recipe {
     /// Width of a head behind the embedding that carries the global loss in its place and is dropped after training; 0
     /// for none, as published.
     pub global_head: usize,
+    /// How many times as hard as the reconstruction the global loss may pull at the code at most, by the norm of the
+    /// gradients there; 0 for no limit, as published. Where the limit holds, `global_weight` says nothing; a head of its
+    /// own is not limited, only what reaches the code through it.
+    pub global_gradient_max: f64,
     /// Embeddings of each class that are kept from earlier batches and join the global loss, where classes outnumber
     /// the batch; 0 for none.
     pub embedding_memory: usize,
@@ -194,6 +198,7 @@ impl Default for Recipe {
             local_weight: 1.0,
             global_weight: 1.0,
             global_head: 0,
+            global_gradient_max: 0.0,
             embedding_memory: 0,
             local_locations_max: 4096,
             learning_rate: 5e-3,
@@ -314,6 +319,7 @@ impl Recipe {
             ("noise_sigma", self.noise_sigma),
             ("local_weight", self.local_weight),
             ("global_weight", self.global_weight),
+            ("global_gradient_max", self.global_gradient_max),
         ] {
             check(key, value, value >= 0.0 && value.is_finite(), "at or above 0")?;
         }

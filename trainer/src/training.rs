@@ -19,6 +19,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::balance::{Cut, Pulls};
 use crate::head::{self, head};
 use crate::loss::{global_contrastive, local_contrastive, reconstruction};
 use crate::memory::EmbeddingMemory;
@@ -45,6 +46,10 @@ pub struct StepReport {
     pub local: f64,
     /// Global contrastive term, 0 where off.
     pub global: f64,
+    /// How many times as hard as the reconstruction the global loss pulls at the code, before any limit; 0 where off and
+    /// in logs of earlier versions.
+    #[serde(default)]
+    pub global_pull: f64,
     /// Joint norm of all gradients before clipping.
     pub gradient_norm: f64,
 }
@@ -215,6 +220,8 @@ impl Trainer {
         let mut rng = ChaCha8Rng::seed_from_u64(self.recipe.seed ^ self.step.rotate_left(32));
         let disturbed = self.disturb(&p, &mut rng).map(Shared);
         let code = bottleneck(&mut g, &(&at / roots::BOTTLENECK), &disturbed, arch);
+        let cut = Cut::new(&code.0);
+        let code = Shared(cut.end());
         let student = decoder(&mut g, &(&at / roots::DECODER), &code, arch).map(|t| t.0);
 
         let zero = || Tensor::zeros([], (Kind::Float, features[0].device()));
@@ -249,14 +256,20 @@ impl Trainer {
             zero()
         };
         let (local_weight, global_weight) = (self.recipe.local_weight, self.recipe.global_weight);
-        let total = &reconstruction + &local * local_weight + &global * global_weight;
         self.trained.zero_grad();
-        total.backward();
+        let pulls = Pulls {
+            reconstruction: cut.pull(&reconstruction),
+            // Where it is off, and where no image of the batch has another of its class, there is nothing to go back to.
+            global: global.requires_grad().then(|| cut.pull(&(&global * global_weight))),
+        };
+        let before = cut.before(&pulls, self.recipe.global_gradient_max);
+        (before + &local * local_weight).backward();
         let gradient_norm = self.trained.clip_grad_norm(self.recipe.gradient_norm_max);
         let report = StepReport {
             reconstruction: reconstruction.double_value(&[]),
             local: local.double_value(&[]),
             global: global.double_value(&[]),
+            global_pull: pulls.global_to_reconstruction(),
             gradient_norm,
         };
         let loss = report.reconstruction + report.local + report.global;
@@ -440,6 +453,7 @@ mod tests {
     use network::{Architecture, ProjectorKind};
 
     use super::*;
+    use crate::recipe::Ccl;
 
     fn recipe() -> Recipe {
         Recipe {
@@ -511,11 +525,12 @@ mod tests {
 
     #[test]
     fn a_resumed_run_takes_the_steps_of_an_unbroken_one() {
-        for global_head in [0, 8] {
+        for (global_head, global_gradient_max) in [(0, 0.0), (8, 0.1)] {
             resumes(&Recipe {
                 noise_probability: 0.5,
                 embedding_memory: 2,
                 global_head,
+                global_gradient_max,
                 ..recipe()
             });
         }
@@ -540,7 +555,7 @@ mod tests {
 
     #[test]
     fn a_head_carries_the_global_loss_and_is_in_no_network() {
-        let recipe = Recipe { global_head: 8, ccl: crate::recipe::Ccl::Global, ..recipe() };
+        let recipe = Recipe { global_head: 8, ccl: Ccl::Global, ..recipe() };
         let mut trainer = trainer(&recipe);
         let batch = batch();
         let reports: Vec<StepReport> = (0..40).map(|_| trainer.step(&batch).unwrap()).collect();
@@ -554,6 +569,28 @@ mod tests {
         // A run that refines begins with another.
         let next = Trainer::refine(recipe, &weights, Device::Cpu).unwrap();
         assert!(begun.0.iter().all(|(name, of)| next.state().0[name] == *of));
+    }
+
+    #[test]
+    fn a_limit_holds_the_global_loss_back_and_nothing_else() {
+        let report = |ccl, global_gradient_max| {
+            let recipe = Recipe { ccl, global_gradient_max, ..recipe() };
+            trainer(&recipe).gradients(&batch()).unwrap()
+        };
+        let without = report(Ccl::Local, 0.0);
+        let (free, held) = (report(Ccl::Both, 0.0), report(Ccl::Both, 1e-6));
+        assert!(free.gradient_norm > 1.5 * without.gradient_norm, "{free:?} {without:?}");
+        let apart = (held.gradient_norm - without.gradient_norm).abs();
+        assert!(apart < 1e-3 * without.gradient_norm, "{held:?} {without:?}");
+        assert!(free.global_pull > 0.0 && (held.global_pull - free.global_pull).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_batch_without_a_pair_has_no_global_loss_and_is_learned_from() {
+        let alone = Batch { classes: vec![0, 1, 2, 3], ..batch() };
+        let report = trainer(&recipe()).step(&alone).unwrap();
+        assert!(report.global.abs() < f64::EPSILON && report.global_pull.abs() < f64::EPSILON);
+        assert!(report.gradient_norm > 0.0, "{report:?}");
     }
 
     #[test]

@@ -103,6 +103,7 @@ fn page(made: Made) -> String {
             reconstruction: 3.0 / f64::from(step),
             local: 0.5,
             global: 0.0,
+            global_pull: 0.0,
             gradient_norm: 1.0,
         },
         images_per_second: 8.0,
