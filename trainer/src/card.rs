@@ -13,7 +13,10 @@ use network::{Architecture, shapes::Shapes};
 use crate::{
     evaluate::{ProductResult, Report, percent},
     metrics::binomial::share_in_words,
-    precision::likeness::{Likeness, Reports},
+    precision::{
+        likeness::{Likeness, Reports},
+        sensitivity::MAP_CORRELATION_MIN,
+    },
     recipe::Recipe,
     speed::Speedup,
 };
@@ -164,7 +167,8 @@ fn int8_text(int8: &Int8) -> String {
         "{} convolutions run on int8: symmetric, one scale a tensor for activations and one an output channel \
          for kernels.\n\
          Ranges: {} on {} training images.\n\
-         On {} held-out good images the anomaly maps differ from FP32's by {:.2} % of their mean; {:.0} % was allowed.\n",
+         On {} held-out good images the anomaly maps differ from FP32's by {:.2} % of their mean; {:.0} % was allowed, \
+         and each had to correlate by {MAP_CORRELATION_MIN}.\n",
         int8.quantised_layers,
         int8.range_method,
         int8.range_images,

@@ -78,9 +78,7 @@ pub fn measure(
     let alike = pairs().filter(|(a, b)| product(a) == product(b)).count();
     Ok(Likeness {
         frames: inputs.len(),
-        map_correlation: pairs()
-            .map(|(a, b)| correlation(&a.map.values, &b.map.values))
-            .fold(1.0, |least, r| if r.is_nan() || r < least { r } else { least }),
+        map_correlation: least_correlation(&expected, &found),
         map_deviation: map_deviation(&expected, &found),
         score_deviation: pairs()
             .map(|(a, b)| (a.score - b.score).abs())
@@ -131,6 +129,14 @@ pub fn reports(
     let fp32 = measure(fp32, "test FP32")?;
     let exported = exported.map(|exported| measure(exported, "test exported")).transpose()?;
     Ok(Some(Reports { fp32, exported }))
+}
+
+/// The least correlation of a frame's two maps; not a number where one of them is none.
+pub(super) fn least_correlation(expected: &[Answer], found: &[Answer]) -> f64 {
+    let pairs = expected.iter().zip(found);
+    pairs
+        .map(|(a, b)| correlation(&a.map.values, &b.map.values))
+        .fold(1.0, |least, r| if r.is_nan() || r < least { r } else { least })
 }
 
 /// Pearson's; 1 for two maps that are both flat, for there is nothing to differ in.
