@@ -9,9 +9,9 @@ pub const BLUR: Blur = Blur { sigma_px: 4.0, radius_px: 16 };
 /// student", says what it was chosen by.
 pub const MEMORY_COUNTS: usize = 3;
 
-/// Fuses `1 - cos(f_k, g_k)` of the three scales: each upsampled to the input size, averaged,
-/// blurred. Where there is a memory, its distance `[N, 1, h, w]` weighs three times as much as the three together.
-/// Result `[N, H, W]`, values in 0..2.
+/// Fuses `1 - cos(f_k, g_k)` of the three scales: each upsampled to the input size and blurred, and averaged, which is
+/// the blurred average. Where there is a memory, its distance `[N, 1, h, w]` weighs three times as much as the three
+/// together. Result `[N, H, W]`, values in 0..2.
 pub fn anomaly_map<G: Graph>(
     g: &mut G,
     teacher: &[G::Tensor; 3],
@@ -19,17 +19,16 @@ pub fn anomaly_map<G: Graph>(
     remembered: Option<&G::Tensor>,
     arch: &Architecture,
 ) -> G::Tensor {
+    let (height, width) = (arch.input_height, arch.input_width);
     let maps: [G::Tensor; 3] = std::array::from_fn(|scale| {
         let distance = g.cosine_distance(&teacher[scale], &student[scale]);
-        g.resize(&distance, arch.input_height, arch.input_width)
+        g.resize_blurred(&distance, height, width, BLUR)
     });
     let mut fused = g.mean(&maps);
     if let Some(distance) = remembered {
-        let distance = g.resize(distance, arch.input_height, arch.input_width);
         let mut terms = vec![fused];
-        terms.resize(1 + MEMORY_COUNTS, distance);
+        terms.resize(1 + MEMORY_COUNTS, g.resize_blurred(distance, height, width, BLUR));
         fused = g.mean(&terms);
     }
-    let smooth = g.gaussian_blur(&fused, BLUR);
-    g.drop_channel(&smooth)
+    g.drop_channel(&fused)
 }

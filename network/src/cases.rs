@@ -41,6 +41,7 @@ pub enum Case {
     ResizeUp,
     ResizeDown,
     GaussianBlur,
+    ResizeBlurred,
     DropChannel,
     MapMax,
     GlobalAvgPool,
@@ -74,7 +75,7 @@ fn tiny_wide() -> Architecture {
 
 impl Case {
     /// All of them: operations, then what the folding pass touches, then stages.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Normalise,
         Self::Conv2d,
         Self::Conv2dStride,
@@ -96,6 +97,7 @@ impl Case {
         Self::ResizeUp,
         Self::ResizeDown,
         Self::GaussianBlur,
+        Self::ResizeBlurred,
         Self::DropChannel,
         Self::MapMax,
         Self::GlobalAvgPool,
@@ -132,7 +134,7 @@ impl Case {
             }
             Self::Concat => vec![plane, vec![2, 9, 7]],
             Self::GaussianBlur => vec![vec![1, 20, 15]],
-            Self::DropChannel => vec![vec![1, 9, 7]],
+            Self::DropChannel | Self::ResizeBlurred => vec![vec![1, 9, 7]],
             Self::MapMax => vec![vec![9, 7]],
             Self::L2Normalise => vec![vec![5]],
             Self::Teacher | Self::TeacherWide => vec![vec![3, 64, 64]],
@@ -204,6 +206,9 @@ impl Case {
             Self::DistanceToNearest => vec![g.distance_to_nearest(&x[0])],
             Self::ResizeUp => vec![g.resize(&x[0], 21, 16)],
             Self::ResizeDown => vec![g.resize(&x[0], 5, 4)],
+            Self::ResizeBlurred => {
+                vec![g.resize_blurred(&x[0], 21, 32, Blur { sigma_px: 2.0, radius_px: 6 })]
+            }
             Self::GaussianBlur => {
                 vec![g.gaussian_blur(&x[0], Blur { sigma_px: 2.0, radius_px: 6 })]
             }

@@ -170,6 +170,19 @@ pub trait Graph {
     /// Gaussian blur of a one-channel map `[N, 1, H, W]`.
     fn gaussian_blur(&mut self, x: &Self::Tensor, blur: Blur) -> Self::Tensor;
 
+    /// [`Self::resize`], then [`Self::gaussian_blur`], of a one-channel map. Both are linear along rows and columns, so
+    /// an interpreter may do it as one product each way.
+    fn resize_blurred(
+        &mut self,
+        x: &Self::Tensor,
+        height: usize,
+        width: usize,
+        blur: Blur,
+    ) -> Self::Tensor {
+        let resized = self.resize(x, height, width);
+        self.gaussian_blur(&resized, blur)
+    }
+
     /// `[N, 1, H, W]` to `[N, H, W]`.
     fn drop_channel(&mut self, x: &Self::Tensor) -> Self::Tensor;
 

@@ -183,6 +183,90 @@ fn a_quantised_graph_computes_what_a_naive_fake_quantisation_says() {
     }
 }
 
+/// A memory of two patches in four channels, features at 2 x 6 x 8 places, and how far from the memory they are.
+struct Search {
+    model: ModelProto,
+    input: Array,
+    expected: Array,
+}
+
+fn search() -> Search {
+    let at = &Path::root() / "memory";
+    let spec = Conv2d::one(4, 2, 1);
+    // Of features behind a Relu.
+    let feature = |seed: usize| {
+        let raw = |i: usize| (((seed * 37 + i * i * 11) as f32).sin() + 0.2).max(0.001);
+        let raw: [f32; 4] = std::array::from_fn(raw);
+        let norm = raw.iter().map(|value| value * value).sum::<f32>().sqrt();
+        raw.map(|value| value / norm)
+    };
+    let mut shapes = Shapes::default();
+    shapes.conv2d(&Shape(vec![4, 6, 8]), &at, spec);
+    let patches = Weight { shape: vec![2, 4, 1, 1], values: (5..7).flat_map(feature).collect() };
+    let weights = Weights([("memory.weight".to_owned(), patches)].into());
+    let weights = weights.check(&shapes.parameters).unwrap();
+    let input = Array::of(&[2, 4, 6, 8], |i| feature(5 + (i[0] * 6 + i[2]) * 8 + i[3])[i[1]]);
+    let model = onnx::fold(onnx::piece(&weights, &[vec![4, 6, 8]], |g, x| {
+        let cosines = g.conv2d(&x[0], &at, spec);
+        vec![(g.distance_to_nearest(&cosines), vec![1, 6, 8])]
+    }));
+    let mut g = Reference::new(&weights);
+    let cosines = g.conv2d(&input, &at, spec);
+    let expected = g.distance_to_nearest(&cosines);
+    let extreme = |of: fn(f32, f32) -> f32| expected.values.iter().copied().reduce(of).unwrap();
+    assert!(extreme(f32::min) < 0.01 && extreme(f32::max) > 0.2, "{:?}", expected.values);
+    Search { model, input, expected }
+}
+
+#[test]
+fn the_memory_is_searched_in_integers_with_steps_for_every_cosine() {
+    let Search { model, input, expected } = search();
+    assert_eq!(onnx::ranged_values(&model), ["input0"], "cosines have a range by definition");
+    let ranges = [("input0".to_owned(), 1.0)].into();
+    let quantised = onnx::quantise(model, &ranges, &BTreeSet::new()).unwrap();
+    for level in [GraphOptimizationLevel::Disable, GraphOptimizationLevel::All] {
+        let is_optimised = matches!(level, GraphOptimizationLevel::All);
+        let (found, operators) = run(&quantised, &input, level, &["output0"]);
+        for (expected, found) in std::iter::zip(&expected.values, &found[0].values) {
+            // Half a step of the cosine, and what rounding four features and weights to 1/127 costs at most.
+            let most = 0.25 / 127.0 + 4.0 * 0.5 / 127.0;
+            assert!((expected - found).abs() < most, "{expected} {found}");
+        }
+        if is_optimised {
+            let at = |op: &str| operators.iter().position(|found| found == op);
+            let order = ["QLinearConv", "ReduceMax", "DequantizeLinear"].map(at);
+            assert!(order.is_sorted() && order[0].is_some(), "{operators:?}");
+        }
+    }
+}
+
+#[test]
+fn the_memory_is_searched_by_a_product_in_float() {
+    let Search { model, input, expected } = search();
+    let product = onnx::search_by_product(model);
+    let (half, done) = onnx::half_weights(product.clone());
+    assert_eq!((done.halved, done.kept), (1, vec![]));
+    for (model, most) in [(product, 1e-6), (half, 1e-3)] {
+        let (found, operators) = run(&model, &input, GraphOptimizationLevel::All, &["output0"]);
+        assert!(operators.iter().any(|op| op == "MatMul"), "{operators:?}");
+        assert!(!operators.iter().any(|op| op.contains("Conv")), "{operators:?}");
+        assert_eq!(found[0].shape, expected.shape);
+        for (expected, found) in std::iter::zip(&expected.values, &found[0].values) {
+            assert!((expected - found).abs() < most, "{expected} {found}");
+        }
+    }
+}
+
+#[test]
+fn a_convolution_that_is_no_search_is_no_product() {
+    let model = detector(&tiny(ProjectorKind::Dense));
+    assert_eq!(onnx::search_by_product(model.clone()), model);
+    let Search { model, .. } = search();
+    let ranges = [("input0".to_owned(), 1.0)].into();
+    let quantised = onnx::quantise(model, &ranges, &BTreeSet::new()).unwrap();
+    assert_eq!(onnx::search_by_product(quantised.clone()), quantised);
+}
+
 fn graph(model: &ModelProto) -> &GraphProto {
     model.graph.as_ref().unwrap()
 }
@@ -264,6 +348,10 @@ fn a_missing_range_is_told() {
     assert!(error.contains("op.a") && error.contains("input0"), "{error}");
 }
 
+fn with_memory() -> Architecture {
+    Architecture { memory_patches: 12, ..tiny(ProjectorKind::Depthwise) }
+}
+
 fn tiny(projector: ProjectorKind) -> Architecture {
     Architecture { width: 0.125, projector, ..Architecture::resnet18(64) }
 }
@@ -312,14 +400,19 @@ fn half_weights_are_half_the_file_and_compute_the_same() {
 #[test]
 fn onnx_own_checker_takes_every_precision() {
     let folder = tempfile::tempdir().unwrap();
-    for projector in [ProjectorKind::Dense, ProjectorKind::Depthwise] {
-        let arch = tiny(projector);
-        let (half, done) = onnx::half_weights(detector(&arch));
+    for (kind, arch) in [
+        ("dense", tiny(ProjectorKind::Dense)),
+        ("depthwise", tiny(ProjectorKind::Depthwise)),
+        ("memory", with_memory()),
+    ] {
+        let float = onnx::search_by_product(detector(&arch));
+        let (half, done) = onnx::half_weights(float.clone());
         // The blur's taps are no layer.
-        assert_eq!(done.halved, onnx::layers(&detector(&arch)).len(), "{projector:?}");
-        for (name, model) in [("fp16", half), ("int8", int8(&arch, &BTreeSet::new()))] {
+        assert_eq!(done.halved, onnx::layers(&detector(&arch)).len(), "{kind}");
+        let int8 = int8(&arch, &BTreeSet::new());
+        for (name, model) in [("fp32", float), ("fp16", half), ("int8", int8)] {
             assert_eq!((model.ir_version, model.opset_import[0].version), (8, 17), "{name}");
-            let path = folder.path().join(format!("{name}-{projector:?}.onnx"));
+            let path = folder.path().join(format!("{name}-{kind}.onnx"));
             std::fs::write(&path, onnx::bytes(&model)).unwrap();
             check_onnx(&path);
         }

@@ -121,7 +121,10 @@ fn session(
             Computation::Fused => GraphOptimizationLevel::All,
             Computation::AsStated => GraphOptimizationLevel::Disable,
         };
-        let mut builder = Session::builder(environment()?)?.with_optimization_level(level)?;
+        // Threads that spin when their work is done hold the cores from whatever runs next, another session above all:
+        // with them, what two networks take in turn is not what either takes alone. The engine does without as well.
+        let builder = Session::builder(environment()?)?.with_intra_op_spinning(false)?;
+        let mut builder = builder.with_optimization_level(level)?;
         if let Some(threads) = threads {
             builder = builder.with_intra_threads(threads)?;
         }

@@ -98,7 +98,7 @@ pub fn export(
     let (shapes, _) = Shapes::of(&recipe.architecture);
     let weights = checkpoint.weights.clone().check(&shapes.parameters)?;
     let float = onnx::detector_model(&recipe.architecture, &weights);
-    let fp32_bytes = onnx::bytes(&float);
+    let fp32_bytes = precision::fp32(&float).bytes;
     let mut fp32 = OnnxDetector::new(&fp32_bytes, geometry.clone())?;
     let network =
         precision::network(&float, options.precision, options.range_method, recipe, &split, &bar)?;

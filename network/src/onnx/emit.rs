@@ -80,13 +80,8 @@ impl<'w> Emitter<'w> {
     /// Appends a node whose one output is `output`.
     fn node(&mut self, op: &str, output: &str, inputs: &[&str], attribute: Vec<AttributeProto>) {
         self.names.insert(output.to_owned());
-        self.graph.node.push(NodeProto {
-            input: inputs.iter().map(|&input| input.to_owned()).collect(),
-            output: vec![output.to_owned()],
-            name: output.to_owned(),
-            op_type: op.to_owned(),
-            attribute,
-        });
+        let inputs: Vec<String> = inputs.iter().map(|&input| input.to_owned()).collect();
+        self.graph.node.push(node_of(op, output, &inputs, attribute));
     }
 
     /// Appends a node under a fresh name made of `stem`, and returns that name.
@@ -129,12 +124,7 @@ impl<'w> Emitter<'w> {
     fn integers(&mut self, name: &str, values: &[i64]) -> String {
         let full = format!("constant.{name}");
         if self.names.insert(full.clone()) {
-            self.graph.initializer.push(TensorProto {
-                dims: vec![values.len() as i64],
-                data_type: data_type::INT64,
-                name: full.clone(),
-                raw_data: Some(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
-            });
+            self.graph.initializer.push(integers(&full, values));
         }
         full
     }
@@ -194,7 +184,11 @@ impl Graph for Emitter<'_> {
             int("group", 1),
         ];
         let name = self.op("ConvTranspose", at.as_str(), &[&x.name, &weight], attributes);
-        Value { name, channels: spec.outputs, height: 2 * x.height, width: 2 * x.width }
+        let (height, width) = (2 * x.height, 2 * x.width);
+        // What takes its place in int8 needs the shape in numbers.
+        let info = value_info(&name, data_type::FLOAT, &[spec.outputs, height, width]);
+        self.graph.value_info.push(info);
+        Value { name, channels: spec.outputs, height, width }
     }
 
     fn batch_norm(&mut self, x: &Value, at: &Path, _spec: BatchNorm) -> Value {
@@ -334,6 +328,20 @@ impl Graph for Emitter<'_> {
         Value { name, ..x.clone() }
     }
 
+    /// `R x C`, where `R` and `C` resize and blur columns and rows: thousands of sums less than four taps and 33 a
+    /// pixel, and no mirrored border.
+    fn resize_blurred(&mut self, x: &Value, height: usize, width: usize, blur: Blur) -> Value {
+        let stem =
+            |side, to| format!("resize_blur_{}_{}_{side}x{to}", blur.sigma_px, blur.radius_px);
+        let down = resize_and_blur(x.height, height, blur);
+        let across = transposed(&resize_and_blur(x.width, width, blur), x.width);
+        let down = self.constant(&stem(height, x.height), &[height, x.height], &down);
+        let across = self.constant(&stem(x.width, width), &[x.width, width], &across);
+        let rows = self.op("MatMul", "map_rows", &[&down, &x.name], vec![]);
+        let name = self.op("MatMul", "map_columns", &[&rows, &across], vec![]);
+        Value { name, channels: x.channels, height, width }
+    }
+
     fn drop_channel(&mut self, x: &Value) -> Value {
         let axis = self.integers("channel_axis", &[1]);
         let name = self.op("Squeeze", "map", &[&x.name, &axis], vec![]);
@@ -359,10 +367,62 @@ impl Graph for Emitter<'_> {
     }
 }
 
+/// The matrix `[to, from]` that resizes a line of `from` values to `to` as [`Graph::resize`] does and blurs it as
+/// [`Graph::gaussian_blur`] does.
+fn resize_and_blur(from: usize, to: usize, blur: Blur) -> Vec<f32> {
+    let taps = blur.taps();
+    let mut matrix = vec![0.0_f64; to * from];
+    for row in 0..to {
+        for (tap, &weight) in taps.iter().enumerate() {
+            let away = (row + tap).abs_diff(blur.radius_px);
+            let at = if away < to { away } else { 2 * (to - 1) - away };
+            // The corners of both lines coincide.
+            let place = if to > 1 { (at * (from - 1)) as f64 / (to - 1) as f64 } else { 0.0 };
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place")]
+            let low = place as usize;
+            let share = place - low as f64;
+            matrix[row * from + low] += f64::from(weight) * (1.0 - share);
+            matrix[row * from + (low + 1).min(from - 1)] += f64::from(weight) * share;
+        }
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "weights in 0..1 kept as f32")]
+    matrix.into_iter().map(|weight| weight as f32).collect()
+}
+
+/// The transpose of a matrix of `columns` columns.
+pub(super) fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| values.iter().skip(column).step_by(columns).copied()).collect()
+}
+
+/// A node that is called as its one output is.
+pub(super) fn node_of(
+    op: &str,
+    output: &str,
+    input: &[String],
+    attribute: Vec<AttributeProto>,
+) -> NodeProto {
+    NodeProto {
+        input: input.to_vec(),
+        output: vec![output.to_owned()],
+        name: output.to_owned(),
+        op_type: op.to_owned(),
+        attribute,
+    }
+}
+
 pub(super) fn floats(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
     TensorProto {
         dims: shape.iter().map(|&side| side as i64).collect(),
         data_type: data_type::FLOAT,
+        name: name.to_owned(),
+        raw_data: Some(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+    }
+}
+
+pub(super) fn integers(name: &str, values: &[i64]) -> TensorProto {
+    TensorProto {
+        dims: vec![values.len() as i64],
+        data_type: data_type::INT64,
         name: name.to_owned(),
         raw_data: Some(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
     }

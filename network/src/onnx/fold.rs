@@ -43,6 +43,9 @@ fn fold_graph(graph: &mut GraphProto) {
             }
             let conv = &mut kept[index];
             conv.input.push(bias.name.clone());
+            for info in graph.value_info.iter_mut().filter(|info| info.name == conv.output[0]) {
+                info.name.clone_from(&node.output[0]);
+            }
             conv.output.clone_from(&node.output);
             producer.insert(node.output[0].clone(), index);
             for tensor in [kernel, bias] {

@@ -26,7 +26,7 @@ pub struct HalfWeights {
     pub kept: Vec<String>,
 }
 
-/// Stores the learned kernels of convolutions as FLOAT16, each behind a `Cast`.
+/// Stores the learned kernels of convolutions, and the memory where it is a product, as FLOAT16, each behind a `Cast`.
 #[must_use]
 pub fn half_weights(mut model: ModelProto) -> (ModelProto, HalfWeights) {
     let mut done = HalfWeights::default();
@@ -40,8 +40,9 @@ fn halve(graph: &mut GraphProto, done: &mut HalfWeights) {
     let kernels: BTreeSet<String> = graph
         .node
         .iter()
-        .filter(|node| is_layer(node))
+        .filter(|node| is_layer(node) || node.op_type == "MatMul")
         .filter_map(|node| node.input.get(1).cloned())
+        .filter(|kernel| !kernel.starts_with("constant."))
         .collect();
     let mut casts = Vec::new();
     for tensor in &mut graph.initializer {

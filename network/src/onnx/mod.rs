@@ -6,14 +6,16 @@
 mod emit;
 mod fold;
 mod half;
-mod quantise;
+mod product;
 pub mod proto;
+mod quantise;
 
 use prost::Message as _;
 
 pub use emit::{Emitter, Value};
 pub use fold::fold;
 pub use half::{HalfWeights, half_weights};
+pub use product::search_by_product;
 pub use quantise::{QuantiseError, Ranges, layers, quantise, ranged_values, with_outputs};
 
 use crate::detector::detector;

@@ -58,14 +58,21 @@ pub fn network(
     bar: impl Fn(&'static str) -> ProgressBar,
 ) -> anyhow::Result<Network> {
     match wanted {
-        Wanted::Fp32 => Ok(Network { bytes: onnx::bytes(float), precision: Precision::Fp32 }),
+        Wanted::Fp32 => Ok(fp32(float)),
         Wanted::Fp16 => {
-            let (model, onnx::HalfWeights { halved, kept }) = onnx::half_weights(float.clone());
+            let float = onnx::search_by_product(float.clone());
+            let (model, onnx::HalfWeights { halved, kept }) = onnx::half_weights(float);
             let precision = Precision::Fp16(Fp16 { halved, kept });
             Ok(Network { bytes: onnx::bytes(&model), precision })
         }
         Wanted::Int8 => int8(float, range_method, recipe, split, bar),
     }
+}
+
+/// The FP32 form of the graph.
+pub fn fp32(float: &ModelProto) -> Network {
+    let model = onnx::search_by_product(float.clone());
+    Network { bytes: onnx::bytes(&model), precision: Precision::Fp32 }
 }
 
 fn int8(
@@ -96,7 +103,9 @@ fn int8(
         map_deviation: chosen.map_deviation,
         map_deviation_max: sensitivity::MAP_DEVIATION_MAX,
     });
-    Ok(Network { bytes: onnx::bytes(&chosen.model), precision })
+    // A memory that stayed in float is searched as FP32 searches it.
+    let model = onnx::search_by_product(chosen.model);
+    Ok(Network { bytes: onnx::bytes(&model), precision })
 }
 
 /// How far an engine may be from the golden frames of a file of this precision.
