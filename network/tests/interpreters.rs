@@ -144,7 +144,7 @@ fn the_whole_detector_is_the_references() {
     for (name, arch) in architectures() {
         let manifest = Shapes::of(&arch).0.parameters;
         let weights = Weights::random(&manifest, 5).check(&manifest).unwrap();
-        let model = onnx::detector_model(&arch, &weights);
+        let model = onnx::search_by_product(onnx::detector_model(&arch, &weights));
         let mut session =
             Session::builder(runtime()).unwrap().commit_from_memory(&onnx::bytes(&model)).unwrap();
         for batch in [1, 4] {
@@ -193,7 +193,8 @@ fn onnx_own_checker_takes_the_exported_models() {
         let manifest = Shapes::of(&arch).0.parameters;
         let weights = Weights::random(&manifest, 5).check(&manifest).unwrap();
         let path = folder.path().join(format!("{name}.onnx"));
-        std::fs::write(&path, onnx::bytes(&onnx::detector_model(&arch, &weights))).unwrap();
+        let model = onnx::search_by_product(onnx::detector_model(&arch, &weights));
+        std::fs::write(&path, onnx::bytes(&model)).unwrap();
         paths.push(path);
     }
     for path in paths {

@@ -12,16 +12,20 @@ use network::onnx;
 
 use crate::support::{self, Scratch, json_lines, picture, stderr, stdout};
 
-/// The tiny network in both precisions, with their records and tolerances. The ranges hold what these pictures reach.
-fn variants() -> [(Vec<u8>, Precision, Tolerance); 2] {
-    let float = support::graph();
-    let ranges = onnx::ranged_values(&float).into_iter().map(|name| (name, 8.0)).collect();
-    let int8 = onnx::quantise(float.clone(), &ranges, &BTreeSet::new()).unwrap();
-    let half = onnx::half_weights(float).0;
-    [
-        (onnx::bytes(&half), Precision::Fp16(Fp16::default()), Tolerance::default()),
-        (onnx::bytes(&int8), Precision::Int8(Int8::default()), Tolerance::INT8),
-    ]
+/// The tiny network in both precisions, without a memory and with one, with their records and tolerances. The ranges
+/// hold what these pictures reach.
+fn variants() -> Vec<(Vec<u8>, Precision, Tolerance)> {
+    let of = |memory_patches| {
+        let float = support::graph_remembering(memory_patches);
+        let ranges = onnx::ranged_values(&float).into_iter().map(|name| (name, 8.0)).collect();
+        let int8 = onnx::quantise(float.clone(), &ranges, &BTreeSet::new()).unwrap();
+        let half = onnx::half_weights(onnx::search_by_product(float)).0;
+        [
+            (onnx::bytes(&half), Precision::Fp16(Fp16::default()), Tolerance::default()),
+            (onnx::bytes(&int8), Precision::Int8(Int8::default()), Tolerance::INT8),
+        ]
+    };
+    [of(0), of(12)].concat()
 }
 
 fn file(network: &[u8], precision: Precision, tolerance: Tolerance) -> (Document, Vec<u8>) {

@@ -73,10 +73,28 @@ pub fn picture(size: Size, seed: u32) -> RgbImage {
 
 /// The tiny network's graph.
 pub fn graph() -> ModelProto {
-    let architecture = Architecture { width: 0.125, ..Architecture::resnet18(SIDE as usize) };
+    graph_remembering(0)
+}
+
+/// The same with a memory of so many patches, whose halves have norm 1/2 as a trained one's have.
+pub fn graph_remembering(memory_patches: usize) -> ModelProto {
+    let architecture =
+        Architecture { width: 0.125, memory_patches, ..Architecture::resnet18(SIDE as usize) };
     let manifest = shapes::Shapes::of(&architecture).0.parameters;
-    let weights = Weights::random(&manifest, 7).check(&manifest).unwrap();
-    onnx::detector_model(&architecture, &weights)
+    let mut weights = Weights::random(&manifest, 7);
+    let [_, c2, c3, _] = architecture.channels();
+    if let Some(memory) = weights.0.get_mut("memory.weight") {
+        for patch in memory.values.chunks_mut(c2 + c3) {
+            let (fine, coarse) = patch.split_at_mut(c2);
+            for half in [fine, coarse] {
+                let norm = half.iter().map(|value| value * value).sum::<f32>().sqrt();
+                for value in half {
+                    *value = value.abs() / (2.0 * norm);
+                }
+            }
+        }
+    }
+    onnx::detector_model(&architecture, &weights.check(&manifest).unwrap())
 }
 
 /// The tiny network without metadata.

@@ -23,7 +23,7 @@ use trainer::{
     checkpoint::{Checkpoint, Manifest},
     deployed::OnnxDetector,
     detector::{Detect as _, TorchDetector},
-    export,
+    export, precision,
     recipe::Recipe,
     torch::{Mode, Shared, TorchGraph, Variables, floats, int},
 };
@@ -108,7 +108,7 @@ fn random_weights_agree_in_batches_of_one_and_four() {
             let manifest = Shapes::of(&architecture).0.parameters;
             let weights = Weights::random(&manifest, seed);
             let checked = weights.clone().check(&manifest).unwrap();
-            let network = onnx::bytes(&onnx::detector_model(&architecture, &checked));
+            let network = precision::fp32(&onnx::detector_model(&architecture, &checked)).bytes;
             let recipe = Recipe { architecture, ..Recipe::default() };
             let geometry = recipe.geometry();
             let mut deployed = OnnxDetector::new(&network, geometry.clone()).unwrap();

@@ -328,15 +328,16 @@ impl Graph for Emitter<'_> {
         Value { name, ..x.clone() }
     }
 
-    /// `R x C`, where `R` and `C` resize and blur columns and rows: thousands of sums less than four taps and 33 a
-    /// pixel, and no mirrored border.
+    /// `R x C`, where `R` and `C` resize and blur columns and rows: a product is what runtimes do best, and no border has
+    /// to be mirrored nor a map of one channel convolved.
     fn resize_blurred(&mut self, x: &Value, height: usize, width: usize, blur: Blur) -> Value {
-        let stem =
-            |side, to| format!("resize_blur_{}_{}_{side}x{to}", blur.sigma_px, blur.radius_px);
+        let stem = |way, from, to| {
+            format!("resize_blur_{}_{}_{way}_{from}to{to}", blur.sigma_px, blur.radius_px)
+        };
         let down = resize_and_blur(x.height, height, blur);
         let across = transposed(&resize_and_blur(x.width, width, blur), x.width);
-        let down = self.constant(&stem(height, x.height), &[height, x.height], &down);
-        let across = self.constant(&stem(x.width, width), &[x.width, width], &across);
+        let down = self.constant(&stem("down", x.height, height), &[height, x.height], &down);
+        let across = self.constant(&stem("across", x.width, width), &[x.width, width], &across);
         let rows = self.op("MatMul", "map_rows", &[&down, &x.name], vec![]);
         let name = self.op("MatMul", "map_columns", &[&rows, &across], vec![]);
         Value { name, channels: x.channels, height, width }

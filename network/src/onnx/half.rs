@@ -2,7 +2,7 @@
 //!
 //! A pass over the folded graph. Each learned kernel becomes a FLOAT16 initialiser behind a `Cast` to FLOAT, which every
 //! runtime folds away when it loads the file: ONNX Runtime then computes in f32, and `TensorRT` picks its own
-//! precision. Biases and the blur's taps stay f32: they are a thousandth of the file. Knows no file and no runtime.
+//! precision. Biases and constants stay f32: they are a two-hundredth of the file. Knows no file and no runtime.
 
 use std::collections::BTreeSet;
 

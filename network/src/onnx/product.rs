@@ -36,8 +36,7 @@ fn rewrite(graph: &mut GraphProto) {
     let searches: BTreeMap<String, [usize; 2]> = graph
         .node
         .iter()
-        .filter(|node| node.op_type == "Conv" && node.input.len() == 2)
-        .filter(|node| readers.maximum(&node.output[0]).is_some())
+        .filter(|node| readers.is_search(node))
         .filter_map(|node| Some((node.output[0].clone(), *kernels.get(node.input[1].as_str())?)))
         .collect();
     let mut nodes = Vec::with_capacity(graph.node.len() + 2 * searches.len());

@@ -40,8 +40,6 @@ const RANGE_MIN: f32 = 1e-6;
 const ZERO: &str = "constant.int8_zero";
 /// What the memory's cosines, 0 to 1, are moved by, and then the largest magnitude that they have.
 const COSINE_SHIFT: f32 = 0.5;
-/// The bias that moves them.
-const COSINES_MOVED: &str = "constant.cosines_moved";
 /// The scale of what was moved.
 const COSINE_SCALE: &str = "constant.cosine_scale";
 /// What is added to their maximum.
@@ -88,7 +86,7 @@ pub fn ranged_values(model: &ModelProto) -> Vec<String> {
     for node in &graph.node {
         if is_layer(node) {
             names.insert(node.input[0].clone());
-            if readers.maximum(&node.output[0]).is_none() {
+            if !readers.is_search(node) {
                 names.insert(readers.ranged(&node.output[0]).to_owned());
             }
         } else if is_sum(node) {
@@ -125,7 +123,7 @@ pub fn quantise(
     Ok(model)
 }
 
-/// A convolution of learned weights: the blur's taps are constants.
+/// A convolution of learned weights: a blur's taps are constants.
 pub(super) fn is_layer(node: &NodeProto) -> bool {
     matches!(node.op_type.as_str(), "Conv" | "ConvTranspose")
         && node.input.get(1).is_some_and(|kernel| !kernel.starts_with("constant."))
@@ -157,9 +155,14 @@ impl<'g> Readers<'g> {
         }
     }
 
-    /// The maximum over the channels that is taken of a convolution's output, if that is all it is for: the memory's.
-    pub(super) fn maximum(&self, value: &str) -> Option<&'g NodeProto> {
-        self.only(value).filter(|reader| reader.op_type == "ReduceMax")
+    /// Whether a layer is the memory: a convolution without bias that is read by a maximum over its channels alone.
+    pub(super) fn is_search(&self, node: &NodeProto) -> bool {
+        let over_channels = |axis: &AttributeProto| axis.name == "axes" && axis.ints == [1];
+        node.op_type == "Conv"
+            && node.input.len() == 2
+            && self.only(&node.output[0]).is_some_and(|reader| {
+                reader.op_type == "ReduceMax" && reader.attribute.iter().any(over_channels)
+            })
     }
 
     /// The value whose range a convolution's output takes.
@@ -257,7 +260,7 @@ impl<'g> Quantiser<'g> {
         };
         if node.op_type == "ConvTranspose" {
             self.transposed(node, x)
-        } else if self.readers.maximum(&node.output[0]).is_some() {
+        } else if self.readers.is_search(node) {
             self.search(node, x)
         } else {
             self.convolution(node, x)
@@ -306,7 +309,8 @@ impl<'g> Quantiser<'g> {
     /// The memory's cosines, moved.
     fn search(&mut self, node: &'g NodeProto, x: String) -> Result<(), QuantiseError> {
         let (kernel, patches) = self.kernel(node, false)?;
-        let shift = self.constant(floats(COSINES_MOVED, &[patches], &vec![-COSINE_SHIFT; patches]));
+        let shift = format!("{}.shift", node.input[1]);
+        let shift = self.constant(floats(&shift, &[patches], &vec![-COSINE_SHIFT; patches]));
         self.nodes.push(NodeProto { input: vec![x, kernel, shift], ..node.clone() });
         self.constant(floats(COSINE_SCALE, &[], &[COSINE_SHIFT / STEPS]));
         let output = &node.output[0];
@@ -402,6 +406,9 @@ impl<'g> Quantiser<'g> {
         let mut dims = tensor.dims.clone();
         if is_transposed {
             let &[inputs, outputs, 2, 2] = dims.as_slice() else { return Err(wrong()) };
+            if values.len() != 4 * side(inputs) * side(outputs) {
+                return Err(wrong());
+            }
             values = pointwise(&values, side(inputs), side(outputs));
             dims = vec![4 * outputs, inputs, 1, 1];
         }

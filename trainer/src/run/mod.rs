@@ -162,6 +162,8 @@ pub fn train(
     let bar = bar("train");
     bar.set_length(recipe.iterations);
     bar.set_position(trainer.steps());
+    // What an earlier run did says nothing of this one's pace.
+    bar.reset_eta();
     let mut pace = Pace::default();
     let mut saved = trainer.steps();
     while trainer.steps() < recipe.iterations {

@@ -427,6 +427,7 @@ impl Hub {
             have = restart(partial).map_err(of_cache)?;
         }
         bar.set_position(have);
+        bar.reset_eta();
         if have == promise.bytes {
             return Ok(());
         }
