@@ -35,7 +35,8 @@ pub mod names {
     pub const EMBEDDING: &str = "embedding";
 }
 
-/// The deployed detector, batch norms folded.
+/// The detector, batch norms folded: what [`quantise`] takes; [`search_by_product`] makes it the form that is deployed in
+/// float.
 pub fn detector_model(arch: &Architecture, weights: &Checked) -> ModelProto {
     fold(detector_model_unfolded(arch, weights))
 }
